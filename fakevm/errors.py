@@ -1,0 +1,66 @@
+"""The errors that fakevm raises on purpose, and the exit code of each.
+
+FakevmError            1  any other failure that a person can act on
+├── ConfigError        2  a setting or an argument is missing or wrong (as click's usage errors)
+├── NotFoundError      3  what should exist does not
+├── ConflictError      4  it exists already, with other properties, or is busy
+├── UnavailableError   5  Docker, Neutron, OVS or an agent does not answer
+└── WaitTimeoutError   6  a state was not reached in time
+"""
+
+
+class FakevmError(Exception):
+    """A failure shown to the user without a traceback.
+
+    The message names the subject and says what was expected; `hint` is the command that mends it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(FakevmError):
+    """A setting or an argument is missing or wrong."""
+
+    exit_code = 2
+
+
+class NotFoundError(FakevmError):
+    """What should exist does not."""
+
+    exit_code = 3
+
+
+class ConflictError(FakevmError):
+    """It exists already, with other properties, or something else holds it."""
+
+    exit_code = 4
+
+
+class UnavailableError(FakevmError):
+    """Docker, Neutron, OVS or an agent does not answer."""
+
+    exit_code = 5
+
+
+class WaitTimeoutError(FakevmError):
+    """A state was not reached in time."""
+
+    exit_code = 6
+
+
+# An agent sends the name of the class over the wire, and the client raises that class again.
+BY_NAME: dict[str, type[FakevmError]] = {
+    cls.__name__: cls
+    for cls in (
+        FakevmError,
+        ConfigError,
+        NotFoundError,
+        ConflictError,
+        UnavailableError,
+        WaitTimeoutError,
+    )
+}

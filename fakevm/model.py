@@ -1,0 +1,93 @@
+"""The values that the command line, the library and the agents share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# Nova cuts 'tap' + port id to this length (nova/network/model.py, NIC_NAME_LEN).
+NIC_NAME_LEN = 14
+
+# Where the agent listens inside its host, and nowhere else.
+AGENT_SOCKET = "/run/fakevm/agent.sock"
+
+# How a VM comes by one of its addresses.
+#   dhcp      a DHCPv4 client in the VM
+#   dhcpv6    router advertisements, and a DHCPv6 client in the VM (dhcpv6-stateful)
+#   slaac     router advertisements alone (slaac, dhcpv6-stateless)
+#   static    the agent sets it, with its gateway
+#   none      nobody does
+Method = Literal["dhcp", "dhcpv6", "slaac", "static", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedIp:
+    """An address that Neutron gave to a port, and how the VM comes by it."""
+
+    ip_address: str
+    prefix_len: int
+    subnet_id: str
+    gateway_ip: str | None = None
+    method: Method = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vif:
+    """A Neutron port as its host sees it."""
+
+    port_id: str
+    network_id: str
+    mac_address: str
+    mtu: int
+    # As Neutron answered in the binding of this host.
+    vif_type: str
+    vif_details: Mapping[str, Any] = field(default_factory=dict)
+    vnic_type: str = "normal"
+    fixed_ips: tuple[FixedIp, ...] = ()
+
+    @property
+    def device(self) -> str:
+        """The host's end, named as Nova names it: 'tap' and the port id, cut to 14 characters."""
+        return f"tap{self.port_id}"[:NIC_NAME_LEN]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vm:
+    """An emulated instance; `instance_id`, the port's device_id, names its netns."""
+
+    instance_id: str
+    name: str
+    project_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluggedVif:
+    """What a host has of a VIF, read from OVSDB and the kernel."""
+
+    port_id: str
+    instance_id: str
+    vm_name: str
+    netns: str
+    nic: str
+    device: str
+    mac_address: str
+    mtu: int
+    # None: the device or the interface is not there. -1: OVS could not open the device.
+    ofport: int | None
+    # OVS's own words where the interface is in error, or what is missing; "" where all is well.
+    error: str = ""
+    # With prefix length, as the kernel shows them; link-local ones are left out.
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostInfo:
+    """What a host says of itself."""
+
+    host: str
+    version: str
+    datapath: str
+    ovs_version: str
+    vms: int
+    vifs: int
