@@ -75,6 +75,9 @@ class PluggedVif:
     mtu: int
     # None: the device or the interface is not there. -1: OVS could not open the device.
     ofport: int | None
+    # The local VLAN that the L2 agent gave the port in its last step of wiring it, just before it
+    # reports the device up (ovs_neutron_agent._bind_devices). None: not wired (or its dead VLAN).
+    vlan_tag: int | None = None
     # OVS's own words where the interface is in error, or what is missing; "" where all is well.
     error: str = ""
     # With prefix length, as the kernel shows them; link-local ones are left out.
