@@ -1,0 +1,1 @@
+"""Measurements on a lab of their own, each beside the raw thing."""

@@ -1,0 +1,95 @@
+"""Looks into a lab's containers with tools that fakevm does not use: docker, ip, ovs-vsctl."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+def docker(*args: str, check: bool = True, timeout_s: float = 120) -> str:
+    """Run the docker client; return its stdout."""
+    done = subprocess.run(
+        ("docker", *args), capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"docker {' '.join(args)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def container_ids(lab: str) -> dict[str, str]:
+    """Return the full id of each container of a lab, by service."""
+    ids = docker("ps", "-aq", "--no-trunc", "--filter", f"label=fakevm.lab={lab}").split()
+    return {c["Config"]["Labels"]["com.docker.compose.service"]: c["Id"] for c in inspect(ids)}
+
+
+def inspect(ids: list[str]) -> list[dict[str, Any]]:
+    return list(json.loads(docker("inspect", *ids))) if ids else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A container of the lab, looked at from outside fakevm."""
+
+    name: str
+    container: str
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        return docker("exec", self.container, *argv, check=check)
+
+    def vm_names(self) -> set[str]:
+        """Return the network namespaces, which are named by device_id."""
+        return {str(ns["name"]) for ns in json.loads(self.run("ip", "-j", "netns") or "[]")}
+
+    def links(self, netns: str | None = None) -> dict[str, dict[str, Any]]:
+        """Return `ip -d -j address`, by link; in a VM, or in the host itself."""
+        where = ("-n", netns) if netns else ()
+        rows = json.loads(self.run("ip", *where, "-d", "-j", "address") or "[]")
+        return {row["ifname"]: row for row in rows}
+
+    def addresses(self, netns: str, nic: str = "eth0") -> set[str]:
+        """Return the NIC's addresses with their prefix length; link-local ones are left out."""
+        return {
+            f"{a['local']}/{a['prefixlen']}"
+            for a in self.links(netns)[nic]["addr_info"]
+            if a["scope"] == "global"
+        }
+
+    def interfaces(self) -> dict[str, dict[str, Any]]:
+        """Return OVS's interfaces that Neutron knows, by port id (`iface-id`)."""
+        columns = "name,external_ids,ofport,error,mac_in_use"
+        text = self.run("ovs-vsctl", "--format=json", f"--columns={columns}", "list", "Interface")
+        rows = [dict(zip(columns.split(","), row, strict=True)) for row in _table(text)]
+        found = {}
+        for row in rows:
+            row["external_ids"] = dict(row["external_ids"][1])
+            if "iface-id" in row["external_ids"]:
+                found[row["external_ids"]["iface-id"]] = row
+        return found
+
+    def tag(self, device: str) -> int | None:
+        """Return the local VLAN of a device's OVS port, None where it has none."""
+        text = self.run("ovs-vsctl", "--format=json", "get", "Port", device, "tag").strip()
+        return None if text == "[]" else int(text)
+
+    def processes(self, *words: str) -> list[int]:
+        """Return the pids of the processes whose command line has all these words."""
+        return [pid for pid, line in self._command_lines() if all(word in line for word in words)]
+
+    def signal(self, name: str, *words: str) -> None:
+        """Send a signal to the processes whose command line has all these words."""
+        pids = self.processes(*words)
+        assert pids, f"{self.name} has no process {words}"
+        self.run("kill", f"-{name}", *map(str, pids))
+
+    def _command_lines(self) -> Iterator[tuple[int, str]]:
+        for line in self.run("ps", "-eo", "pid=,stat=,args=", "-ww").splitlines():
+            pid, state, args = line.split(maxsplit=2)
+            if not state.startswith("Z") and "ps -eo" not in args:
+                yield int(pid), args
+
+
+def _table(text: str) -> list[list[Any]]:
+    return list(json.loads(text)["data"])
