@@ -82,6 +82,10 @@ class PluggedVif:
     error: str = ""
     # With prefix length, as the kernel shows them; link-local ones are left out.
     addresses: tuple[str, ...] = ()
+    # As they were plugged, so that a migration can hand them on.
+    fixed_ips: tuple[FixedIp, ...] = ()
+    # Its DHCP and SLAAC clients were asked for.
+    configured: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
