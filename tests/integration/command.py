@@ -67,9 +67,7 @@ class Fakevm:
             cwd=self.cwd,
             check=False,
         )
-        return Result(
-            argv=argv, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr
-        )
+        return Result(argv=argv, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def ok(self, *args: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
         """Run, expect success, return stdout."""

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 
-def docker(*args: str, check: bool = True, timeout_s: float = 120) -> str:
-    """Run the docker client; return its stdout."""
+def docker(*args: str, check: bool = True, merge: bool = False) -> str:
+    """Run the docker client; return its stdout, with stderr in its place if `merge`."""
     done = subprocess.run(
-        ("docker", *args), capture_output=True, text=True, timeout=timeout_s, check=False
+        ("docker", *args),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        text=True,
+        errors="replace",
+        timeout=120,
+        check=False,
     )
     if check and done.returncode != 0:
-        raise AssertionError(f"docker {' '.join(args)}: {done.stdout}{done.stderr}")
+        raise AssertionError(f"docker {' '.join(args)}: {done.stdout}{done.stderr or ''}")
     return done.stdout
 
 
@@ -83,6 +90,15 @@ class Host:
         pids = self.processes(*words)
         assert pids, f"{self.name} has no process {words}"
         self.run("kill", f"-{name}", *map(str, pids))
+
+    @contextmanager
+    def paused(self, *words: str) -> Iterator[None]:
+        """Stop processes in mid-life: they are there, and answer nobody."""
+        self.signal("STOP", *words)
+        try:
+            yield
+        finally:
+            self.signal("CONT", *words)
 
     def _command_lines(self) -> Iterator[tuple[int, str]]:
         for line in self.run("ps", "-eo", "pid=,stat=,args=", "-ww").splitlines():

@@ -1,0 +1,183 @@
+"""Networks, ports and VMs of one test: made at once, removed at its end."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from tests.integration.hosts import Host
+from tests.integration.lab import Lab
+from tests.integration.waiting import wait_until
+
+# `fakevm` processes at a time: enough to overlap their waiting on two cores.
+PARALLEL = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """A VIF of a VM, as `create-port` printed it."""
+
+    lab: Lab
+    port_id: str
+    instance_id: str
+    mac_address: str
+    # Neutron's fixed IPs, without prefix length.
+    ips: tuple[str, ...]
+    host_name: str
+
+    @property
+    def ip(self) -> str:
+        return self.ips[0]
+
+    @property
+    def host(self) -> Host:
+        """Where it was plugged first; a test that migrates it asks the lab again."""
+        return self.lab.host(self.host_name)
+
+    def exec(self, *argv: str, stdin: str | None = None) -> str:
+        return self.lab.fakevm.ok("exec", self.port_id, "--", *argv, stdin=stdin)
+
+    def ping(self, address: str, *, count: int = 3) -> None:
+        """Expect an answer to every ping; the first ones of a new path have time to resolve."""
+        self.exec("ping", "-n", "-c", "1", "-w", "20", address)
+        out = self.exec("ping", "-n", "-i", "0.1", "-c", str(count), "-W", "5", address)
+        assert f"{count} packets transmitted, {count} received" in out, out
+
+    def assert_wholly_on(self, name: str) -> None:
+        """The VIF is on this host alone: in OVS, in the kernel and in Neutron's bindings."""
+        neutron, hosts = self.lab.sdk.network, self.lab.hosts()
+        assert self.lab.hosts_with(self.port_id) == [name]
+        assert [n for n, h in hosts.items() if self.instance_id in h.vm_names()] == [name]
+        port = neutron.get_port(self.port_id)
+        assert port.binding_host_id == name
+        assert "migrating_to" not in port.binding_profile
+        bindings = neutron.get(f"/ports/{self.port_id}/bindings").json()["bindings"]
+        assert [(b["host"], b["status"]) for b in bindings] == [(name, "ACTIVE")]
+        # The L2 agent has wired it: 4095 is its VLAN for what nobody may reach.
+        device = f"tap{self.port_id}"[:14]
+        tag = wait_until("the VIF's local VLAN", lambda: hosts[name].tag(device))
+        assert tag != 4095
+
+    def cannot_ping(self, address: str) -> None:
+        argv = ("ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", address)
+        result = self.lab.fakevm.run("exec", self.port_id, "--", *argv)
+        assert result.exit_code == 1, f"{result}"
+        assert " 0 received" in result.stdout, f"{result}"
+
+
+class Cloud:
+    """Makes with openstacksdk what the commands work on, and VMs with `create-port`."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        # Names are not unique in Neutron; a lab that was kept may have an earlier run's.
+        self.prefix = f"{name[:60]}-{uuid.uuid4().hex[:6]}"
+        self._networks: list[str] = []
+        self._routers: list[str] = []
+        self._groups: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _neutron(self) -> Any:
+        return self.lab.sdk.network
+
+    def network(self, *, cidr: str | None = None, name: str = "net", **attributes: Any) -> str:
+        """Make a network, and a subnet without DHCP if `cidr` is given; return the network's id."""
+        network = self._neutron.create_network(name=f"{self.prefix}-{name}", **attributes)
+        self._networks.append(network.id)
+        if cidr:
+            self.subnet(network.id, cidr, enable_dhcp=False)
+        return str(network.id)
+
+    def subnet(self, network: str, cidr: str, **attributes: Any) -> str:
+        version = 6 if ":" in cidr else 4
+        subnet = self._neutron.create_subnet(
+            network_id=network,
+            cidr=cidr,
+            ip_version=version,
+            name=f"{self.prefix}-v{version}",
+            **attributes,
+        )
+        return str(subnet.id)
+
+    def router(self, *subnets: str) -> str:
+        router = self._neutron.create_router(name=self.prefix)
+        self._routers.append(router.id)
+        for subnet in subnets:
+            self._neutron.add_interface_to_router(router, subnet_id=subnet)
+        return str(router.id)
+
+    def security_group(self) -> str:
+        """Make a group that lets everything out and nothing in."""
+        group = self._neutron.create_security_group(name=self.prefix)
+        self._groups.append(group.id)
+        for rule in self._neutron.security_group_rules(
+            security_group_id=group.id, direction="ingress"
+        ):
+            self._neutron.delete_security_group_rule(rule)
+        return str(group.id)
+
+    def guest(self, network: str, instance: str, host: str, *options: str) -> Guest:
+        """Make a VM, or another NIC of one; static addresses unless options say otherwise."""
+        if "--address" not in options:
+            options = ("--address", "static", *options)
+        if "--no-port-security" not in options and "--security-group" not in options:
+            options = ("--no-port-security", *options)
+        made = self.lab.fakevm.json("create-port", "--host", host, *options, network, instance)
+        return guest_of(self.lab, made)
+
+    def guests(self, network: str, hosts: Mapping[str, str], *options: str) -> tuple[Guest, ...]:
+        """Make a VM for each item, `instance: host`, some at a time."""
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            made = [
+                pool.submit(self.guest, network, instance, host, *options)
+                for instance, host in hosts.items()
+            ]
+            return tuple(future.result() for future in made)
+
+    def vifs(self) -> list[str]:
+        """Return the ports of VMs on this test's networks."""
+        return [
+            port.id
+            for network in self._networks
+            for port in self._neutron.ports(network_id=network)
+            if port.device_owner.startswith("compute:") or not port.device_owner
+        ]
+
+    def close(self) -> None:
+        vifs = self.vifs()
+        if vifs:
+            self.lab.fakevm.ok("delete-port", *vifs)
+        for router in self._routers:
+            for port in list(self._neutron.ports(device_id=router)):
+                self._neutron.remove_interface_from_router(router, port_id=port.id)
+            self._neutron.delete_router(router)
+        for network in self._networks:
+            self._neutron.delete_network(network)
+        for group in self._groups:
+            self._neutron.delete_security_group(group)
+
+
+def guest_of(lab: Lab, made: Mapping[str, Any]) -> Guest:
+    return Guest(
+        lab=lab,
+        port_id=made["port_id"],
+        instance_id=made["instance_id"],
+        mac_address=made["mac_address"],
+        ips=tuple(ip["ip_address"] for ip in made["fixed_ips"]),
+        host_name=made["host"],
+    )

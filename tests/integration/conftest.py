@@ -1,0 +1,64 @@
+"""One lab for the session, its logs, and what a test makes in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cloud import Cloud, Guest
+from tests.integration.lab import COMPUTES, Lab
+
+LOGS = Path(__file__).parents[2] / "logs"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab of three compute hosts: a running one of this name is used as it is.
+
+    FAKEVM_TEST_LAB names it; FAKEVM_TEST_KEEP leaves it running, for a look or the next run.
+    """
+    lab = Lab(os.environ.get("FAKEVM_TEST_LAB", "test"))
+    try:
+        lab.fakevm.ok("up", "--name", lab.name, "--computes", str(len(COMPUTES)))
+        yield lab
+    finally:
+        lab.save_logs(LOGS / lab.name)
+        if not os.environ.get("FAKEVM_TEST_KEEP"):
+            lab.fakevm.ok("down", "--name", lab.name)
+
+
+@pytest.fixture
+def cloud(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Cloud]:
+    """What one test makes, and its end removes."""
+    with Cloud(lab, request.node.name) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(lab: Lab) -> Iterator[Cloud]:
+    with Cloud(lab, "shared") as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def pair(shared_cloud: Cloud) -> tuple[Guest, Guest]:
+    """Two VMs on two hosts, for the tests that only look or run commands in them."""
+    network = shared_cloud.network(cidr="10.9.0.0/24")
+    first, second = shared_cloud.guests(network, {"shared-1": "compute-1", "shared-2": "compute-2"})
+    return first, second
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what the lab's containers said meanwhile."""
+    report = yield
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and isinstance(lab, Lab):
+        lines = "\n".join(lab.suspicious_lines(since=call.start))
+        report.sections.append((f"the lab's logs during {call.when}", lines))
+    return report

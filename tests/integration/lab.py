@@ -1,0 +1,96 @@
+"""A running lab as the tests see it, and the logs of its containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import openstack
+import yaml
+from openstack.connection import Connection
+
+from tests.integration.command import Fakevm
+from tests.integration.hosts import Host, container_ids, docker, inspect
+from tests.integration.waiting import wait_until
+
+COMPUTES = ("compute-1", "compute-2", "compute-3")
+SUSPICIOUS = re.compile(r"ERROR|CRITICAL|WARN|Traceback|Error:|panic|FATAL")
+
+
+@dataclass
+class Lab:
+    """A lab of its own name; what is asked is read from Docker and from Neutron."""
+
+    name: str
+    fakevm: Fakevm = field(init=False)
+    _sdk: Connection | None = None
+
+    def __post_init__(self) -> None:
+        self.fakevm = Fakevm(lab=self.name)
+
+    @property
+    def sdk(self) -> Connection:
+        """Neutron's API, reached as a user would: with what `fakevm clouds-yaml` prints."""
+        if self._sdk is None:
+            clouds = yaml.safe_load(self.fakevm.ok("clouds-yaml"))["clouds"]
+            (cloud,) = clouds.values()
+            self._sdk = openstack.connect(load_yaml_config=False, load_envvars=False, **cloud)
+        return self._sdk
+
+    def host(self, name: str) -> Host:
+        return Host(name=name, container=container_ids(self.name)[name])
+
+    def hosts(self) -> dict[str, Host]:
+        """Return the compute hosts."""
+        return {
+            name: Host(name=name, container=container)
+            for name, container in sorted(container_ids(self.name).items())
+            if name.startswith("compute-")
+        }
+
+    def hosts_with(self, port_id: str) -> list[str]:
+        """Return the hosts whose OVS has an interface for this port."""
+        return [name for name, host in self.hosts().items() if port_id in host.interfaces()]
+
+    def wait_until_healthy(self, *services: str) -> None:
+        """Wait for Docker's own word on these services, all of the lab by default."""
+
+        def unhealthy() -> list[str]:
+            ids = container_ids(self.name)
+            states = inspect([ids[s] for s in services or ids])
+            return [
+                f"{c['Config']['Hostname']}: {c['State'].get('Health', {}).get('Status')}"
+                for c in states
+                if c["State"].get("Health", {}).get("Status") != "healthy"
+            ]
+
+        wait_until(f"{services or 'all'} healthy", lambda: not unhealthy(), timeout_s=180)
+
+    def wait_until_alive(self, *hosts: str) -> None:
+        """Wait until Neutron reports the L2 agents of these hosts alive."""
+
+        def all_alive() -> bool:
+            agents = self.sdk.network.agents(binary="neutron-openvswitch-agent")
+            return set(hosts) <= {a.host for a in agents if a.is_alive}
+
+        wait_until(f"the L2 agents of {hosts} alive", all_alive, timeout_s=180)
+
+    def save_logs(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for service, container in container_ids(self.name).items():
+            text = docker_logs(container)
+            (folder / f"{service}.log").write_text(text, encoding="utf-8")
+
+    def suspicious_lines(self, *, since: float) -> Iterator[str]:
+        """Yield, for each container, its warnings and errors since then, and its last lines."""
+        for service, container in sorted(container_ids(self.name).items()):
+            lines = docker_logs(container, "--since", f"{since:.3f}").splitlines()
+            odd = [line for line in lines[:-5] if SUSPICIOUS.search(line)][-15:]
+            for line in odd + lines[-5:]:
+                yield f"{service}: {line[:500]}"
+
+
+def docker_logs(container: str, *options: str) -> str:
+    return docker("logs", *options, container, check=False, merge=True)

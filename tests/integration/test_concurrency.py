@@ -1,0 +1,51 @@
+"""Many commands at a time on the same hosts, the same VM, the same VIF."""
+
+from __future__ import annotations
+
+import json
+
+from tests.integration.cloud import Cloud, guest_of
+from tests.integration.lab import COMPUTES, Lab
+
+PLUGS = 6
+
+
+def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.12.0.0/24")
+    processes = [
+        lab.fakevm.start(
+            "create-port", "-f", "json", "--address", "static", "--host", host, network, f"vm-{n}"
+        )
+        for n in range(PLUGS // 3)
+        for host in COMPUTES
+    ]
+    processes.append(
+        lab.fakevm.start(
+            "create-port", "-f", "json", "--address", "static", "--host", "compute-1",
+            network, "vm-0",
+        )
+    )  # fmt: skip
+    made = []
+    for process in processes:
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        made.append(guest_of(lab, json.loads(out)))
+    assert len({guest.ip for guest in made}) == len(made)
+    for guest in made:
+        assert lab.hosts_with(guest.port_id) == [guest.host_name]
+
+
+def test_one_vif_plugged_and_unplugged_at_once_ends_whole(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.12.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    processes = [
+        lab.fakevm.start(verb, a.port_id) for verb in ("plug", "unplug", "plug", "unplug", "plug")
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    there = lab.hosts_with(a.port_id) == ["compute-1"]
+    assert (a.instance_id in a.host.vm_names()) == there
+    assert (f"tap{a.port_id}"[:14] in a.host.links()) == there
+    lab.fakevm.ok("plug", a.port_id)
+    b.ping(a.ip)

@@ -1,0 +1,123 @@
+"""Each error names its subject and the mend, has its exit code, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.integration.cloud import Cloud, Guest
+from tests.integration.hosts import docker
+from tests.integration.lab import COMPUTES, Lab
+from tests.integration.waiting import wait_until
+
+
+def test_no_lab_of_this_name_runs(lab: Lab) -> None:
+    for command in (("list",), ("status",), ("exec", "x", "true"), ("create-port", "n", "i")):
+        error = lab.fakevm.fails(3, *command, env={"FAKEVM_LAB": "absent"})
+        assert "absent" in error
+        assert "fakevm up" in error
+    # The option wins over the environment.
+    assert "gone" in lab.fakevm.fails(3, "list", "--lab", "gone")
+
+
+def test_an_unknown_host_is_told_with_the_known_ones(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.8.0.0/24")
+    error = lab.fakevm.fails(3, "create-port", "--host", "compute-77", network, "x")
+    for name in ("compute-77", *COMPUTES):
+        assert name in error
+    assert cloud.vifs() == []
+
+
+def test_unknown_networks_and_vifs_are_not_found(lab: Lab) -> None:
+    for command in (
+        ("create-port", "--host", "compute-1", "no-such-thing", "x"),
+        ("show", "no-such-thing"),
+        ("exec", "no-such-thing", "true"),
+        ("delete-port", "no-such-thing"),
+        ("migrate", "compute-1", "no-such-thing"),
+    ):
+        assert "no-such-thing" in lab.fakevm.fails(3, *command)
+
+
+def test_an_ambiguous_prefix_is_told_with_the_matches(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network()
+    ids: list[str] = []
+    # With sixteen first digits, the seventeenth port at the latest shares one.
+    while len(twins := _sharing_first_digit(ids)) < 2:
+        port = lab.sdk.network.create_port(network_id=network, device_owner="compute:nova")
+        ids.append(port.id)
+    error = lab.fakevm.fails(4, "show", twins[0][0])
+    assert all(twin in error for twin in twins)
+
+
+def test_usage_errors(lab: Lab) -> None:
+    for command in (
+        ("no-such-command",),
+        ("create-port",),
+        ("list", "-f", "xml"),
+        ("exec", "--timeout", "soon", "x", "true"),
+        ("up", "--computes", "-1"),
+        ("create-port", "--fixed-ip", "10.0.0.999", "n", "i"),
+    ):
+        lab.fakevm.fails(2, *command)
+
+
+def test_docker_cannot_be_reached(lab: Lab) -> None:
+    dead = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    for command in (("list",), ("up",), ("down",), ("status",)):
+        error = lab.fakevm.fails(5, *command, env=dead)
+        assert "Docker" in error
+        assert "/nonexistent/docker.sock" in error
+
+
+def test_neutron_does_not_answer_in_time(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    api = lab.host("neutron-api").container
+    docker("pause", api)
+    try:
+        error = lab.fakevm.fails(5, "list", "--timeout", "2")
+        assert "Neutron" in error
+        # What needs no Neutron goes on without it.
+        vif = pair[0].port_id
+        assert lab.fakevm.ok("exec", "--host", "compute-1", vif, "--", "echo", "hi") == "hi\n"
+    finally:
+        docker("unpause", api)
+    assert lab.fakevm.json("show", pair[0].port_id)["port_id"] == pair[0].port_id
+
+
+def test_a_port_that_cannot_be_bound_is_deleted(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.8.0.0/24")
+    host = lab.host("compute-3")
+    with host.paused("neutron-openvswitch-agent"):
+        # Neutron takes over a minute to call an agent dead; without its row it is so at once.
+        (row,) = lab.sdk.network.agents(binary="neutron-openvswitch-agent", host="compute-3")
+        lab.sdk.network.delete_agent(row)
+        error = lab.fakevm.fails(1, "create-port", "--host", "compute-3", network, "x")
+        assert "compute-3" in error
+        assert "agent" in error
+        assert cloud.vifs() == []
+    lab.wait_until_alive("compute-3")
+    cloud.guest(network, "x", "compute-3")
+
+
+def test_a_vif_that_is_not_plugged_cannot_run_commands(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.8.0.0/24")
+    a = cloud.guest(network, "a", "compute-1")
+    lab.fakevm.ok("unplug", a.port_id)
+    assert a.port_id[:8] in lab.fakevm.fails(3, "exec", a.port_id, "true")
+
+
+def test_the_agent_does_not_answer(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.8.0.0/24")
+    host = lab.host("compute-3")
+    with host.paused("fakevm-agent"):
+        result = lab.fakevm.run(
+            "create-port", "--host", "compute-3", "--timeout", "5", network, "x"
+        )
+        assert result.exit_code in (5, 6), f"{result}"
+        assert "compute-3" in result.stderr
+        assert cloud.vifs() == []
+    wait_until("no half-made VIF", lambda: not set(host.interfaces()) & set(cloud.vifs()))
+
+
+def _sharing_first_digit(ids: list[str]) -> list[str]:
+    digit, count = Counter(i[0] for i in ids).most_common(1)[0] if ids else ("", 0)
+    return [i for i in ids if i[0] == digit] if count > 1 else []

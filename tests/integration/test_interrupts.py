@@ -1,0 +1,122 @@
+"""Ctrl-C, and a host that stops, at the worst moment: a defined state; again succeeds."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable, Collection
+
+import pytest
+
+from tests.integration.cloud import Cloud, Guest
+from tests.integration.hosts import docker
+from tests.integration.lab import Lab
+from tests.integration.waiting import wait_until
+
+Process = subprocess.Popen[str]
+
+
+def interrupt_when(process: Process, what: str, seen: Callable[[], object]) -> str:
+    """Press Ctrl-C as soon as a step is seen, or find the command ended; return its stderr."""
+    wait_until(what, lambda: seen() or process.poll() is not None, interval_s=0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert "Traceback" not in stderr, stderr
+    return stderr
+
+
+def port_named(lab: Lab, name: str) -> list[str]:
+    return [port.id for port in lab.sdk.network.ports(name=name)]
+
+
+@pytest.mark.parametrize("step", ["start", "port", "plugged"])
+def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
+    network = cloud.network(cidr="10.10.0.0/24")
+    host = lab.host("compute-1")
+    name = f"{cloud.prefix}-p"
+    command = (
+        "create-port", "--host", "compute-1", "--address", "static", "--name", name, network, "vm",
+    )  # fmt: skip
+    vms = host.vm_names()
+    steps: dict[str, Callable[[], object]] = {
+        "start": lambda: True,
+        "port": lambda: port_named(lab, name),
+        "plugged": lambda: set(host.interfaces()) & set(port_named(lab, name)),
+    }
+    process = lab.fakevm.start(*command)
+    interrupt_when(process, step, steps[step])
+    if process.returncode == 0:  # It was faster.
+        assert len(port_named(lab, name)) == 1
+        lab.fakevm.ok("delete-port", name)
+    else:
+        assert process.returncode == 130
+    assert port_named(lab, name) == []
+    assert host.vm_names() == vms
+
+    assert lab.fakevm.ok(*command)
+    assert len(port_named(lab, name)) == 1
+
+
+@pytest.mark.parametrize("step", ["bound", "plugged", "activated"])
+def test_migrate(lab: Lab, cloud: Cloud, step: str) -> None:
+    network = cloud.network(cidr="10.10.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    target = lab.host("compute-3")
+
+    def hosts() -> dict[str, str]:
+        rows = lab.sdk.network.get(f"/ports/{b.port_id}/bindings").json()["bindings"]
+        return {row["host"]: row["status"] for row in rows}
+
+    steps: dict[str, Callable[[], object]] = {
+        "bound": lambda: "compute-3" in hosts(),
+        "plugged": lambda: b.port_id in target.interfaces(),
+        "activated": lambda: hosts().get("compute-3") == "ACTIVE",
+    }
+    process = lab.fakevm.start("migrate", "compute-3", b.port_id)
+    interrupt_when(process, step, steps[step])
+    assert process.returncode in (0, 130)
+
+    arrived = hosts().get("compute-3") == "ACTIVE"
+    b.assert_wholly_on("compute-3" if arrived else "compute-2")
+    if not arrived:
+        lab.fakevm.ok("migrate", "compute-3", b.port_id)
+        b.assert_wholly_on("compute-3")
+    a.ping(b.ip)
+
+
+def test_a_host_that_stops_in_the_middle_of_a_plug(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.10.0.0/24")
+    a = cloud.guest(network, "a", "compute-1")
+    there = cloud.guest(network, "there", "compute-3")
+    name = f"{cloud.prefix}-p"
+    command = (
+        "create-port", "--host", "compute-3", "--address", "static", "--name", name, network, "vm",
+    )  # fmt: skip
+    host = lab.host("compute-3")
+    # With ovs-vswitchd at a stand, the plug is under way for as long as it takes.
+    host.signal("STOP", "ovs-vswitchd", "unix:")
+    process = lab.fakevm.start(*command)
+    wait_until("the port", lambda: port_named(lab, name) or process.poll() is not None)
+    wait_until("the plug", lambda: _half_plugged(host.links(), lab, name), interval_s=0.05)
+    docker("kill", host.container)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 5, stderr
+    assert "compute-3" in stderr
+    assert "Traceback" not in stderr
+    assert port_named(lab, name) == []
+
+    docker("start", host.container)
+    lab.wait_until_healthy("compute-3")
+    wait_until("its VM", lambda: there.instance_id in host.vm_names())
+    wait_until("its port", lambda: is_active(lab, there))
+    a.ping(there.ip)
+    lab.fakevm.ok(*command)
+    assert lab.fakevm.json("cleanup") == []
+
+
+def is_active(lab: Lab, guest: Guest) -> bool:
+    return bool(lab.sdk.network.get_port(guest.port_id).status == "ACTIVE")
+
+
+def _half_plugged(links: Collection[str], lab: Lab, name: str) -> bool:
+    return any(f"tap{port}"[:14] in links for port in port_named(lab, name))

@@ -1,0 +1,94 @@
+"""The lab as a whole: what runs, who it listens to, and `up` again with more hosts and fewer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from tests.integration.cloud import Cloud
+from tests.integration.hosts import container_ids, docker, inspect
+from tests.integration.lab import COMPUTES, Lab
+
+CONTROL = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "neutron-periodic", "network-1")
+
+
+def test_every_container_is_healthy_and_labelled(lab: Lab) -> None:
+    ids = container_ids(lab.name)
+    assert set(ids) == {*CONTROL, *COMPUTES}
+    for container in inspect(list(ids.values())):
+        assert container["State"]["Health"]["Status"] == "healthy"
+        assert container["Config"]["Labels"]["fakevm.role"]
+        assert container["HostConfig"]["Privileged"] is False
+        assert container["HostConfig"]["PidMode"] != "host"
+
+
+def test_only_the_api_is_published_and_only_on_loopback(lab: Lab) -> None:
+    published = {
+        container["Config"]["Hostname"]: port
+        for container in inspect(list(container_ids(lab.name).values()))
+        for ports in (container["NetworkSettings"]["Ports"] or {}).values()
+        for port in ports or []
+    }
+    assert list(published) == ["neutron-api"]
+    assert published["neutron-api"]["HostIp"] == "127.0.0.1"
+
+
+def test_underlay_and_provider_networks_are_internal(lab: Lab) -> None:
+    names = docker("network", "ls", "-q", "--filter", f"label=fakevm.lab={lab.name}").split()
+    networks = {n["Labels"]["com.docker.compose.network"]: n for n in inspect_networks(names)}
+    assert set(networks) == {"management", "underlay", "provider"}
+    assert networks["underlay"]["Internal"]
+    assert networks["provider"]["Internal"]
+
+
+def test_passwords_are_made_for_this_lab(lab: Lab) -> None:
+    (mariadb,) = inspect([container_ids(lab.name)["mariadb"]])
+    env = dict(entry.split("=", 1) for entry in mariadb["Config"]["Env"])
+    documented = {"fakevm", "password", "secret", "neutron", ""}
+    assert env["FAKEVM_DATABASE_PASSWORD"] not in documented
+
+
+def test_status_says_what_neutron_says(lab: Lab) -> None:
+    hosts = {row["host"]: row for row in lab.fakevm.json("status")["hosts"]}
+    assert set(hosts) >= set(COMPUTES)
+    datapath = lab.host("compute-1").run("ovs-vsctl", "get", "Bridge", "br-int", "datapath_type")
+    for name in COMPUTES:
+        assert hosts[name]["l2_agent"] == "alive"
+        assert hosts[name]["datapath"] == (datapath.strip() or "system")
+        assert hosts[name]["vms"] == len(lab.host(name).vm_names())
+
+
+def test_the_agents_that_neutron_needs_are_alive(lab: Lab) -> None:
+    agents = {(a.binary, a.host) for a in lab.sdk.network.agents() if a.is_alive}
+    expected = {("neutron-openvswitch-agent", name) for name in (*COMPUTES, "network-1")}
+    for binary in ("neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"):
+        expected.add((binary, "network-1"))
+    assert expected <= agents
+
+
+def test_a_second_up_recreates_nothing_and_hosts_come_and_go(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.13.0.0/24")
+    a = cloud.guest(network, "a", "compute-1")
+    before = container_ids(lab.name)
+    clouds = yaml.safe_load(lab.fakevm.ok("clouds-yaml"))
+
+    lab.fakevm.ok("up", "--name", lab.name, "--computes", "4")
+    ids = container_ids(lab.name)
+    assert ids.keys() - before.keys() == {"compute-4"}
+    assert {name: ids[name] for name in before} == before
+    d = cloud.guest(network, "d", "compute-4")
+    a.ping(d.ip)
+    lab.fakevm.ok("delete-port", d.port_id)
+
+    lab.fakevm.ok("up", "--name", lab.name, "--computes", "3")
+    assert container_ids(lab.name) == before
+    lab.fakevm.ok("up", "--name", lab.name, "--computes", "3")
+    assert container_ids(lab.name) == before
+    assert yaml.safe_load(lab.fakevm.ok("clouds-yaml")) == clouds
+    assert "compute-4" not in [row["host"] for row in lab.fakevm.json("status")["hosts"]]
+
+
+def inspect_networks(names: list[str]) -> list[dict[str, Any]]:
+    return list(json.loads(docker("network", "inspect", *names)))

@@ -1,0 +1,98 @@
+"""Live migration by Nova's order of calls, watched from another VM and from both hosts."""
+
+from __future__ import annotations
+
+from tests.integration.cloud import Cloud, Guest
+from tests.integration.lab import Lab
+from tests.integration.traffic import Ping, gaps, is_contiguous
+
+
+def test_a_vm_moves_while_it_is_pinged(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.7.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        lab.fakevm.ok("migrate", "compute-3", b.port_id)
+        assert is_contiguous(ping.wait_for_replies(20))
+        lost = ping.stop()
+    # The guest is away once: one run of requests gets no answer, and none before or after.
+    assert len(gaps(lost)) <= 1, lost
+    b.assert_wholly_on("compute-3")
+    assert lab.sdk.network.get_port(b.port_id).status == "ACTIVE"
+    assert b.host.vm_names().isdisjoint({b.instance_id})
+    b.ping(a.ip)
+
+
+def test_all_nics_and_addresses_move(lab: Lab, cloud: Cloud) -> None:
+    static = cloud.network(name="static", cidr="10.7.1.0/24")
+    dhcp = cloud.network(name="dhcp")
+    cloud.subnet(dhcp, "10.7.2.0/24")
+    first = cloud.guest(static, "vm", "compute-1")
+    second = cloud.guest(dhcp, "vm", "compute-1", "--address", "dhcp")
+    peer = cloud.guest(static, "peer", "compute-2")
+    lab.fakevm.ok("migrate", "compute-2", second.port_id)
+    for guest in (first, second):
+        guest.assert_wholly_on("compute-2")
+    host = lab.host("compute-2")
+    for nic, guest in (("eth0", first), ("eth1", second)):
+        assert host.addresses(guest.instance_id, nic) == {f"{guest.ip}/24"}
+        assert host.links(guest.instance_id)[nic]["address"] == guest.mac_address
+    peer.ping(first.ip)
+
+    # And back: nothing of the first journey is in the way.
+    lab.fakevm.ok("migrate", "--host", "compute-2", "compute-1", first.port_id)
+    for guest in (first, second):
+        guest.assert_wholly_on("compute-1")
+    peer.ping(first.ip)
+
+
+def test_migrate_to_the_same_host_or_an_unknown_one_is_refused(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.7.0.0/24")
+    a = cloud.guest(network, "a", "compute-1")
+    before = lab.sdk.network.get_port(a.port_id).revision_number
+    assert "compute-1" in lab.fakevm.fails(4, "migrate", "compute-1", a.port_id)
+    assert "compute-3" in lab.fakevm.fails(3, "migrate", "compute-9", a.port_id)
+    assert "compute-1" in lab.fakevm.fails(
+        4, "migrate", "--host", "compute-2", "compute-3", a.port_id
+    )
+    assert lab.sdk.network.get_port(a.port_id).revision_number == before
+    a.assert_wholly_on("compute-1")
+
+
+def test_a_destination_without_its_agent_leaves_the_vm_at_the_source(
+    lab: Lab, cloud: Cloud
+) -> None:
+    network = cloud.network(cidr="10.7.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        with lab.host("compute-3").paused("fakevm-agent"):
+            error = migration_fails(lab, b)
+            assert "compute-3" in error
+        lost = ping.stop()
+    assert lost == []
+    b.assert_wholly_on("compute-2")
+
+
+def test_a_destination_whose_l2_agent_does_not_wire_leaves_the_vm_at_the_source(
+    lab: Lab, cloud: Cloud
+) -> None:
+    network = cloud.network(cidr="10.7.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        with lab.host("compute-3").paused("neutron-openvswitch-agent"):
+            error = migration_fails(lab, b)
+            assert "compute-3" in error
+            b.assert_wholly_on("compute-2")
+        lost = ping.stop()
+    assert lost == []
+    # The same command, now that the agent is well, succeeds.
+    lab.wait_until_alive("compute-3")
+    lab.fakevm.ok("migrate", "compute-3", b.port_id)
+    b.assert_wholly_on("compute-3")
+    a.ping(b.ip)
+
+
+def migration_fails(lab: Lab, guest: Guest) -> str:
+    result = lab.fakevm.run("migrate", "--timeout", "8", "compute-3", guest.port_id)
+    assert result.exit_code in (5, 6), f"{result}"
+    assert "Traceback" not in result.stderr
+    return result.stderr

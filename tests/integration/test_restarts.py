@@ -1,0 +1,102 @@
+"""What restarts in a lab heals by itself, and what need not be lost is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.cloud import Cloud, Guest
+from tests.integration.hosts import Host, docker
+from tests.integration.lab import COMPUTES, Lab
+from tests.integration.traffic import Ping
+from tests.integration.waiting import wait_until
+
+
+def test_an_agent_s_restart_loses_no_packet(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.6.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    host = a.host
+    before = host.links(a.instance_id), host.interfaces()[a.port_id]
+    (pid,) = agent(host)
+    with Ping(host, a.instance_id, b.ip) as ping:
+        ping.wait_for_replies(5)
+        host.run("kill", "-KILL", str(pid))
+        wait_until("another fakevm-agent", lambda: agent(host) not in ([], [pid]))
+        a.exec("true")
+        ping.wait_for_replies(10)
+        lost = ping.stop()
+    assert lost == []
+    assert _shape(*before) == _shape(host.links(a.instance_id), host.interfaces()[a.port_id])
+
+
+def test_a_host_s_restart_brings_its_vms_back(lab: Lab, cloud: Cloud) -> None:
+    static = cloud.network(name="static", cidr="10.6.1.0/24")
+    dhcp = cloud.network(name="dhcp")
+    cloud.subnet(dhcp, "10.6.2.0/24")
+    a = cloud.guest(static, "a", "compute-1")
+    b = cloud.guest(static, "b", "compute-2")
+    b2 = cloud.guest(dhcp, "b", "compute-2", "--address", "dhcp")
+    docker("restart", "--time", "5", b.host.container)
+    lab.wait_until_healthy("compute-2")
+
+    host = lab.host("compute-2")
+    wait_until("the VM", lambda: b.instance_id in host.vm_names())
+    wait_until(
+        "its addresses",
+        lambda: (
+            host.addresses(b.instance_id, "eth0") == {f"{b.ip}/24"}
+            and host.addresses(b.instance_id, "eth1") == {f"{b2.ip}/24"}
+        ),
+    )
+    links = host.links(b.instance_id)
+    assert [links[nic]["address"] for nic in ("eth0", "eth1")] == [b.mac_address, b2.mac_address]
+    wait_until_active(lab, b, b2)
+    a.ping(b.ip)
+    b.ping(a.ip)
+
+
+def test_a_vswitchd_s_restart_brings_the_network_back(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.6.3.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        host = b.host
+        before = host.processes("ovs-vswitchd", "unix:")
+        host.signal("KILL", "ovs-vswitchd", "unix:")
+        wait_until(
+            "another ovs-vswitchd",
+            lambda: set(host.processes("ovs-vswitchd", "unix:")) - set(before),
+        )
+        ping.wait_for_replies(20)
+        assert host.interfaces()[b.port_id]["ofport"] > 0
+
+
+def test_rabbitmq_s_restart_heals_by_itself(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.6.4.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        docker("restart", "--time", "5", lab.host("rabbitmq").container)
+        lab.wait_until_healthy()
+        lab.wait_until_alive(*COMPUTES, "network-1")
+        # A new port goes the whole way: API, RPC, both agents.
+        c = cloud.guest(network, "c", "compute-3")
+        c.ping(a.ip)
+        lost = ping.stop()
+    assert lost == []
+
+
+def agent(host: Host) -> list[int]:
+    return host.processes("python", "fakevm-agent")
+
+
+def wait_until_active(lab: Lab, *guests: Guest) -> None:
+    def statuses() -> set[str]:
+        return {lab.sdk.network.get_port(guest.port_id).status for guest in guests}
+
+    wait_until(f"{guests} ACTIVE", lambda: statuses() == {"ACTIVE"})
+
+
+def _shape(links: dict[str, dict[str, Any]], interface: dict[str, Any]) -> object:
+    return (
+        {name: (link["ifindex"], link["address"]) for name, link in links.items()},
+        interface["ofport"],
+        interface["external_ids"],
+    )
