@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import yaml
 
+from tests.integration import plain
 from tests.integration.cloud import Cloud
-from tests.integration.hosts import container_ids, docker, inspect
+from tests.integration.hosts import container_ids, inspect
 from tests.integration.lab import COMPUTES, Lab
 
 CONTROL = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "neutron-periodic", "network-1")
@@ -25,19 +23,13 @@ def test_every_container_is_healthy_and_labelled(lab: Lab) -> None:
 
 
 def test_only_the_api_is_published_and_only_on_loopback(lab: Lab) -> None:
-    published = {
-        container["Config"]["Hostname"]: port
-        for container in inspect(list(container_ids(lab.name).values()))
-        for ports in (container["NetworkSettings"]["Ports"] or {}).values()
-        for port in ports or []
-    }
+    published = plain.published_ports(lab.name)
     assert list(published) == ["neutron-api"]
-    assert published["neutron-api"]["HostIp"] == "127.0.0.1"
+    assert [place["HostIp"] for place in published["neutron-api"]] == ["127.0.0.1"]
 
 
 def test_underlay_and_provider_networks_are_internal(lab: Lab) -> None:
-    names = docker("network", "ls", "-q", "--filter", f"label=fakevm.lab={lab.name}").split()
-    networks = {n["Labels"]["com.docker.compose.network"]: n for n in inspect_networks(names)}
+    networks = {n["Labels"]["com.docker.compose.network"]: n for n in plain.networks(lab.name)}
     assert set(networks) == {"management", "underlay", "provider"}
     assert networks["underlay"]["Internal"]
     assert networks["provider"]["Internal"]
@@ -88,7 +80,3 @@ def test_a_second_up_recreates_nothing_and_hosts_come_and_go(lab: Lab, cloud: Cl
     assert container_ids(lab.name) == before
     assert yaml.safe_load(lab.fakevm.ok("clouds-yaml")) == clouds
     assert "compute-4" not in [row["host"] for row in lab.fakevm.json("status")["hosts"]]
-
-
-def inspect_networks(names: list[str]) -> list[dict[str, Any]]:
-    return list(json.loads(docker("network", "inspect", *names)))

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
-import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration import plain
 from tests.integration.cloud import Cloud
 from tests.integration.command import Fakevm
 from tests.integration.conftest import LOGS
-from tests.integration.hosts import container_ids, docker, inspect
+from tests.integration.hosts import container_ids
 from tests.integration.lab import Lab
-from tests.integration.test_lab import inspect_networks
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(*argv: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-    done = subprocess.run(
-        argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=400, check=False
-    )
-    assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """`fakevm` from a wheel, in a fresh virtual environment outside the checkout."""
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT)
+    plain.run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, plain.ROOT)
     (wheel,) = tmp_path.glob("fakevm-*.whl")
-    run(sys.executable, "-m", "venv", tmp_path / "venv")
-    run(tmp_path / "venv/bin/python", "-m", "pip", "install", "-q", wheel)
+    plain.run(sys.executable, "-m", "venv", tmp_path / "venv")
+    plain.run(tmp_path / "venv/bin/python", "-m", "pip", "install", "-q", wheel)
     return tmp_path / "venv/bin/fakevm"
 
 
@@ -58,14 +45,15 @@ def second(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Lab]:
 
 def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
     one, other = (
-        networks_of(lab.name),
-        networks_of(second.name),
+        plain.subnets(lab.name),
+        plain.subnets(second.name),
     )
     assert len(one) == len(other) == 3
     assert not one.keys() & other.keys()
     for a, b in itertools.product(one.values(), other.values()):
         assert not a.overlaps(b)
-    assert not published_ports(lab.name) & published_ports(second.name)
+    (mine,), (its,) = (plain.published_ports(x.name)["neutron-api"] for x in (lab, second))
+    assert mine["HostPort"] != its["HostPort"]
 
     here = cloud.guest(cloud.network(cidr="10.14.0.0/24"), "same", "compute-1")
     with Cloud(second, "second") as cloud_there:
@@ -76,80 +64,27 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
         assert lab.fakevm.json("cleanup") == second.fakevm.json("cleanup") == []
     here.exec("true")
 
-    mine = container_ids(lab.name)
+    before = container_ids(lab.name)
     second.fakevm.ok("down", "--name", second.name)
-    assert container_ids(lab.name) == mine
-    assert (networks_of(lab.name), leftovers(second.name)) == (one, [])
+    assert container_ids(lab.name) == before
+    assert (plain.subnets(lab.name), plain.leftovers(second.name)) == (one, [])
 
 
 def test_compose_alone_makes_a_whole_lab_and_takes_it_away(lab: Lab) -> None:
-    plain = Lab(f"{lab.name}-plain")
-    subnet = free_slice()
-    management, underlay, provider, _ = map(str, subnet.subnets(new_prefix=23))
-    env = {
-        **os.environ,
-        "COMPOSE_PROJECT_NAME": f"fakevm-{plain.name}",
-        "FAKEVM_LAB": plain.name,
-        "FAKEVM_MANAGEMENT_SUBNET": management,
-        "FAKEVM_UNDERLAY_SUBNET": underlay,
-        "FAKEVM_PROVIDER_SUBNET": provider,
-        "FAKEVM_API_PORT": str(free_port()),
-    }
+    by_compose = Lab(f"{lab.name}-plain")
+    env = plain.environment(by_compose.name)
     try:
-        run("docker", "compose", "up", "-d", "--wait", cwd=ROOT, env=env)
-        ids = container_ids(plain.name)
-        with Cloud(plain, "plain") as cloud:
+        plain.run("docker", "compose", "up", "-d", "--wait", env=env)
+        ids = container_ids(by_compose.name)
+        with Cloud(by_compose, "plain") as cloud:
             network = cloud.network(cidr="10.15.0.0/24")
             a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-3"})
             a.ping(b.ip)
             # `fakevm up` finds the lab as it would have made it.
-            plain.fakevm.ok("up", "--name", plain.name, "--computes", "3")
-            assert container_ids(plain.name) == ids
+            by_compose.fakevm.ok("up", "--name", by_compose.name, "--computes", "3")
+            assert container_ids(by_compose.name) == ids
             a.ping(b.ip)
     finally:
-        plain.save_logs(LOGS / plain.name)
-        run("docker", "compose", "down", "-v", cwd=ROOT, env=env)
-    assert leftovers(plain.name) == []
-
-
-def networks_of(lab: str | None = None) -> dict[str, ipaddress.IPv4Network]:
-    """Return the subnets of a lab's networks, or of all networks of this machine, by id."""
-    label = ("--filter", f"label=fakevm.lab={lab}") if lab else ()
-    names = docker("network", "ls", "-q", *label).split()
-    return {
-        n["Id"]: ipaddress.IPv4Network(config["Subnet"])
-        for n in (inspect_networks(names) if names else [])
-        for config in n["IPAM"]["Config"] or []
-        if ":" not in config["Subnet"]
-    }
-
-
-def free_slice() -> ipaddress.IPv4Network:
-    """Return the last /21 of the range for labs that no network of this machine is in."""
-    taken = networks_of().values()
-    slices = reversed(list(ipaddress.IPv4Network("198.18.0.0/15").subnets(new_prefix=21)))
-    return next(s for s in slices if not any(s.overlaps(network) for network in taken))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def published_ports(lab: str) -> set[str]:
-    return {
-        port["HostPort"]
-        for container in inspect(list(container_ids(lab).values()))
-        for ports in (container["NetworkSettings"]["Ports"] or {}).values()
-        for port in ports or []
-    }
-
-
-def leftovers(lab: str) -> list[str]:
-    label = ("--filter", f"label=fakevm.lab={lab}")
-    return [
-        *docker("ps", "-aq", *label).split(),
-        *docker("network", "ls", "-q", *label).split(),
-        *docker("volume", "ls", "-q", *label).split(),
-    ]
+        by_compose.save_logs(LOGS / by_compose.name)
+        plain.run("docker", "compose", "down", "-v", env=env)
+    assert plain.leftovers(by_compose.name) == []
