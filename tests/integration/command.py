@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.integration.waiting import wait_until
 
 # More than any command needs on a slow machine; a command that hangs fails its test, not the run.
 TIMEOUT_S = 240
@@ -99,3 +102,12 @@ class Fakevm:
             cwd=self.cwd,
             start_new_session=True,
         )
+
+
+def interrupt_when(process: subprocess.Popen[str], what: str, seen: Callable[[], object]) -> None:
+    """Press Ctrl-C as soon as a step is seen, or find the command ended; wait for its end."""
+    wait_until(what, lambda: seen() or process.poll() is not None, interval_s=0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode in (0, 130), stderr
+    assert "Traceback" not in stderr, stderr

@@ -57,16 +57,15 @@ class Lab:
     def wait_until_healthy(self, *services: str) -> None:
         """Wait for Docker's own word on these services, all of the lab by default."""
 
-        def unhealthy() -> list[str]:
+        def healthy() -> bool:
             ids = container_ids(self.name)
-            states = inspect([ids[s] for s in services or ids])
-            return [
-                f"{c['Config']['Hostname']}: {c['State'].get('Health', {}).get('Status')}"
-                for c in states
-                if c["State"].get("Health", {}).get("Status") != "healthy"
-            ]
+            states = [c["State"] for c in inspect([ids[s] for s in services or ids])]
+            return all(
+                s["Running"] and s.get("Health", {"Status": "healthy"})["Status"] == "healthy"
+                for s in states
+            )
 
-        wait_until(f"{services or 'all'} healthy", lambda: not unhealthy(), timeout_s=180)
+        wait_until(f"{services or 'all'} healthy", healthy, timeout_s=180)
 
     def wait_until_alive(self, *hosts: str) -> None:
         """Wait until Neutron reports the L2 agents of these hosts alive."""

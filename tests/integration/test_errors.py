@@ -86,7 +86,7 @@ def test_neutron_does_not_answer_in_time(lab: Lab, pair: tuple[Guest, Guest]) ->
 def test_a_port_that_cannot_be_bound_is_deleted(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.8.0.0/24")
     host = lab.host("compute-3")
-    with host.paused("neutron-openvswitch-agent"):
+    with host.paused("bin/neutron-openvswitch-agent"):
         # Neutron takes over a minute to call an agent dead; without its row it is so at once.
         (row,) = lab.sdk.network.agents(binary="neutron-openvswitch-agent", host="compute-3")
         lab.sdk.network.delete_agent(row)
@@ -108,7 +108,7 @@ def test_a_vif_that_is_not_plugged_cannot_run_commands(lab: Lab, cloud: Cloud) -
 def test_the_agent_does_not_answer(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.8.0.0/24")
     host = lab.host("compute-3")
-    with host.paused("fakevm-agent"):
+    with host.paused("bin/fakevm-agent"):
         result = lab.fakevm.run(
             "create-port", "--host", "compute-3", "--timeout", "5", network, "x"
         )

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from collections.abc import Callable, Collection
 
 import pytest
 
 from tests.integration.cloud import Cloud, Guest
+from tests.integration.command import interrupt_when
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
 from tests.integration.waiting import wait_until
-
-Process = subprocess.Popen[str]
-
-
-def interrupt_when(process: Process, what: str, seen: Callable[[], object]) -> str:
-    """Press Ctrl-C as soon as a step is seen, or find the command ended; return its stderr."""
-    wait_until(what, lambda: seen() or process.poll() is not None, interval_s=0.01)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
-    assert "Traceback" not in stderr, stderr
-    return stderr
 
 
 def port_named(lab: Lab, name: str) -> list[str]:
@@ -48,8 +36,6 @@ def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
     if process.returncode == 0:  # It was faster.
         assert len(port_named(lab, name)) == 1
         lab.fakevm.ok("delete-port", name)
-    else:
-        assert process.returncode == 130
     assert port_named(lab, name) == []
     assert host.vm_names() == vms
 
@@ -74,7 +60,6 @@ def test_migrate(lab: Lab, cloud: Cloud, step: str) -> None:
     }
     process = lab.fakevm.start("migrate", "compute-3", b.port_id)
     interrupt_when(process, step, steps[step])
-    assert process.returncode in (0, 130)
 
     arrived = hosts().get("compute-3") == "ACTIVE"
     b.assert_wholly_on("compute-3" if arrived else "compute-2")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration import plain
 from tests.integration.cloud import Cloud
-from tests.integration.command import Fakevm
+from tests.integration.command import Fakevm, interrupt_when
 from tests.integration.conftest import LOGS
 from tests.integration.hosts import container_ids
 from tests.integration.lab import Lab
@@ -29,13 +29,17 @@ def installed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def second(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Lab]:
-    """A lab of one compute host beside the session's, started in an empty folder."""
+    """A lab of one compute host beside the session's, from an empty folder, at the second try."""
     empty = tmp_path / "empty"
     empty.mkdir()
     second = Lab(f"{lab.name}-second")
     second.fakevm = Fakevm(lab=second.name, executable=installed, cwd=empty)
+    command = ("up", "--name", second.name, "--computes", "1")
     try:
-        second.fakevm.ok("up", "--name", second.name, "--computes", "1")
+        first_try = second.fakevm.start(*command)
+        interrupt_when(first_try, "a container", lambda: container_ids(second.name))
+        assert first_try.returncode == 130
+        second.fakevm.ok(*command)
         assert list(empty.iterdir()) == []
         yield second
     finally:
@@ -44,10 +48,7 @@ def second(lab: Lab, installed: Path, tmp_path: Path) -> Iterator[Lab]:
 
 
 def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
-    one, other = (
-        plain.subnets(lab.name),
-        plain.subnets(second.name),
-    )
+    one, other = plain.subnets(lab.name), plain.subnets(second.name)
     assert len(one) == len(other) == 3
     assert not one.keys() & other.keys()
     for a, b in itertools.product(one.values(), other.values()):

@@ -64,7 +64,7 @@ def test_a_destination_without_its_agent_leaves_the_vm_at_the_source(
     network = cloud.network(cidr="10.7.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with Ping(a.host, a.instance_id, b.ip) as ping:
-        with lab.host("compute-3").paused("fakevm-agent"):
+        with lab.host("compute-3").paused("bin/fakevm-agent"):
             error = migration_fails(lab, b)
             assert "compute-3" in error
         lost = ping.stop()
@@ -78,7 +78,7 @@ def test_a_destination_whose_l2_agent_does_not_wire_leaves_the_vm_at_the_source(
     network = cloud.network(cidr="10.7.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with Ping(a.host, a.instance_id, b.ip) as ping:
-        with lab.host("compute-3").paused("neutron-openvswitch-agent"):
+        with lab.host("compute-3").paused("bin/neutron-openvswitch-agent"):
             error = migration_fails(lab, b)
             assert "compute-3" in error
             b.assert_wholly_on("compute-2")

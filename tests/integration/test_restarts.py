@@ -84,7 +84,7 @@ def test_rabbitmq_s_restart_heals_by_itself(lab: Lab, cloud: Cloud) -> None:
 
 
 def agent(host: Host) -> list[int]:
-    return host.processes("python", "fakevm-agent")
+    return host.processes("bin/fakevm-agent")
 
 
 def wait_until_active(lab: Lab, *guests: Guest) -> None:
