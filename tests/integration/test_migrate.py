@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping, gaps, is_contiguous
+from tests.integration.waiting import wait_until
 
 
 def test_a_vm_moves_while_it_is_pinged(lab: Lab, cloud: Cloud) -> None:
@@ -72,27 +73,41 @@ def test_a_destination_without_its_agent_leaves_the_vm_at_the_source(
     b.assert_wholly_on("compute-2")
 
 
-def test_a_destination_whose_l2_agent_does_not_wire_leaves_the_vm_at_the_source(
-    lab: Lab, cloud: Cloud
-) -> None:
+def test_a_host_whose_l2_agent_is_at_a_stand_gets_no_vm(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.7.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with Ping(a.host, a.instance_id, b.ip) as ping:
         with lab.host("compute-3").paused("bin/neutron-openvswitch-agent"):
-            error = migration_fails(lab, b)
-            assert "compute-3" in error
+            # Neutron takes it for alive, and binds; but nobody wires the VIF.
+            assert "compute-3" in migration_fails(lab, b)
             b.assert_wholly_on("compute-2")
+
+            wait_until("Neutron's word that it is down", lambda: l2_agent(lab) != "alive")
+            assert "compute-3" in migration_fails(lab, b)
+            b.assert_wholly_on("compute-2")
+            before = set(cloud.vifs())
+            error = lab.fakevm.fails(1, "create-port", "--host", "compute-3", network, "c")
+            assert "compute-3" in error
+            assert "down" in error
+            assert set(cloud.vifs()) == before
         lost = ping.stop()
     assert lost == []
-    # The same command, now that the agent is well, succeeds.
+    # The same commands, now that the agent is well.
     lab.wait_until_alive("compute-3")
+    assert l2_agent(lab) == "alive"
     lab.fakevm.ok("migrate", "compute-3", b.port_id)
     b.assert_wholly_on("compute-3")
     a.ping(b.ip)
+    cloud.guest(network, "c", "compute-3").ping(b.ip)
+
+
+def l2_agent(lab: Lab) -> str:
+    hosts = lab.fakevm.json("status")["hosts"]
+    return str(next(row["l2_agent"] for row in hosts if row["host"] == "compute-3"))
 
 
 def migration_fails(lab: Lab, guest: Guest) -> str:
     result = lab.fakevm.run("migrate", "--timeout", "8", "compute-3", guest.port_id)
-    assert result.exit_code in (5, 6), f"{result}"
+    assert result.exit_code in (1, 5, 6), f"{result}"
     assert "Traceback" not in result.stderr
     return result.stderr
