@@ -9,7 +9,7 @@ from tests.integration.lab import Lab
 
 NAMES = {
     "shell": "$(touch /tmp/hit);`id` && 'a' \"b\" | c > /tmp/hit #",
-    "spaces": "  two  words ",
+    "spaces": "two  words",
     "markup": "[bold red]x[/bold red] [/] [link=file:///]",
     "alphabet": "仮想マシン-Ωμέγα-тест",
     "path": "../../etc/passwd%2f?name=x&y=#",
@@ -42,6 +42,13 @@ def test_a_hostile_name_is_only_a_name(lab: Lab, cloud: Cloud, kind: str) -> Non
         for left in list(lab.sdk.network.ports(network_id=network.id)):
             lab.fakevm.run("delete-port", left.id)
         lab.sdk.network.delete_network(network)
+
+
+@pytest.mark.parametrize("name", ["", " ", " x", "x ", "a\tb", "a\nb", "\x1b[31mred", "v" * 300])
+def test_what_is_no_vm_s_name_is_refused(lab: Lab, cloud: Cloud, name: str) -> None:
+    network = cloud.network()
+    lab.fakevm.fails(2, "create-port", "--host", "compute-1", network, name)
+    assert cloud.vifs() == []
 
 
 def test_a_name_too_long_for_neutron_is_refused(lab: Lab, cloud: Cloud) -> None:
