@@ -25,11 +25,16 @@ def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
             network, "vm-0",
         )
     )  # fmt: skip
+    # What is half-made is no leftover.
+    cleanups = [lab.fakevm.start("cleanup", "-f", "json") for _ in range(2)]
     made = []
     for process in processes:
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
         made.append(guest_of(lab, json.loads(out)))
+    for cleanup in cleanups:
+        out, err = cleanup.communicate(timeout=200)
+        assert (cleanup.returncode, json.loads(out)) == (0, []), err
     assert len({guest.ip for guest in made}) == len(made)
     for guest in made:
         assert lab.hosts_with(guest.port_id) == [guest.host_name]

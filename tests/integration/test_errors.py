@@ -49,16 +49,18 @@ def test_an_ambiguous_prefix_is_told_with_the_matches(lab: Lab, cloud: Cloud) ->
     assert all(twin in error for twin in twins)
 
 
-def test_usage_errors(lab: Lab) -> None:
+def test_usage_errors(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.8.0.0/24")
     for command in (
         ("no-such-command",),
         ("create-port",),
         ("list", "-f", "xml"),
         ("exec", "--timeout", "soon", "x", "true"),
         ("up", "--computes", "-1"),
-        ("create-port", "--fixed-ip", "10.0.0.999", "n", "i"),
+        ("create-port", "--fixed-ip", "10.8.0.999", network, "vm"),
     ):
         lab.fakevm.fails(2, *command)
+    assert cloud.vifs() == []
 
 
 def test_docker_cannot_be_reached(lab: Lab) -> None:

@@ -17,7 +17,7 @@ def port_named(lab: Lab, name: str) -> list[str]:
     return [port.id for port in lab.sdk.network.ports(name=name)]
 
 
-@pytest.mark.parametrize("step", ["start", "port", "plugged"])
+@pytest.mark.parametrize("step", ["port", "plugged"])
 def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
     network = cloud.network(cidr="10.10.0.0/24")
     host = lab.host("compute-1")
@@ -27,7 +27,6 @@ def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
     )  # fmt: skip
     vms = host.vm_names()
     steps: dict[str, Callable[[], object]] = {
-        "start": lambda: True,
         "port": lambda: port_named(lab, name),
         "plugged": lambda: set(host.interfaces()) & set(port_named(lab, name)),
     }

@@ -55,7 +55,7 @@ def test_status_says_what_neutron_says(lab: Lab) -> None:
     datapath = lab.host("compute-1").run("ovs-vsctl", "get", "Bridge", "br-int", "datapath_type")
     for name in COMPUTES:
         assert hosts[name]["l2_agent"] == "alive"
-        assert hosts[name]["datapath"] == (datapath.strip() or "system")
+        assert hosts[name]["datapath"] == (datapath.strip().strip('"') or "system")
         assert hosts[name]["vms"] == len(lab.host(name).vm_names())
 
 
