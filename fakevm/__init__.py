@@ -1,0 +1,1 @@
+"""A real OpenStack Neutron with emulated VMs to serve: a lab in containers, without Nova."""

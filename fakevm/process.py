@@ -1,0 +1,133 @@
+"""Programs on this machine: the only module that starts any."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float | None = None,
+    on_wait: Callable[[], None] | None = None,
+    wait_s: float = 0.5,
+) -> str:
+    """Run a program to its end and return its stdout; `on_wait` is called every `wait_s`."""
+    child = _start(argv, env=env, cwd=cwd)
+    left = float("inf") if timeout_s is None else timeout_s
+    pending: str | None = stdin
+    try:
+        while True:
+            try:
+                stdout, stderr = child.communicate(pending, timeout=min(wait_s, max(left, 0)))
+                break
+            except subprocess.TimeoutExpired:
+                pending = None
+                left -= wait_s
+                if left <= 0:
+                    raise WaitTimeoutError(
+                        f"{shlex.join(argv)} has not ended within {timeout_s} s"
+                    ) from None
+                if on_wait is not None:
+                    on_wait()
+    except BaseException:
+        _stop(child)
+        raise
+    if child.returncode:
+        output = (stderr.strip() or stdout.strip())[-4000:]
+        raise FakevmError(f"{shlex.join(argv)}: exit code {child.returncode}\n{output}")
+    return stdout
+
+
+class ProcessStream:
+    """A program's stdin and stdout, and what it says on stderr."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        try:
+            self._child = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                # A Ctrl-C of the terminal's is for us, who may still have something to undo.
+                process_group=0,
+            )
+        except OSError as error:
+            raise _missing(argv[0], error) from error
+
+    @property
+    def complaint(self) -> str:
+        """What it has said on stderr; waits for its end."""
+        assert self._child.stderr is not None
+        return self._child.stderr.read().decode(errors="replace").strip()
+
+    def read(self) -> bytes:
+        """Return what came next; b"" at the end."""
+        assert self._child.stdout is not None
+        return os.read(self._child.stdout.fileno(), 65536)
+
+    def write(self, data: bytes) -> None:
+        """Send all of the data."""
+        assert self._child.stdin is not None
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._child.stdin.fileno(), rest) :]
+
+    def close(self) -> None:
+        """End the program."""
+        self._child.kill()
+        self._child.wait()
+
+
+def replace(argv: Sequence[str]) -> NoReturn:
+    """Become another program: its output, signals, terminal and exit code are then the user's."""
+    try:
+        os.execvp(argv[0], tuple(argv))
+    except OSError as error:
+        raise _missing(argv[0], error) from error
+
+
+def _start(
+    argv: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None
+) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            argv,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C of the terminal's is for us, and we end it in order.
+            process_group=0,
+        )
+    except OSError as error:
+        raise _missing(argv[0], error) from error
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        child.send_signal(sign)
+        try:
+            child.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _missing(program: str, error: OSError) -> UnavailableError:
+    hint = "a checkout's `make docker` installs it" if program == "docker" else ""
+    return UnavailableError(f"{program} can't be run: {error.strerror}", hint=hint)
