@@ -1,0 +1,309 @@
+"""Requests to the hosts' agents: JSON-RPC 2.0, one message a line, many in flight on one stream."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Protocol
+
+from fakevm.errors import BY_NAME, FakevmError, UnavailableError
+from fakevm.model import AGENT_SOCKET, FixedIp, HostInfo, PluggedVif, Vif, Vm
+from fakevm.process import ProcessStream
+
+# For what an agent does by itself, on a busy machine.
+TIMEOUT_S = 60.0
+
+# Pieces of output of a command that wait for their reader; then the command waits.
+BACKLOG = 256
+
+_Item = tuple[Literal["result", "error", "output"], Any]
+
+
+class Stream(Protocol):
+    """What carries the messages; `read` returns b"" at the end."""
+
+    def read(self) -> bytes:
+        """Return what came next."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+
+    def close(self) -> None:
+        """Hang up; a reader sees the end."""
+
+    @property
+    def complaint(self) -> str:
+        """Why it ended, as far as it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugged:
+    """A VIF after a plug, and whether the plug had anything to do."""
+
+    vif: PluggedVif
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """Something that a cleanup removed, or would."""
+
+    kind: str
+    name: str
+    port_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminal:
+    """The user's terminal."""
+
+    rows: int
+    cols: int
+    term: str
+
+
+def connect(container: str) -> ProcessStream:
+    """Open a stream to the agent in a container.
+
+    By the docker program, which knows the way to the engine by any context, ssh and TLS included.
+    """
+    join = ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}")
+    return ProcessStream(("docker", "exec", "--interactive", container, *join))
+
+
+class Agent:
+    """One host's agent. Any thread may ask; a stream that ended fails all that wait."""
+
+    def __init__(self, host: str, stream: Stream) -> None:
+        self.host = host
+        self._stream = stream
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+        # Another one: a write may block until the reader, which needs the first, has made room.
+        self._writing = threading.Lock()
+        self._waiting: dict[int, queue.Queue[_Item]] = {}
+        self._lost: UnavailableError | None = None
+        threading.Thread(target=self._read, name=f"agent-{host}", daemon=True).start()
+
+    def info(self) -> HostInfo:
+        """Return what the host says of itself."""
+        return HostInfo(**_known(HostInfo, self.request("info", {})))
+
+    def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
+        """Return what is plugged, all of it or one port's."""
+        params = {} if port_id is None else {"port_id": port_id}
+        return [plugged_vif(found) for found in self.request("list", params)["vifs"]]
+
+    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> Plugged:
+        """Plug a VIF; paused, its NIC stays down and without addresses."""
+        params = {"vif": asdict(vif), "vm": asdict(vm)}
+        answer = self.request("plug", {**params, "paused": True} if paused else params)
+        return Plugged(vif=plugged_vif(answer), changed=answer["changed"])
+
+    def resume(self, port_id: str, addresses: Sequence[str]) -> PluggedVif:
+        """Set a paused NIC up, with these addresses."""
+        params = {"port_id": port_id, "addresses": list(addresses)}
+        return plugged_vif(self.request("resume", params))
+
+    def configure(self, port_id: str, *, timeout_s: float) -> tuple[str, ...]:
+        """Start the NIC's clients, wait for the addresses that Neutron gave, return all it has."""
+        params = {"port_id": port_id, "timeout_s": timeout_s}
+        answer = self.request("configure", params, timeout_s=timeout_s + TIMEOUT_S)
+        return tuple(answer["addresses"])
+
+    def unplug(self, port_id: str) -> bool:
+        """Unplug a port; return whether it was there."""
+        return bool(self.request("unplug", {"port_id": port_id})["changed"])
+
+    def cleanup(self, keep: Sequence[str], *, dry_run: bool) -> list[Removed]:
+        """Remove what is left of other ports than these."""
+        params = {"keep": list(keep), "dry_run": dry_run}
+        return [Removed(**found) for found in self.request("cleanup", params)["removed"]]
+
+    def execute(
+        self,
+        port_id: str,
+        argv: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        terminal: Terminal | None = None,
+        stdin: bool = False,
+    ) -> Execution:
+        """Start a command in the VM that has a port."""
+        params = {
+            "port_id": port_id,
+            "argv": list(argv),
+            "timeout_s": timeout_s,
+            "tty": asdict(terminal) if terminal else None,
+            "stdin": stdin,
+        }
+        return Execution(self, *self._start("exec", params))
+
+    def request(
+        self, method: str, params: Mapping[str, Any], *, timeout_s: float = TIMEOUT_S
+    ) -> Any:
+        """Send a request and return its result.
+
+        Raises the agent's own error, or UnavailableError where no answer comes in time.
+        """
+        request_id, answers = self._start(method, params)
+        try:
+            return _result(answers.get(timeout=timeout_s))
+        except queue.Empty:
+            raise UnavailableError(
+                f"{self.host}: the agent has not answered `{method}` within {timeout_s:g} s",
+                hint="fakevm status",
+            ) from None
+        finally:
+            self.forget(request_id)
+
+    def notify(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send what has no answer."""
+        self._write({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def forget(self, request_id: int) -> None:
+        """Drop what still comes for a request."""
+        with self._lock:
+            answers = self._waiting.pop(request_id, None)
+        # The reader may be waiting for room.
+        while answers is not None and not answers.empty():
+            with suppress(queue.Empty):
+                answers.get_nowait()
+
+    def close(self) -> None:
+        """Hang up; commands that were started here end."""
+        self._stream.close()
+
+    def _start(self, method: str, params: Mapping[str, Any]) -> tuple[int, queue.Queue[_Item]]:
+        request_id = next(self._ids)
+        answers: queue.Queue[_Item] = queue.Queue(BACKLOG)
+        with self._lock:
+            if self._lost:
+                raise self._lost
+            self._waiting[request_id] = answers
+        self._write({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        return request_id, answers
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        line = json.dumps(message, ensure_ascii=False).encode() + b"\n"
+        try:
+            with self._writing:
+                self._stream.write(line)
+        except OSError as error:
+            raise self._ended() from error
+
+    def _read(self) -> None:
+        rest = b""
+        while data := self._stream.read():
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    self._dispatch(json.loads(line))
+        with self._lock:
+            self._lost = self._ended()
+            waiting = list(self._waiting.values())
+        for answers in waiting:
+            answers.put(("error", self._lost))
+
+    def _dispatch(self, message: Mapping[str, Any]) -> None:
+        if message.get("method") == "exec.output":
+            params = message["params"]
+            item: _Item = ("output", (params["stream"], base64.b64decode(params["data"])))
+            request_id = params["id"]
+        else:
+            request_id = message["id"]
+            if "error" in message:
+                item = ("error", _error(self.host, message["error"]))
+            else:
+                item = ("result", message["result"])
+        with self._lock:
+            answers = self._waiting.get(request_id)
+        if answers is not None:
+            answers.put(item)
+
+    def _ended(self) -> UnavailableError:
+        complaint = self._stream.complaint
+        return UnavailableError(
+            f"{self.host}: the connection to the agent ended"
+            + (f": {complaint}" if complaint else ""),
+            hint="fakevm status",
+        )
+
+
+class Execution:
+    """A command that runs in a VM. Leaving the `with` block ends it if it still runs."""
+
+    def __init__(self, agent: Agent, request_id: int, answers: queue.Queue[_Item]) -> None:
+        self._agent = agent
+        self._id = request_id
+        self._answers = answers
+        self._running = True
+        self.exit_code = -1
+
+    def __enter__(self) -> Execution:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._running:
+            with suppress(FakevmError):
+                self.cancel()
+        self._agent.forget(self._id)
+
+    def output(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
+        """Yield what the command says, as it comes, to its end; then `exit_code` is known."""
+        while True:
+            item = self._answers.get()
+            if item[0] == "output":
+                yield item[1]
+                continue
+            self._running = False
+            self.exit_code = int(_result(item)["exit_code"])
+            return
+
+    def send(self, data: bytes) -> None:
+        """Write to the command's stdin; b"" closes it."""
+        encoded = base64.b64encode(data).decode()
+        self._agent.notify("exec.stdin", {"id": self._id, "data": encoded})
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Tell the command the terminal's new size."""
+        self._agent.notify("exec.resize", {"id": self._id, "rows": rows, "cols": cols})
+
+    def cancel(self) -> None:
+        """End the command and its children."""
+        self._agent.notify("exec.cancel", {"id": self._id})
+
+
+def plugged_vif(found: Mapping[str, Any]) -> PluggedVif:
+    """Return the value of an agent's JSON object."""
+    known = _known(PluggedVif, found)
+    known["addresses"] = tuple(known.get("addresses") or ())
+    known["fixed_ips"] = tuple(
+        FixedIp(**_known(FixedIp, ip)) for ip in known.get("fixed_ips") or ()
+    )
+    return PluggedVif(**known)
+
+
+def _known(cls: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    # A host's image may be newer than this client, and say more.
+    names = {field.name for field in fields(cls)}
+    return {name: value for name, value in found.items() if name in names}
+
+
+def _result(item: _Item) -> Any:
+    kind, value = item
+    if kind == "error":
+        raise value
+    return value
+
+
+def _error(host: str, error: Mapping[str, Any]) -> FakevmError:
+    data = error.get("data") or {}
+    cls = BY_NAME.get(data.get("type", ""), FakevmError)
+    return cls(f"{host}: {error['message']}", hint=data.get("hint", ""))
