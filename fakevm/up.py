@@ -1,0 +1,243 @@
+"""A lab's beginning and end: up and down."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fakevm import compose
+from fakevm.compose import Compose, Existing, Settings, Wishes
+from fakevm.engine import Container, Engine, Network
+from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
+from fakevm.lab import Lab, Status
+from fakevm.lock import exclusive
+
+T = TypeVar("T")
+
+# A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
+TIMEOUT_S = 300.0
+
+# Of a container that failed, as many lines are shown.
+LOG_LINES = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpReport:
+    """A lab that is up."""
+
+    lab: str
+    endpoint: str
+    # In seconds.
+    phases: dict[str, float]
+    # Removed because fewer compute hosts were asked for.
+    removed_hosts: tuple[str, ...]
+    status: Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownReport:
+    """What was removed of a lab."""
+
+    lab: str
+    containers: tuple[str, ...]
+    networks: tuple[str, ...]
+    volumes: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing."""
+        return not (self.containers or self.networks or self.volumes)
+
+
+class Up:
+    """One run of `fakevm up`. Whatever it finds of the lab it leaves, completes or changes."""
+
+    def __init__(
+        self, lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]
+    ) -> None:
+        self._lab = compose.check_name(lab)
+        self._wishes = wishes
+        self._engine = engine
+        self._say = say
+        self._phases: dict[str, float] = {}
+        self._seen: dict[str, str] = {}
+        self._start = time.monotonic()
+
+    def run(self, *, timeout_s: float) -> UpReport:
+        """Bring the lab up, or to what is wished now, and wait until it is healthy."""
+        busy = f"another `fakevm up` of the lab {self._lab!r} is running"
+        with exclusive(f"{self._lab}/up", busy=busy):
+            with self._phase("check"):
+                wanted, existing = self._checked()
+            docker_compose = Compose(wanted, compose.files())
+            with self._phase("images"):
+                self._build_missing(docker_compose)
+            surplus = [host for host in existing.hosts if host not in wanted.hosts]
+            with self._phase("start"):
+                self._bring_up(docker_compose, timeout_s)
+            with self._phase("agree"), Lab(self._lab, engine=self._engine, say=self._say) as lab:
+                self._forget(lab, surplus)
+                status = lab.status()
+            return UpReport(
+                lab=self._lab,
+                endpoint=status.endpoint,
+                phases=self._phases,
+                removed_hosts=tuple(surplus),
+                status=status,
+            )
+
+    def _checked(self) -> tuple[Settings, Existing]:
+        """Look at everything that could go wrong before anything is changed."""
+        everything = self._engine.containers(project=compose.project(self._lab))
+        compose.check_version()
+        compose.check_ownership(self._lab, everything)
+        networks = self._engine.networks()
+        existing = self._existing(everything, networks)
+        wanted = compose.settings(
+            self._lab,
+            wishes=self._wishes,
+            existing=existing,
+            networks=networks,
+            environ=os.environ,
+        )
+        if not any(wanted.api_port in c.ports.values() for c in existing.containers):
+            _check_port(wanted.api_port)
+        self._refuse_to_remove_vms(wanted, existing)
+        return wanted, existing
+
+    def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
+        api = [c for c in containers if c.role == "neutron-api"]
+        ports = self._engine.published_ports(api[0]) if api else {}
+        asked = {service for service, _ in compose.PASSWORDS.values()}
+        return Existing(
+            containers=tuple(containers),
+            networks=tuple(n for n in networks if n.lab == self._lab),
+            environments={
+                c.service: self._engine.environment(c) for c in containers if c.service in asked
+            },
+            api_port=ports.get(compose.NEUTRON_PORT),
+        )
+
+    def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:
+        surplus = {host for host in existing.hosts if host not in wanted.hosts}
+        if not surplus:
+            return
+        with Lab(self._lab, engine=self._engine) as lab:
+            ports = [
+                port
+                for port in lab.neutron.ports()
+                if port.host in surplus and port.device_owner.startswith("compute:")
+            ]
+        if ports:
+            places = ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
+            raise ConflictError(
+                f"{', '.join(sorted(surplus))} can't be removed, with VMs on it: {places}",
+                hint=f"fakevm migrate {wanted.hosts[0]} {ports[0].id}, or fakevm delete-port",
+            )
+
+    def _build_missing(self, docker_compose: Compose) -> None:
+        missing = [name for name in docker_compose.images() if not self._engine.has_image(name)]
+        if not missing:
+            return
+        if not self._engine.has_image(compose.BASE_IMAGE):
+            self._say(f"getting {compose.BASE_IMAGE}")
+            docker_compose.make_base_image(on_wait=lambda: None)
+        self._say(f"building {', '.join(missing)} (some minutes, once)")
+        docker_compose.build(on_wait=lambda: None)
+
+    def _bring_up(self, docker_compose: Compose, timeout_s: float) -> None:
+        self._start = time.monotonic()
+        try:
+            docker_compose.up(timeout_s=timeout_s, on_wait=self._tell_changes)
+        except FakevmError as error:
+            raise self._explained(error, timeout_s) from error
+        self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        """Say which containers have changed since the last look."""
+        for container in self._engine.containers(lab=self._lab):
+            state = container.health or container.state
+            before = self._seen.get(container.service)
+            self._seen[container.service] = state
+            told = state in ("healthy", "unhealthy", "exited", "dead", "restarting")
+            if state != before and (told or (state == "running" and before is not None)):
+                seconds = time.monotonic() - self._start
+                self._say(f"{container.service}: {state} ({seconds:.1f} s)")
+
+    def _explained(self, error: FakevmError, timeout_s: float) -> FakevmError:
+        """Return the error with what the containers say that are not well."""
+        containers = self._engine.containers(lab=self._lab)
+        ill = [c for c in containers if c.health not in ("healthy", "") or not c.running]
+        if not ill:
+            return error
+        states = ", ".join(f"{c.service} is {c.health or c.state}" for c in ill)
+        late = time.monotonic() - self._start >= timeout_s
+        kind = WaitTimeoutError if late else UnavailableError
+        when = f"within {timeout_s:g} s" if late else "yet"
+        # The first in the order of starting is the cause; later ones only wait for it.
+        first = min(ill, key=lambda c: _ORDER.index(c.role) if c.role in _ORDER else len(_ORDER))
+        return kind(
+            f"the lab is not up {when}: {states}\n{error}\nThe last words of {first.service}:\n"
+            + self._engine.logs(first, lines=LOG_LINES),
+            hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
+        )
+
+    def _forget(self, lab: Lab, hosts: Iterable[str]) -> None:
+        """Delete the rows of agents whose hosts were removed."""
+        gone = set(hosts)
+        if not gone:
+            return
+        for agent in lab.neutron.agents():
+            if agent.host in gone:
+                lab.neutron.delete_agent(agent.id)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self._phases[name] = round(time.monotonic() - start, 2)
+        self._say(f"✓ {name} ({self._phases[name]:.1f} s)")
+
+
+_ORDER = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "neutron-periodic", "network")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConflictError(
+                f"port {port} on 127.0.0.1, for Neutron's API, is in use",
+                hint="fakevm up --api-port ANOTHER",
+            ) from error
+
+
+def down(lab: str, *, engine: Engine) -> DownReport:
+    """Remove all that carries a lab's label, however much of it there is."""
+    compose.check_name(lab)
+    containers = engine.containers(lab=lab)
+    _all_at_once(engine.delete_container, containers)
+    networks = [network for network in engine.networks() if network.lab == lab]
+    _all_at_once(engine.delete_network, networks)
+    volumes = engine.volumes(lab)
+    _all_at_once(engine.delete_volume, volumes)
+    return DownReport(
+        lab=lab,
+        containers=tuple(container.name for container in containers),
+        networks=tuple(network.name for network in networks),
+        volumes=tuple(volumes),
+    )
+
+
+def _all_at_once(work: Callable[[T], None], things: list[T]) -> None:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for _ in pool.map(work, things):
+            pass
