@@ -1,0 +1,5 @@
+"""`python -m fakevm` is `fakevm`."""
+
+from fakevm.cli import main
+
+main()

@@ -1,0 +1,212 @@
+"""Commands on a lab as a whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from fakevm.cli import output
+from fakevm.cli.session import (
+    Session,
+    format_option,
+    lab_option,
+    pass_session,
+    say,
+    timeout_option,
+)
+from fakevm.compose import NEUTRON_PORT, Wishes, project
+from fakevm.lab import Status
+
+_HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
+
+
+@click.command()
+@click.option("--name", "--lab", "name", metavar="NAME", help="The lab's name, as --lab.")
+@click.option(
+    "--computes",
+    type=click.IntRange(1, 64),
+    help="How many compute hosts.  [default: as many as the lab has, or 3]",
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(1, 65535),
+    envvar=["FAKEVM_UP_API_PORT", "FAKEVM_API_PORT"],
+    help="Where Neutron's API is published on 127.0.0.1.  [default: 9696 for the default lab]",
+)
+@click.option(
+    "--neutron-version",
+    envvar=["FAKEVM_UP_NEUTRON_VERSION", "FAKEVM_NEUTRON_VERSION"],
+    help="Neutron's release.",
+)
+@click.option(
+    "--datapath",
+    type=click.Choice(["auto", "system", "netdev"]),
+    envvar=["FAKEVM_UP_DATAPATH", "FAKEVM_DATAPATH"],
+    help="Open vSwitch in the kernel (system), or in userspace; auto: the kernel's if it has it.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300,
+    show_default=True,
+    help="How long the lab may take to be healthy, images not counted.",
+)
+@format_option
+@pass_session
+def up(
+    session: Session,
+    *,
+    name: str | None,
+    computes: int | None,
+    api_port: int | None,
+    neutron_version: str | None,
+    datapath: str | None,
+    timeout_s: float,
+    form: str,
+) -> None:
+    """Start a lab, complete it, or change it to what is asked for."""
+    session.lab_name = name or session.lab_name
+    wishes = Wishes(
+        computes=computes, api_port=api_port, neutron_version=neutron_version, datapath=datapath
+    )
+    with _progress() as tell:
+        report = session.up(wishes, timeout_s=timeout_s, say=tell)
+    if form != "table":
+        output.show(report, form)
+        return
+    _show_status(report.status)
+    say(f"\nUp in {sum(report.phases.values()):.1f} s: " + _phases(report.phases))
+    flag = "" if report.lab == "fakevm" else f"--lab {report.lab} "
+    say(
+        "\nFor a client on this machine (fakevm clouds-yaml), with"
+        f" OS_CLOUD={project(report.lab)}:\n\n{_clouds_yaml(report.lab, report.endpoint)}\n"
+        "Try next:\n"
+        f"  fakevm {flag}demo\n"
+        f"  fakevm {flag}openstack network agent list\n"
+        f"  fakevm {flag}status\n"
+        f"  fakevm {flag}down"
+    )
+
+
+@click.command()
+@lab_option
+@format_option
+@pass_session
+def down(session: Session, *, form: str) -> None:
+    """Remove a lab with all it has: containers, networks, volumes."""
+    report = session.down()
+    if form != "table":
+        output.show(report, form)
+    elif report.empty:
+        say(f"there is nothing of a lab {report.lab!r}")
+    else:
+        say(
+            f"removed the lab {report.lab!r}: {len(report.containers)} containers,"
+            f" {len(report.networks)} networks, {len(report.volumes)} volumes"
+        )
+
+
+@click.command()
+@lab_option
+@timeout_option
+@format_option
+@pass_session
+def status(session: Session, *, timeout_s: float, form: str) -> None:
+    """Show the lab's services and hosts, and what Neutron says of their agents."""
+    with session.lab(timeout_s=timeout_s) as lab:
+        found = lab.status()
+    if form == "table":
+        _show_status(found)
+    else:
+        output.show(found, form)
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@pass_session
+def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
+    """Run the `openstack` client inside the lab, with these arguments."""
+    from fakevm import process
+
+    with session.lab() as lab:
+        container = lab.service("neutron-api")
+    terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
+    environment = ("OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}")
+    variables = (word for pair in environment for word in ("--env", pair))
+    process.replace(
+        (
+            *("docker", "exec", "--interactive", *terminal, *variables, container.name),
+            *("openstack", *arguments),
+        )
+    )
+
+
+@click.command("clouds-yaml")
+@lab_option
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="yaml",
+    show_default=True,
+    help="How it is printed; table is yaml.",
+)
+@pass_session
+def clouds_yaml(session: Session, *, form: str) -> None:
+    """Print the entry for clouds.yaml that lets a client on this machine use the lab."""
+    with session.lab() as lab:
+        endpoint = lab.endpoint
+    if form == "json":
+        output.show(_clouds(session.lab_name, endpoint), form)
+    else:
+        click.echo(_clouds_yaml(session.lab_name, endpoint), nl=False)
+
+
+def _clouds(lab: str, endpoint: str) -> dict[str, object]:
+    return {"clouds": {project(lab): {"auth_type": "none", "auth": {"endpoint": endpoint}}}}
+
+
+def _clouds_yaml(lab: str, endpoint: str) -> str:
+    return (
+        f"clouds:\n  {project(lab)}:\n    auth_type: none\n    auth:\n      endpoint: {endpoint}\n"
+    )
+
+
+def _show_status(found: Status) -> None:
+    errors = any(host.error for host in found.hosts)
+    output.show(found.hosts, "table", columns=_HOSTS if errors else _HOSTS[:-1])
+    click.echo()
+    services = [[service.service, service.state] for service in found.services]
+    output.table([*services, ["API", f"{found.endpoint or '-'} ({found.neutron})"]], ())
+
+
+def _phases(phases: dict[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Give what tells progress: lines, in a terminal with a sign that it goes on."""
+    if not sys.stderr.isatty():
+        yield say
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False)
+    with console.status("bringing the lab up") as running:
+
+        def tell(text: str) -> None:
+            console.print(escape(text))
+            running.update("bringing the lab up")
+
+        yield tell

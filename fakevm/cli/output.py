@@ -1,0 +1,83 @@
+"""Results on stdout: as a table, JSON or YAML."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import click
+
+
+def plain(value: Any) -> Any:
+    """Return a result's values as JSON has them."""
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def show(value: Any, form: str, *, columns: Sequence[str] = ()) -> None:
+    """Print a result; in a table, these of its keys, and a single value's keys one a line."""
+    data = plain(value)
+    if form == "json":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    elif form == "yaml":
+        import yaml
+
+        # Through JSON, so that both have the same values.
+        text = yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True)
+        click.echo(text, nl=False)
+    elif isinstance(data, list):
+        table([[cell(one[key]) for key in columns] for one in data], columns)
+    else:
+        table([[key, cell(data[key])] for key in columns or data], ())
+
+
+def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+    """Print rows under a head; in a terminal with its width in mind, else in full."""
+    if sys.stdout.isatty():
+        _rich_table(rows, columns)
+        return
+    heads = [[column.replace("_", " ").upper() for column in columns]] if columns else []
+    lines = [*heads, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _rich_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=SIMPLE_HEAD, show_header=bool(columns), pad_edge=False)
+    for column in columns or ("", ""):
+        made.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        # As Text: a name with brackets is no markup.
+        made.add_row(*map(Text, row))
+    Console().print(made)
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(map(cell, value))
+    if isinstance(value, dict):
+        return str(value["ip_address"]) if "ip_address" in value else _pairs(value)
+    return visible(str(value))
+
+
+def _pairs(value: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {cell(one)}" for key, one in value.items())
+
+
+def visible(text: str) -> str:
+    """Return a text of one line, in which nothing is for the terminal to obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

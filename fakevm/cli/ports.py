@@ -1,0 +1,214 @@
+"""Commands on ports."""
+
+from __future__ import annotations
+
+import click
+
+from fakevm.cli import output
+from fakevm.cli.session import (
+    Session,
+    format_option,
+    lab_option,
+    pass_session,
+    say,
+    timeout_option,
+)
+from fakevm.lab import PortRequest
+from fakevm.vifs import Addressing
+
+_PORT = (
+    *("port_id", "name", "vm_name", "instance_id", "host", "status", "mac_address", "project_id"),
+    *("network", "network_id", "fixed_ips", "addresses", "nic", "device", "differs"),
+)
+_LIST = (
+    *("vm_name", "nic", "port_id", "name", "host", "plugged_host", "status", "network"),
+    *("fixed_ips", "addresses", "device", "differs"),
+)
+_RESULT = ("host", "port_id", "changed", "error")
+
+_host_option = click.option("--host", metavar="HOST", help="A compute host, by name or id.")
+_address_option = click.option(
+    "--address",
+    "addressing",
+    type=click.Choice(["dhcp", "static", "none"]),
+    default="dhcp",
+    show_default=True,
+    help="How the VM comes by its addresses: by DHCP or SLAAC where the subnet has it; as Neutron"
+    " has them, set by hand; not at all.",
+)
+
+
+@click.command("create-port")
+@_host_option
+@click.option("--name", help="The port's name.")
+@click.option(
+    "--fixed-ip",
+    "fixed_ips",
+    multiple=True,
+    metavar="ADDRESS | subnet=SUBNET,ip-address=ADDRESS",
+    help="Instead of one address of every subnet; can be repeated.",
+)
+@click.option(
+    "--security-group",
+    "security_groups",
+    multiple=True,
+    metavar="ID",
+    help="Instead of the project's default group; can be repeated.",
+)
+@click.option("--no-port-security", is_flag=True, help="No filters, no anti-spoofing.")
+@click.option("--vnic-type", default="normal", show_default=True, help="As Neutron names it.")
+@_address_option
+@click.option("--timings", is_flag=True, help="Show where the time went.")
+@lab_option
+@timeout_option
+@format_option
+@click.argument("network")
+@click.argument("instance")
+@pass_session
+def create_port(
+    session: Session,
+    *,
+    host: str | None,
+    name: str | None,
+    fixed_ips: tuple[str, ...],
+    security_groups: tuple[str, ...],
+    no_port_security: bool,
+    vnic_type: str,
+    addressing: Addressing,
+    timings: bool,
+    timeout_s: float,
+    form: str,
+    network: str,
+    instance: str,
+) -> None:
+    """Create a port on NETWORK for the VM INSTANCE, plug it, wait until it works.
+
+    INSTANCE is a UUID or a name of your own. A second port for the same instance is its second NIC.
+    Without --host, the VM's host, or for a new VM the one with the fewest.
+    """
+    request = PortRequest(
+        network=network,
+        instance=instance,
+        host=host,
+        name=name,
+        fixed_ips=fixed_ips,
+        security_groups=security_groups,
+        port_security=not no_port_security,
+        vnic_type=vnic_type,
+        addressing=addressing,
+    )
+    with session.lab(timeout_s=timeout_s) as lab:
+        created = lab.create_port(request, timeout_s=timeout_s)
+    result = output.plain(created.row)
+    if timings:
+        result["timings"] = output.plain(created.timings)
+    output.show(result, form, columns=(*_PORT[:-1], *(["timings"] if timings else [])))
+
+
+@click.command("delete-port")
+@lab_option
+@timeout_option
+@format_option
+@click.argument("refs", metavar="VIF...", nargs=-1, required=True)
+@pass_session
+def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, form: str) -> None:
+    """Unplug ports on their hosts and delete them.
+
+    VIF is a port's UUID, the beginning of one, or a name.
+    """
+    with session.lab(timeout_s=timeout_s) as lab:
+        deleted = [{"port_id": lab.delete_port(ref)} for ref in refs]
+    output.show(deleted, form, columns=("port_id",))
+
+
+@click.command()
+@_host_option
+@_address_option
+@lab_option
+@timeout_option
+@format_option
+@click.argument("ref", metavar="VIF")
+@pass_session
+def plug(
+    session: Session,
+    *,
+    ref: str,
+    host: str | None,
+    addressing: Addressing,
+    timeout_s: float,
+    form: str,
+) -> None:
+    """Plug a port on one host; bind it there if it is not bound."""
+    with session.lab(timeout_s=timeout_s) as lab:
+        row = lab.plug(ref, host=host, addressing=addressing, timeout_s=timeout_s)
+    output.show(row, form, columns=_PORT)
+
+
+@click.command()
+@_host_option
+@lab_option
+@timeout_option
+@format_option
+@click.argument("ref", metavar="VIF")
+@pass_session
+def unplug(session: Session, *, ref: str, host: str | None, timeout_s: float, form: str) -> None:
+    """Unplug a port on one host; its binding stays."""
+    with session.lab(timeout_s=timeout_s) as lab:
+        result = lab.unplug(ref, host=host)
+    output.show([result], form, columns=_RESULT[:-1])
+
+
+@click.command("unplug-all-host")
+@lab_option
+@timeout_option
+@format_option
+@click.argument("ref", metavar="VIF")
+@click.pass_context
+def unplug_all_host(ctx: click.Context, *, ref: str, timeout_s: float, form: str) -> None:
+    """Unplug a port on every host, with a result for each."""
+    session = ctx.find_object(Session)
+    assert session is not None
+    with session.lab(timeout_s=timeout_s) as lab:
+        results = lab.unplug_all_hosts(ref)
+    output.show(results, form, columns=_RESULT)
+    if any(result.error for result in results):
+        ctx.exit(1)
+
+
+@click.command("list")
+@lab_option
+@timeout_option
+@format_option
+@pass_session
+def list_(session: Session, *, timeout_s: float, form: str) -> None:
+    """List the VMs' ports: what Neutron says and what the hosts have, and where they differ."""
+    with session.lab(timeout_s=timeout_s) as lab:
+        rows = lab.rows()
+    output.show(rows, form, columns=_LIST)
+
+
+@click.command()
+@lab_option
+@timeout_option
+@format_option
+@click.argument("ref", metavar="VIF")
+@pass_session
+def show(session: Session, *, ref: str, timeout_s: float, form: str) -> None:
+    """Show a port: what Neutron says and what its host has."""
+    with session.lab(timeout_s=timeout_s) as lab:
+        row = lab.show(ref)
+    output.show(row, form, columns=(*_PORT[:5], "plugged_host", *_PORT[5:]))
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@lab_option
+@timeout_option
+@format_option
+@pass_session
+def cleanup(session: Session, *, dry_run: bool, timeout_s: float, form: str) -> None:
+    """Remove what is left in the hosts of ports that are gone."""
+    with session.lab(timeout_s=timeout_s) as lab:
+        leftovers = lab.cleanup(dry_run=dry_run)
+    output.show(leftovers, form, columns=("host", "kind", "name", "port_id"))
+    say(f"{'would be removed' if dry_run else 'removed'}: {len(leftovers)}")

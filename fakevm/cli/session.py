@@ -1,0 +1,89 @@
+"""What the commands share: which lab, and how the library is reached. A test passes its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from fakevm.compose import Wishes
+    from fakevm.lab import Lab
+    from fakevm.up import DownReport, UpReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Session:
+    """The library as the commands use it."""
+
+    lab_name = "fakevm"
+
+    def lab(self, *, timeout_s: float | None = None) -> Lab:
+        """Return the lab that the user chose."""
+        from fakevm.lab import ANSWER_S, Lab
+
+        answer_s = min(ANSWER_S, timeout_s or ANSWER_S)
+        return Lab(self.lab_name, answer_s=answer_s, say=say)
+
+    def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
+        """Bring the lab up."""
+        from fakevm.engine import Engine
+        from fakevm.up import Up
+
+        return Up(self.lab_name, wishes, engine=Engine(), say=say).run(timeout_s=timeout_s)
+
+    def down(self) -> DownReport:
+        """Remove the lab."""
+        from fakevm.engine import Engine
+        from fakevm.up import down
+
+        return down(self.lab_name, engine=Engine())
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def say(text: str) -> None:
+    """Tell progress, or a warning."""
+    click.echo(text, err=True)
+
+
+def lab_option(function: F) -> F:
+    """Let a command choose the lab, as `fakevm --lab` does."""
+
+    def choose(ctx: click.Context, _param: click.Parameter, lab: str | None) -> None:
+        if lab:
+            ctx.obj.lab_name = lab
+
+    return click.option(
+        "--lab", metavar="NAME", expose_value=False, callback=choose, help="Which lab."
+    )(function)
+
+
+def format_option(function: F) -> F:
+    """Let the user choose how a result is printed."""
+    return click.option(
+        "-f",
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", "yaml"]),
+        default="table",
+        show_default=True,
+        help="How the result is printed.",
+    )(function)
+
+
+def timeout_option(function: F) -> F:
+    """Let the user choose how long is waited."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60,
+        show_default=True,
+        envvar="FAKEVM_TIMEOUT",
+        help="How long to wait for Neutron's answers, and for a port or VM to be ready.",
+    )(function)

@@ -1,0 +1,145 @@
+"""Commands in VMs and on them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fakevm.cli import terminal
+from fakevm.cli.session import (
+    Session,
+    format_option,
+    lab_option,
+    pass_session,
+    timeout_option,
+)
+from fakevm.errors import ConfigError
+
+_RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_host_option = click.option("--host", metavar="HOST", help="A compute host, by name or id.")
+
+
+@click.command("exec", context_settings=_RAW)
+@_host_option
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End the command after this time.  [default: never]",
+)
+@click.option(
+    "-i/-n",
+    "--stdin/--no-stdin",
+    "stdin",
+    default=None,
+    help="Pass our stdin on, or not.  [default: unless it is a terminal]",
+)
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["raw", "json", "yaml"]),
+    default="raw",
+    help="Its output as it comes, or at the end as a result.",
+)
+@lab_option
+@click.argument("ref", metavar="VIF")
+@click.argument("command", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def execute(
+    ctx: click.Context,
+    *,
+    ref: str,
+    command: tuple[str, ...],
+    host: str | None,
+    timeout_s: float | None,
+    stdin: bool | None,
+    form: str,
+) -> None:
+    """Run a command in the VM that has a port; its exit code is ours.
+
+    COMMAND is one string ("ip link"), split into words as a shell does but never given to one, or
+    several words (-- ip link).
+    """
+    session = ctx.find_object(Session)
+    assert session is not None
+    argv = words(command)
+    passed = not sys.stdin.isatty() if stdin is None else stdin
+    with (
+        session.lab() as lab,
+        lab.execute(ref, argv, host=host, timeout_s=timeout_s, stdin=passed) as execution,
+    ):
+        if passed:
+            terminal.pass_stdin(execution)
+        if form == "raw":
+            terminal.pass_output(execution)
+        else:
+            terminal.show_result(execution, form)
+    ctx.exit(execution.exit_code)
+
+
+def words(command: tuple[str, ...]) -> list[str]:
+    """Return the words of a command: after `--` as they are, else of one string its words."""
+    if command[0] == "--":
+        argv = list(command[1:])
+    elif len(command) == 1:
+        import shlex
+
+        try:
+            argv = shlex.split(command[0])
+        except ValueError as error:
+            raise ConfigError(f"{command[0]!r}: {error}") from error
+    else:
+        argv = list(command)
+    if not argv:
+        raise ConfigError("a command is missing")
+    return argv
+
+
+@click.command(context_settings=_RAW)
+@_host_option
+@lab_option
+@click.argument("ref", metavar="VIF")
+@click.argument("command", metavar="[COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str | None) -> None:
+    """Open a shell, or another command, with a terminal in the VM that has a port."""
+    session = ctx.find_object(Session)
+    assert session is not None
+    argv = words(command) if command else ["bash"]
+    size = terminal.size()
+    with (
+        session.lab() as lab,
+        lab.execute(ref, argv, host=host, terminal=size, stdin=True) as execution,
+        terminal.raw(execution),
+    ):
+        terminal.pass_stdin(execution)
+        terminal.pass_output(execution)
+    ctx.exit(execution.exit_code)
+
+
+@click.command()
+@click.option("--host", metavar="SRC", help="The host where the VM is; checked if it is given.")
+@lab_option
+@timeout_option
+@format_option
+@click.argument("destination", metavar="DST")
+@click.argument("ref", metavar="VIF")
+@pass_session
+def migrate(
+    session: Session,
+    *,
+    destination: str,
+    ref: str,
+    host: str | None,
+    timeout_s: float,
+    form: str,
+) -> None:
+    """Live-migrate the VM that has a port to the host DST, with all its NICs and addresses."""
+    from fakevm.cli import output
+
+    with session.lab(timeout_s=timeout_s) as lab:
+        moved = lab.migrate(ref, destination, source=host, timeout_s=timeout_s)
+    output.show(moved, form)
