@@ -1,0 +1,1 @@
+"""The daemon in a compute host: VMs as network namespaces, plugged as Nova plugs them."""

@@ -1,0 +1,109 @@
+"""How a VM comes by its addresses: DHCP clients and router advertisements."""
+
+import ipaddress
+import os
+import signal
+from contextlib import suppress
+
+from fakevm.errors import WaitTimeoutError
+from fakevm.model import FixedIp
+
+from . import netlink, netns
+from .guest import DhcpClient, Guest
+from .netlink import Address
+from .plan import Record
+from .run import Spawner
+
+_LAST_WORDS = 3
+
+
+def clients(record: Record) -> list[DhcpClient]:
+    """Return the DHCP clients that the VIF's addresses ask for."""
+    methods = {fixed.method for fixed in record.vif.fixed_ips}
+    versions = [version for method, version in (("dhcp", 4), ("dhcpv6", 6)) if method in methods]
+    return [DhcpClient(nic=record.nic, version=version) for version in versions]
+
+
+def start(record: Record, guest: Guest, spawner: Spawner) -> None:
+    """Start what the VIF's addresses ask for and does not run yet, as a guest's boot does."""
+    methods = {fixed.method for fixed in record.vif.fixed_ips}
+    with netns.entered(guest.instance_id):
+        if methods & {"slaac", "dhcpv6"}:
+            sysctls = f"net/ipv6/conf/{record.nic}"
+            netns.write_sysctl(f"{sysctls}/autoconf", "1" if "slaac" in methods else "0")
+            # With DHCPv6 too: a default route comes by advertisements alone.
+            netns.write_sysctl(f"{sysctls}/accept_ra", "1")
+    for client in clients(record):
+        if _pid(client, guest) is None:
+            guest.pid_file(client.name).unlink(missing_ok=True)
+            spawner.start_detached(guest, client.command(), log=guest.log(client.name))
+
+
+def stop(nic: str, guest: Guest) -> None:
+    """Stop the DHCP clients of one NIC."""
+    for version in (4, 6):
+        pid = _pid(DhcpClient(nic=nic, version=version), guest)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> list[str]:
+    """Wait until the VIF's addresses are on its NIC; return all that are on it.
+
+    Raises WaitTimeoutError naming those that are missing, with the client's last words.
+    """
+    expected = {
+        ipaddress.ip_address(fixed.ip_address): fixed
+        for fixed in record.vif.fixed_ips
+        if fixed.method != "none"
+    }
+    solicits = any(fixed.method in ("slaac", "dhcpv6") for fixed in expected.values())
+
+    def satisfied(found: list[Address]) -> bool:
+        return expected.keys() <= {address.value.ip for address in found if address.ready}
+
+    def nudge(found: list[Address]) -> None:
+        # The kernel solicits only when a link comes up, which was when the VIF was plugged.
+        if solicits and any(address.link_local and address.ready for address in found):
+            netlink.solicit_router(record.nic)
+
+    with netns.entered(guest.instance_id):
+        found = netlink.wait_until_addresses(record.nic, satisfied, deadline=deadline, nudge=nudge)
+    if not satisfied(found):
+        ready = {address.value.ip for address in found if address.ready}
+        missing = [fixed for value, fixed in expected.items() if value not in ready]
+        duplicates = {str(address.value.ip) for address in found if address.duplicate}
+        raise WaitTimeoutError(
+            f"{', '.join(_complaint(fixed, duplicates) for fixed in missing)} not on {record.nic} "
+            f"of VM {record.vm.name} after {timeout:g} s{_last_words(record, guest)}",
+            hint=f"fakevm exec {record.vif.port_id} -- dhclient -v {record.nic}",
+        )
+    return [str(address.value) for address in found if not address.link_local]
+
+
+def _complaint(fixed: FixedIp, duplicates: set[str]) -> str:
+    note = ", a duplicate" if fixed.ip_address in duplicates else ""
+    return f"{fixed.ip_address} ({fixed.method}{note})"
+
+
+def _last_words(record: Record, guest: Guest) -> str:
+    words = ""
+    for client in clients(record):
+        with suppress(FileNotFoundError):
+            lines = guest.log(client.name).read_text(errors="replace").split("\n")
+            last = [line for line in lines if line.strip()][-_LAST_WORDS:]
+            words += f"; {client.name}: {' / '.join(last) or 'said nothing'}"
+    return words
+
+
+def _pid(client: DhcpClient, guest: Guest) -> int | None:
+    """Return the PID of a client that runs."""
+    if not netns.exists(guest.instance_id):
+        return None
+    with suppress(FileNotFoundError, ValueError):
+        pid = int(guest.pid_file(client.name).read_text())
+        # The number may be another process's by now.
+        if netns.processes(netns.identity(guest.instance_id)).get(pid) == "dhclient":
+            return pid
+    return None

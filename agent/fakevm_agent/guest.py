@@ -1,0 +1,108 @@
+"""What a VM has of its own in the file system: name, resolver, leases, /run."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakevm.model import Vm
+
+_HOSTNAME_MAX = 63
+
+# Short intervals: the server is in the lab. What is asked for is what Debian's own file asks for.
+_DHCLIENT_CONF = """\
+option rfc3442-classless-static-routes code 121 = array of unsigned integer 8;
+send host-name = gethostname();
+request subnet-mask, broadcast-address, time-offset, routers, domain-name, domain-name-servers,
+        domain-search, host-name, dhcp6.name-servers, dhcp6.domain-search, dhcp6.fqdn,
+        interface-mtu, rfc3442-classless-static-routes;
+timeout 300;
+retry 2;
+initial-interval 1;
+backoff-cutoff 3;
+"""
+
+
+def hostname(vm: Vm) -> str:
+    """Return the VM's name as a host's name may be (RFC 1123)."""
+    name = re.sub("[^a-z0-9-]+", "-", vm.name.lower())[:_HOSTNAME_MAX].strip("-")
+    return name or f"vm-{vm.instance_id[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """A VM's folder. It lives as long as the VM's netns; nothing in it is kept for later."""
+
+    instance_id: str
+    directory: Path
+
+    def create(self, vm: Vm) -> None:
+        """Make the folder anew."""
+        self.delete()
+        for folder in ("run/lock", "dhcp", "log"):
+            (self.directory / folder).mkdir(parents=True)
+        name = hostname(vm)
+        texts = {
+            "dhclient.conf": _DHCLIENT_CONF,
+            "hostname": f"{name}\n",
+            "hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost\n",
+            "resolv.conf": "",
+        }
+        for file, text in texts.items():
+            (self.directory / file).write_text(text)
+
+    def delete(self) -> None:
+        """Remove the folder; content if it is gone."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def hostname(self) -> str:
+        """Return the name that the VM got when it was made."""
+        return (self.directory / "hostname").read_text().strip()
+
+    def files(self) -> list[tuple[Path, str]]:
+        """Return what is mounted over the host's files for every process of the VM."""
+        return [
+            (self.directory / "dhclient.conf", "/etc/dhcp/dhclient.conf"),
+            (self.directory / "hostname", "/etc/hostname"),
+            (self.directory / "hosts", "/etc/hosts"),
+            (self.directory / "resolv.conf", "/etc/resolv.conf"),
+            (self.directory / "dhcp", "/var/lib/dhcp"),
+            # The last, since it hides this folder itself.
+            (self.directory / "run", "/run"),
+        ]
+
+    def log(self, client: str) -> Path:
+        """Return the file with a client's output."""
+        return self.directory / "log" / client
+
+    def pid_file(self, client: str) -> Path:
+        """Return a client's PID file as the host sees it."""
+        return self.directory / "run" / f"{client}.pid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DhcpClient:
+    """A DHCP client of one NIC: dhclient, for IPv4 or IPv6."""
+
+    nic: str
+    version: int
+
+    @property
+    def name(self) -> str:
+        """The client's name, of which its files are named, as ifupdown names them."""
+        return f"dhclient{'6' if self.version == 6 else ''}.{self.nic}"
+
+    def command(self) -> list[str]:
+        """Return what runs it in the foreground, saying what it does."""
+        # These paths are the ones that Debian's AppArmor profile of dhclient allows.
+        return [
+            "dhclient",
+            f"-{self.version}",
+            "-d",
+            "-v",
+            "-pf",
+            f"/run/{self.name}.pid",
+            "-lf",
+            f"/var/lib/dhcp/{self.name}.leases",
+            self.nic,
+        ]

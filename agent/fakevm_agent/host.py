@@ -1,0 +1,356 @@
+"""The VMs of this host: what the agent's requests do.
+
+A request and the start of the agent end in the same `plan`, from what OVSDB says should be to what
+the kernel has. Locks are taken in one order: a port's, then its VM's, the second one only while
+NICs come and go.
+"""
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fakevm.errors import FakevmError, NotFoundError
+from fakevm.model import HostInfo, PluggedVif, Vif, Vm
+
+from . import addressing, netlink, netns, view
+from .cleanup import Leftover, left_over
+from .guest import Guest
+from .locks import Locks
+from .netlink import Link
+from .osvif import OsVif
+from .ovsdb import Ovsdb
+from .plan import (
+    Bridge,
+    MakeNetns,
+    MakeNic,
+    Owner,
+    PlugPort,
+    Present,
+    Record,
+    Remember,
+    RemoveDevice,
+    SetAddresses,
+    SetNic,
+    Step,
+    UnplugPort,
+    find_interface,
+    free_nic,
+    hybrid_name,
+    plan,
+    port_name,
+)
+from .run import Spawner
+
+LOG = logging.getLogger(__name__)
+
+_RESTORED_SIDE_BY_SIDE = 8
+# What a step of these does can collide with other VIFs of the same VM.
+_INSIDE = (MakeNetns, RemoveDevice, MakeNic, SetNic, SetAddresses)
+
+
+class Host:
+    """This host: its VMs and what they are plugged into."""
+
+    def __init__(self, conf: Any, *, ovsdb: Ovsdb, osvif: OsVif, spawner: Spawner) -> None:
+        self._conf = conf
+        self._ovsdb = ovsdb
+        self._osvif = osvif
+        self._spawner = spawner
+        self._ports = Locks()
+        self._vms = Locks()
+
+    def info(self) -> HostInfo:
+        """Tell what this host is."""
+        return HostInfo(
+            host=self._conf.host,
+            version=importlib.metadata.version("fakevm"),
+            datapath=self._ovsdb.datapath(self._conf.fakevm.integration_bridge),
+            ovs_version=self._ovsdb.version(),
+            vms=len(view.instances()),
+            vifs=len(view.owners(netlink.links())),
+        )
+
+    def plug(self, vif: Vif, vm: Vm) -> tuple[PluggedVif, bool]:
+        """Make the VIF as it should be; tell what it is then, and whether anything was done.
+
+        A failure undoes what was made.
+        """
+        self._osvif.check(vif)
+        with self._ports.held(vif.port_id), ExitStack() as undo:
+            steps = self._converge(Record(vif=vif, vm=vm, nic=""), undo)
+            self._ovsdb.wait_until_opened(
+                port_name(vif),
+                timeout=self._conf.fakevm.ofport_timeout,
+                new=PlugPort(new=True) in steps,
+            )
+            (plugged,) = self.vifs(vif.port_id)
+            undo.pop_all()
+        return plugged, bool(steps)
+
+    def configure(self, port_id: str, *, timeout: float) -> list[str]:
+        """Start the clients that the VIF's addresses ask for, and wait for the addresses."""
+        deadline = time.monotonic() + timeout
+        with self._ports.held(port_id):
+            interface = find_interface(self._ovsdb.interfaces(), port_id)
+            record = interface.record if interface else None
+            if interface is None or record is None or not netns.exists(record.vm.instance_id):
+                raise _not_plugged(port_id)
+            if not record.configured:
+                record = replace(record, configured=True)
+                self._ovsdb.remember(interface.name, record)
+            guest = self._guest(record.vm.instance_id)
+            addressing.start(record, guest, self._spawner)
+        # Without the lock: who unplugs need not wait.
+        return addressing.wait(record, guest, timeout=timeout, deadline=deadline)
+
+    def unplug(self, port_id: str) -> bool:
+        """Remove the VIF, with the VM if it was the last one; tell whether anything was there."""
+        with self._ports.held(port_id):
+            return self._unplug(port_id)
+
+    def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
+        """Return all VIFs, or one."""
+        ports = None if port_id is None else [port_id]
+        return view.describe_all(netlink.links(), self._ovsdb.interfaces(), ports)
+
+    def cleanup(self, keep: frozenset[str], *, dry_run: bool) -> list[Leftover]:
+        """Remove what is left of ports that are not in `keep`; return what it is."""
+        links, interfaces = netlink.links(), self._ovsdb.interfaces()
+        records = view.records(interfaces)
+        found = left_over(
+            keep,
+            links=links,
+            interfaces=interfaces,
+            owners={port: view.owner_of(record) for port, record in records.items()}
+            | view.owners(links),
+            instances={name: netns.processes(netns.identity(name)) for name in view.instances()},
+        )
+        if dry_run:
+            return found
+        for port_id in sorted({item.port_id for item in found if item.port_id}):
+            self.unplug(port_id)
+        for item in found:
+            # What an unplug did not take along: it had no record, or was made by half.
+            match item.kind:
+                case "interface":
+                    self._ovsdb.delete_port(item.name)
+                case "device" | "bridge":
+                    netlink.delete_link(item.name)
+                case "netns":
+                    self._remove_vm_if_empty(item.name)
+        return found
+
+    def restore(self) -> None:
+        """Make again what OVSDB has and the kernel has not; a failure of one is only logged."""
+        for name in self._leftover_folders():
+            Guest(instance_id=name, directory=self._folder(name)).delete()
+        records = view.records(self._ovsdb.interfaces())
+        order = sorted(records.values(), key=lambda record: (record.vm.instance_id, record.nic))
+        with ThreadPoolExecutor(_RESTORED_SIDE_BY_SIDE) as pool:
+            list(pool.map(self._restore, order))
+
+    def guest_of(self, *, port_id: str | None, instance_id: str | None) -> Guest:
+        """Return the VM with this id, or the one that the port is plugged into."""
+        if instance_id is None:
+            assert port_id is not None
+            owner = view.owners(netlink.links()).get(port_id)
+            if owner is None:
+                raise _not_plugged(port_id)
+            instance_id = owner.instance_id
+        if not netns.exists(instance_id):
+            raise NotFoundError(f"this host has no VM {instance_id}", hint="fakevm list")
+        return self._guest(instance_id)
+
+    def _restore(self, record: Record) -> None:
+        port_id = record.vif.port_id
+        try:
+            with self._ports.held(port_id), ExitStack() as undo:
+                steps = self._converge(record, undo)
+                undo.pop_all()
+                if steps:
+                    LOG.info("made port %s of VM %s again", port_id, record.vm.instance_id)
+        except FakevmError as error:
+            LOG.error("port %s of VM %s: %s", port_id, record.vm.instance_id, error)
+
+    def _converge(self, wanted: Record, undo: ExitStack) -> list[Step]:
+        """Plan and execute; `wanted` without a NIC gets the one that it had, or the next."""
+        vm = wanted.vm
+        links = netlink.links()
+        with self._vms.held(vm.instance_id):
+            present = self._present(wanted.vif, vm, links)
+            kept = present.interface.record if present.interface else None
+            if not wanted.nic:
+                owner = Owner.of(present.device) if present.device else None
+                wanted = replace(
+                    wanted,
+                    nic=owner.nic if owner else kept.nic if kept else self._free_nic(vm),
+                    configured=kept.configured if kept else False,
+                )
+            steps = plan(wanted, present)
+            for step in steps:
+                if isinstance(step, _INSIDE):
+                    self._execute(step, wanted, undo)
+        for step in steps:
+            if not isinstance(step, _INSIDE):
+                self._execute(step, wanted, undo)
+        if MakeNic() in steps and wanted.configured:
+            addressing.start(wanted, self._guest(vm.instance_id), self._spawner)
+        return steps
+
+    def _execute(self, step: Step, record: Record, undo: ExitStack) -> None:
+        vif, vm = record.vif, record.vm
+        # Each undo is pushed before its act, so that a half-made thing goes, too.
+        match step:
+            case MakeNetns():
+                _push(undo, self._remove_vm_if_empty, vm.instance_id)
+                self._guest(vm.instance_id).create(vm)
+                netns.create(vm.instance_id)
+            case RemoveDevice():
+                netlink.delete_link(vif.device)
+            case MakeNic():
+                _push(undo, netlink.delete_link, vif.device)
+                self._make_nic(record)
+            case SetNic(mac_address, mtu):
+                netlink.set_link(vif.device, mtu=mtu)
+                with netns.entered(vm.instance_id):
+                    netlink.set_link(record.nic, mtu=mtu, address=mac_address)
+            case SetAddresses(add, remove, routes):
+                with netns.entered(vm.instance_id):
+                    netlink.set_addresses(record.nic, add=add, remove=remove, routes=routes)
+            case UnplugPort(before):
+                self._osvif.unplug(before.vif, before.vm)
+                self._ovsdb.wait_until_gone(port_name(before.vif))
+            case PlugPort(new):
+                if new:
+                    _push(undo, self._osvif.unplug, vif, vm)
+                self._osvif.plug(vif, vm)
+            case Bridge():
+                netlink.set_master(vif.device, hybrid_name("qbr", vif.port_id))
+            case Remember():
+                self._ovsdb.remember(port_name(vif), record)
+
+    def _unplug(self, port_id: str) -> bool:
+        links = netlink.links()
+        interface = find_interface(self._ovsdb.interfaces(), port_id)
+        record = interface.record if interface else None
+        owner = view.owners(links).get(port_id) or (view.owner_of(record) if record else None)
+        hybrid = [name for p in ("qbr", "qvb") if (name := hybrid_name(p, port_id)) in links]
+        if owner is None and interface is None and not hybrid:
+            return False
+        if owner:
+            with self._vms.held(owner.instance_id):
+                addressing.stop(owner.nic, self._guest(owner.instance_id))
+                # First, as libvirt does when it destroys a guest; Nova then calls os-vif.
+                netlink.delete_link(view.device_name(port_id))
+        if record:
+            self._osvif.unplug(record.vif, record.vm)
+        elif interface:
+            self._ovsdb.delete_port(interface.name)
+        if interface:
+            self._ovsdb.wait_until_gone(interface.name)
+        # The L2 agent takes a port away by itself when its binding moves to another host, and the
+        # record with it.
+        for name in hybrid:
+            netlink.delete_link(name)
+        if owner:
+            self._remove_vm_if_empty(owner.instance_id)
+        return True
+
+    def _remove_vm_if_empty(self, instance_id: str) -> None:
+        with self._vms.held(instance_id):
+            if instance_id in {
+                owner.instance_id for owner in view.owners(netlink.links()).values()
+            }:
+                return
+            if netns.exists(instance_id):
+                inside = netns.identity(instance_id)
+                # Without its name nobody enters it any more, so what is killed stays so.
+                netns.delete(instance_id)
+                netns.kill_processes(inside)
+            else:
+                netns.delete(instance_id)
+            self._guest(instance_id).delete()
+
+    def _make_nic(self, record: Record) -> None:
+        vif, instance_id = record.vif, record.vm.instance_id
+        netlink.create_veth(
+            vif.device,
+            peer=record.nic,
+            namespace=instance_id,
+            # As libvirt has it: a bridge takes the lowest MAC of its ports, and never this one.
+            mac_address=f"fe{vif.mac_address[2:]}",
+            peer_mac=vif.mac_address,
+            mtu=vif.mtu,
+        )
+        # The host itself has no part in the VIF's network: no address there, and no ARP answers.
+        netns.write_sysctl(f"net/ipv6/conf/{vif.device}/disable_ipv6", "1")
+        netns.write_sysctl(f"net/ipv4/conf/{vif.device}/arp_ignore", "1")
+        alias = view.owner_of(record).alias()
+        netlink.set_link(vif.device, ifalias=alias, state="up")
+        with netns.entered(instance_id):
+            if vif.vif_details.get("datapath_type") == "netdev":
+                # Open vSwitch's userspace datapath drops what the sender left for hardware to sum.
+                netlink.disable_tx_checksum(record.nic)
+            netlink.bring_up(record.nic)
+
+    def _present(self, vif: Vif, vm: Vm, links: dict[str, Link]) -> Present:
+        device = links.get(vif.device)
+        owner = Owner.of(device) if device else None
+        inside = view.look_inside(vm.instance_id) if owner else view.Inside()
+        nic = inside.nics.get(owner.nic) if owner else None
+        bridge = links.get(hybrid_name("qbr", vif.port_id))
+        return Present(
+            netns=netns.exists(vm.instance_id),
+            device=device,
+            nic=nic,
+            addresses=frozenset(inside.addresses.get(nic.name, ()) if nic else ()),
+            bridged=bool(
+                device
+                and bridge
+                and device.master == bridge.index
+                and hybrid_name("qvo", vif.port_id) in links
+            ),
+            interface=find_interface(self._ovsdb.interfaces(), vif.port_id),
+        )
+
+    def _free_nic(self, vm: Vm) -> str:
+        # Looked at again under the VM's lock: another VIF may have come meanwhile.
+        owners = list(view.owners(netlink.links()).values())
+        owners += map(view.owner_of, view.records(self._ovsdb.interfaces()).values())
+        return free_nic({owner.nic for owner in owners if owner.instance_id == vm.instance_id})
+
+    def _guest(self, instance_id: str) -> Guest:
+        return Guest(instance_id=instance_id, directory=self._folder(instance_id))
+
+    def _folder(self, instance_id: str) -> Path:
+        return Path(self._conf.fakevm.state_path, instance_id)
+
+    def _leftover_folders(self) -> list[str]:
+        state = Path(self._conf.fakevm.state_path)
+        if not state.is_dir():
+            return []
+        return [entry.name for entry in state.iterdir() if not netns.exists(entry.name)]
+
+
+def _push(undo: ExitStack, function: Callable[..., object], *arguments: object) -> None:
+    """Have an undo done on failure, where its own failure must not hide the first one."""
+
+    def undone() -> None:
+        try:
+            function(*arguments)
+        except FakevmError as error:
+            LOG.error("undoing: %s", error)
+
+    undo.callback(undone)
+
+
+def _not_plugged(port_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"port {port_id} is not plugged on this host", hint=f"fakevm plug {port_id}"
+    )

@@ -1,0 +1,256 @@
+"""Links, addresses and routes. The only module that imports pyroute2.
+
+Each function opens a socket of its own: IPRoute is not thread-safe, and opening one takes 0.1 ms.
+The socket belongs to the namespace that its thread is in (`netns.entered`).
+"""
+
+import ipaddress
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fakevm.errors import FakevmError
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from . import libc, netns
+
+_IFF_UP = 1
+_IFA_F_NODAD = 0x02
+_IFA_F_DADFAILED = 0x08
+_IFA_F_TENTATIVE = 0x40
+_SCOPE_LINK = 253
+_RTNH_F_ONLINK = 4
+_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_RTMGRP_IPV4_IFADDR = 0x10
+_RTMGRP_IPV6_IFADDR = 0x100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A network device."""
+
+    name: str
+    kind: str
+    mac_address: str
+    mtu: int
+    up: bool
+    index: int
+    master: int | None = None
+    alias: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """An address on a device; not `ready`: the kernel still looks for a duplicate of it."""
+
+    value: ipaddress.IPv4Interface | ipaddress.IPv6Interface
+    ready: bool = True
+    duplicate: bool = False
+    link_local: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A default route."""
+
+    gateway: str
+    metric: int
+    onlink: bool
+
+
+def links() -> dict[str, Link]:
+    """Return the devices of the calling thread's namespace by name."""
+    with _socket("links") as ip:
+        return {link.name: link for link in map(_link, ip.link("dump"))}
+
+
+def create_veth(
+    device: str, *, peer: str, namespace: str, mac_address: str, peer_mac: str, mtu: int
+) -> None:
+    """Create a veth pair: `device` here, `peer` inside `namespace`."""
+    with _socket(device) as ip, netns.path(namespace).open() as inside:
+        # In one request, so that the peer is never seen elsewhere or with another MAC.
+        ip.link(
+            "add",
+            ifname=device,
+            kind="veth",
+            address=mac_address,
+            mtu=mtu,
+            peer={
+                "ifname": peer,
+                "address": peer_mac,
+                "mtu": mtu,
+                "net_ns_fd": inside.fileno(),
+            },
+        )
+
+
+def set_link(device: str, **attributes: Any) -> None:
+    """Set attributes of a device: state, mtu, address, ifalias."""
+    with _socket(device) as ip:
+        ip.link("set", ifname=device, **attributes)
+
+
+def set_master(device: str, bridge: str) -> None:
+    """Make a device a port of a Linux bridge."""
+    with _socket(device) as ip:
+        index = ip.link("get", ifname=bridge)[0]["index"]
+        ip.link("set", ifname=device, master=index)
+
+
+def delete_link(device: str) -> None:
+    """Delete a device; content if it is gone."""
+    with _socket(device) as ip:
+        try:
+            ip.link("del", ifname=device)
+        except NetlinkError as error:
+            if error.code != 19:  # ENODEV
+                raise
+
+
+def bring_up(device: str) -> None:
+    """Set up lo and `device`."""
+    with _socket(device) as ip:
+        for name in ("lo", device):
+            ip.link("set", ifname=name, state="up")
+
+
+def set_addresses(
+    device: str, *, add: Iterable[str], remove: Iterable[str], routes: Iterable[Route]
+) -> None:
+    """Add and remove addresses (with prefix length), then make sure of default routes."""
+    with _socket(device) as ip:
+        index = ip.link("get", ifname=device)[0]["index"]
+        for text in remove:
+            value = ipaddress.ip_interface(text)
+            ip.addr("del", index=index, **_address_request(value))
+        for text in add:
+            value = ipaddress.ip_interface(text)
+            request = _address_request(value)
+            if value.version == 6:
+                # As Neutron gave the address, there is no other to wait for.
+                request["flags"] = _IFA_F_NODAD
+            else:
+                request["broadcast"] = str(value.network.broadcast_address)
+            ip.addr("replace", index=index, **request)
+        for route in routes:
+            ip.route(
+                "replace",
+                dst="default",
+                family=_FAMILY[ipaddress.ip_address(route.gateway).version],
+                gateway=route.gateway,
+                oif=index,
+                priority=route.metric,
+                flags=_RTNH_F_ONLINK if route.onlink else 0,
+            )
+
+
+def addresses(device: str | None = None) -> dict[str, list[Address]]:
+    """Return the addresses of one or all devices of the calling thread's namespace."""
+    with _socket(device or "addresses") as ip:
+        by_index = {
+            message["index"]: message.get_attr("IFLA_IFNAME") for message in ip.link("dump")
+        }
+        found: dict[str, list[Address]] = {name: [] for name in by_index.values()}
+        for message in ip.addr("dump"):
+            found[by_index[message["index"]]].append(_address(message))
+    return found if device is None else {device: found.get(device, [])}
+
+
+def wait_until_addresses(
+    device: str,
+    satisfied: Callable[[list[Address]], bool],
+    *,
+    deadline: float,
+    nudge: Callable[[list[Address]], None],
+    interval: float = 1.0,
+) -> list[Address]:
+    """Return the device's addresses as soon as they satisfy, or at the deadline.
+
+    `nudge` is called at once and whenever an interval passes without a change.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
+        # Bound before the first look, so that no change is missed.
+        events.bind((0, _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
+        events.setblocking(False)
+        changed = False
+        while True:
+            found = addresses(device)[device]
+            left = deadline - time.monotonic()
+            if satisfied(found) or left <= 0:
+                return found
+            if not changed:
+                nudge(found)
+            changed = bool(select.select([events], [], [], min(left, interval))[0])
+            if changed:
+                _drain(events)
+
+
+def solicit_router(device: str) -> None:
+    """Send a router solicitation (RFC 4861), as the kernel does only when a link comes up."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as channel:
+        channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        # Type 133, code 0; the kernel fills in the checksum.
+        channel.sendto(bytes([133] + [0] * 7), ("ff02::2", 0, 0, socket.if_nametoindex(device)))
+
+
+def disable_tx_checksum(device: str) -> None:
+    """Have the kernel, not the device, compute checksums of what is sent."""
+    try:
+        libc.disable_tx_checksum(device)
+    except OSError as error:
+        raise FakevmError(f"{device}: tx checksum offload can't be turned off: {error}") from error
+
+
+def _drain(events: socket.socket) -> None:
+    try:
+        while events.recv(65536):
+            pass
+    except (BlockingIOError, OSError):
+        pass  # Empty, or an overrun: either way we look again.
+
+
+def _link(message: Any) -> Link:
+    return Link(
+        name=message.get_attr("IFLA_IFNAME"),
+        kind=message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
+        mac_address=message.get_attr("IFLA_ADDRESS") or "",
+        mtu=message.get_attr("IFLA_MTU"),
+        up=bool(message["flags"] & _IFF_UP),
+        index=message["index"],
+        master=message.get_attr("IFLA_MASTER"),
+        alias=message.get_attr("IFLA_IFALIAS") or "",
+    )
+
+
+def _address(message: Any) -> Address:
+    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+    flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    return Address(
+        value=ipaddress.ip_interface(f"{text}/{message['prefixlen']}"),
+        ready=not flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED),
+        duplicate=bool(flags & _IFA_F_DADFAILED),
+        link_local=message["scope"] == _SCOPE_LINK,
+    )
+
+
+def _address_request(value: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> dict[str, Any]:
+    return {
+        "family": _FAMILY[value.version],
+        "address": str(value.ip),
+        "prefixlen": value.network.prefixlen,
+    }
+
+
+@contextmanager
+def _socket(subject: str) -> Iterator[Any]:
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as error:
+        raise FakevmError(f"{subject}: the kernel refuses: {error}") from error

@@ -1,0 +1,135 @@
+"""Network namespaces by name, as `ip netns` keeps them, and the processes in them."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from fakevm.errors import NotFoundError, WaitTimeoutError
+
+from . import libc
+
+DIRECTORY = Path("/run/netns")
+
+_OWN = "/proc/thread-self/ns/net"
+
+
+def path(name: str) -> Path:
+    """Return the file that holds the namespace."""
+    return DIRECTORY / name
+
+
+def exists(name: str) -> bool:
+    """Tell whether there is such a namespace.
+
+    A restart of the whole host leaves an empty file of that name; only a mount has nsfs's device.
+    """
+    try:
+        return path(name).stat().st_dev == Path(_OWN).stat().st_dev
+    except FileNotFoundError:
+        return False
+
+
+def names() -> list[str]:
+    """Return the names of all namespaces."""
+    if not DIRECTORY.is_dir():
+        return []
+    return sorted(entry.name for entry in DIRECTORY.iterdir() if exists(entry.name))
+
+
+def create(name: str) -> None:
+    """Make a namespace; its IPv6 takes no router advertisements until a NIC is told to."""
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        path(name).touch(mode=0o444)
+        undo.callback(path(name).unlink, missing_ok=True)
+        with _back_again():
+            libc.unshare(libc.CLONE_NEWNET)
+            libc.mount(_OWN, path(name), "none", libc.MS_BIND)
+            for key in ("accept_ra", "autoconf"):
+                write_sysctl(f"net/ipv6/conf/default/{key}", "0")
+        undo.pop_all()
+
+
+def delete(name: str) -> None:
+    """Take the name away; the namespace goes when no process is left in it."""
+    # An unlinked file loses its mounts in every mount namespace, those of VMs' processes included.
+    if exists(name):
+        libc.unmount(path(name))
+    path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def entered(name: str | None) -> Iterator[None]:
+    """Run the block's system calls in a namespace; only the calling thread moves."""
+    if name is None:
+        yield
+        return
+    with ExitStack() as stack:
+        fd = open_fd(name)
+        stack.callback(os.close, fd)
+        stack.enter_context(_back_again())
+        libc.setns(fd, libc.CLONE_NEWNET)
+        yield
+
+
+def open_fd(name: str) -> int:
+    """Return a file descriptor of the namespace, for the caller to close."""
+    if not exists(name):
+        raise NotFoundError(f"this host has no VM {name}", hint="fakevm list")
+    return os.open(path(name), os.O_RDONLY)
+
+
+def write_sysctl(key: str, value: str) -> None:
+    """Set a sysctl of the calling thread's namespace, if this kernel has it."""
+    file = Path("/proc/sys", key)
+    if file.exists():
+        file.write_text(value)
+
+
+def identity(name: str) -> tuple[int, int]:
+    """Return what tells the namespace from all others, as /proc/PID/ns/net has it."""
+    found = path(name).stat()
+    return found.st_dev, found.st_ino
+
+
+def processes(inside: tuple[int, int]) -> dict[int, str]:
+    """Return PID and command of each process in the namespace with this identity."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            namespace = (entry / "ns/net").stat()
+            if (namespace.st_dev, namespace.st_ino) == inside:
+                found[int(entry.name)] = (entry / "comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended while we looked.
+    return found
+
+
+def kill_processes(inside: tuple[int, int], *, timeout: float = 5.0) -> dict[int, str]:
+    """Kill all that runs in the namespace with this identity, and return what it was."""
+    killed: dict[int, str] = {}
+    deadline = time.monotonic() + timeout
+    while alive := processes(inside):
+        killed |= alive
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise WaitTimeoutError(f"processes {sorted(alive)} of a VM do not end by SIGKILL")
+        time.sleep(0.005)
+    return killed
+
+
+@contextmanager
+def _back_again() -> Iterator[None]:
+    own = os.open(_OWN, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        libc.setns(own, libc.CLONE_NEWNET)
+        os.close(own)

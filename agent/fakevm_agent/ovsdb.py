@@ -1,0 +1,217 @@
+"""Open vSwitch's database. The only module that imports ovsdbapp."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
+from ovsdbapp import exceptions
+from ovsdbapp.backend.ovs_idl import connection, vlog
+from ovsdbapp.schema.open_vswitch import impl_idl
+
+from . import wire
+from .plan import Interface, Record
+
+KEY = "fakevm"
+
+_TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port")
+# Neutron's: a port with this tag takes no part in anything.
+_DEAD_VLAN = 4095
+
+
+class _Api(impl_idl.OvsdbIdl):  # type: ignore[misc]
+    """A class of its own, since ovsdbapp keeps one connection for each class."""
+
+
+class _Idl(connection.OvsdbIdl):  # type: ignore[misc]
+    """A copy of the database that counts its changes."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.changed = threading.Condition()
+        self.changes = 0
+        super().__init__(*arguments, **options)
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        with self.changed:
+            self.changes += 1
+            self.changed.notify_all()
+
+
+class Ovsdb:
+    """One connection, held open; ovsdbapp opens it again when it breaks."""
+
+    def __init__(self, address: str, *, timeout: float) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._api: _Api | None = None
+        vlog.use_python_logger()
+
+    def connect(self) -> None:
+        """Connect, or raise UnavailableError; a server that hangs blocks."""
+        self._probe()
+        try:
+            idl = _Idl.from_server(self._address, "Open_vSwitch", helper_tables=_TABLES)
+            self._api = _Api(connection.Connection(idl, self._timeout))
+        except Exception as error:  # ovsdbapp raises Exception itself.
+            raise self._unavailable(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._api:
+            self._api.ovsdb_connection.stop(timeout=self._timeout)
+
+    def interfaces(self) -> dict[str, Interface]:
+        """Return the interfaces that os-vif plugged, by name.
+
+        It alone writes vm-uuid: a DHCP or L3 agent's interface has the other keys, but not this.
+        """
+        with self._reading() as tables:
+            owners = {
+                interface.uuid: (bridge, port)
+                for bridge in tables["Bridge"].rows.values()
+                for port in bridge.ports
+                for interface in port.interfaces
+            }
+            return {
+                row.name: _interface(row, *owners[row.uuid])
+                for row in tables["Interface"].rows.values()
+                if row.uuid in owners and {"iface-id", "vm-uuid"} <= row.external_ids.keys()
+            }
+
+    def wait_until_opened(self, name: str, *, timeout: float, new: bool) -> None:
+        """Wait until ovs-vswitchd has given the interface an ofport.
+
+        Raises FakevmError with vswitchd's own words where it could not open the device. Those of
+        an interface that is not new may tell of the past, and count at the timeout only.
+        """
+        words = ""
+
+        def look() -> bool:
+            nonlocal words
+            row = self._find(name)
+            words = row.error[0] if row and row.error else ""
+            return bool(row and row.ofport and row.ofport[0] != -1) or bool(words and new)
+
+        if not self._wait_until(look, timeout=timeout):
+            raise WaitTimeoutError(
+                f"ovs-vswitchd has not opened {name} within {timeout:g} s"
+                + (f": {words}" if words else ""),
+                hint="in the host: ovs-appctl -t ovs-vswitchd version",
+            )
+        if words:
+            raise FakevmError(
+                f"Open vSwitch can't use {name}: {words}", hint=f"ovs-vsctl list Interface {name}"
+            )
+
+    def remember(self, name: str, record: Record) -> None:
+        """Keep a record beside os-vif's keys of the interface."""
+        # os-vif made it on a connection of its own: it may come here a moment later.
+        if not self._wait_until(lambda: self._find(name) is not None, timeout=self._timeout):
+            raise FakevmError(f"os-vif has made no interface {name}", hint="see the agent's log")
+        value = ("external_ids", {KEY: wire.dump_record(record)})
+        self._execute(lambda api: api.db_set("Interface", name, value))
+
+    def delete_port(self, name: str) -> None:
+        """Delete a port; content if it is gone."""
+        self._execute(lambda api: api.del_port(name, if_exists=True))
+
+    def wait_until_gone(self, name: str) -> None:
+        """Wait until what os-vif deleted on its connection is gone here, too."""
+        if not self._wait_until(lambda: self._find(name) is None, timeout=self._timeout):
+            raise WaitTimeoutError(
+                f"interface {name} is still in Open vSwitch's database after {self._timeout:g} s",
+                hint=f"ovs-vsctl del-port {name}",
+            )
+
+    def datapath(self, bridge: str) -> str:
+        """Return a bridge's datapath type; "" where the L2 agent has not made the bridge yet."""
+        with self._reading() as tables:
+            for row in tables["Bridge"].rows.values():
+                if row.name == bridge:
+                    return row.datapath_type or "system"
+        return ""
+
+    def version(self) -> str:
+        """Return Open vSwitch's version."""
+        with self._reading() as tables:
+            rows = list(tables["Open_vSwitch"].rows.values())
+            return str(rows[0].ovs_version[0]) if rows and rows[0].ovs_version else ""
+
+    def _find(self, name: str) -> Any:
+        with self._reading() as tables:
+            rows = tables["Interface"].rows.values()
+            return next((row for row in rows if row.name == name), None)
+
+    def _wait_until(self, look: Callable[[], bool], *, timeout: float) -> bool:
+        """Look after every change of the database; tell whether it was so before the timeout."""
+        idl = self._connected().idl
+        deadline = time.monotonic() + timeout
+        while True:
+            seen = idl.changes
+            if look():
+                return True
+            with idl.changed:
+                left = deadline - time.monotonic()
+                if not idl.changed.wait_for(lambda seen=seen: idl.changes != seen, left):
+                    return False
+
+    def _execute(self, command: Callable[[Any], Any]) -> None:
+        api = self._connected()
+        self._probe()
+        try:
+            # Without check_error ovsdbapp is silent.
+            command(api).execute(check_error=True, log_errors=False)
+        except exceptions.TimeoutException as error:
+            raise self._unavailable(f"no answer within {self._timeout:g} s") from error
+        except RuntimeError as error:
+            raise FakevmError(f"Open vSwitch's database refuses: {error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        api = self._connected()
+        self._probe()
+        # ovsdbapp's thread changes the tables under the same lock.
+        if not api.ovsdb_connection.lock.acquire(timeout=self._timeout):
+            raise self._unavailable(f"no answer within {self._timeout:g} s")
+        try:
+            yield api.tables
+        finally:
+            api.ovsdb_connection.lock.release()
+
+    def _connected(self) -> Any:
+        if self._api is None:
+            raise self._unavailable("not connected yet")
+        return self._api
+
+    def _probe(self) -> None:
+        """See at once what would otherwise take a timeout: that no server listens."""
+        if not self._address.startswith("unix:"):
+            return
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(self._timeout)
+            try:
+                channel.connect(self._address.removeprefix("unix:"))
+            except OSError as error:
+                raise self._unavailable(str(error)) from error
+
+    def _unavailable(self, reason: str) -> UnavailableError:
+        return UnavailableError(
+            f"ovsdb-server at {self._address} does not answer: {reason}",
+            hint="in the host: /usr/share/openvswitch/scripts/ovs-ctl start",
+        )
+
+
+def _interface(row: Any, bridge: Any, port: Any) -> Interface:
+    tag = port.tag[0] if port.tag else None
+    return Interface(
+        name=row.name,
+        bridge=bridge.name,
+        ofport=row.ofport[0] if row.ofport else None,
+        error=row.error[0] if row.error else "",
+        tag=None if tag == _DEAD_VLAN else tag,
+        iface_id=row.external_ids["iface-id"],
+        record=wire.parse_record(row.external_ids[KEY]) if KEY in row.external_ids else None,
+    )

@@ -1,0 +1,268 @@
+"""What is to be done for a VIF: from what should be to the steps that lead there."""
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from fakevm.errors import ConflictError
+from fakevm.model import NIC_NAME_LEN, FixedIp, Vif, Vm
+
+from .netlink import Link, Route
+
+_MARK = "fakevm"
+_ALIAS_MAX = 255
+# The metric of the first NIC's default route; later NICs' are worse.
+_METRIC = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What OVSDB keeps of a VIF, so that a host that restarts can make it again."""
+
+    vif: Vif
+    vm: Vm
+    nic: str
+    configured: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Whose a device is, as its alias says: what is left to know when the OVS port is gone."""
+
+    port_id: str
+    instance_id: str
+    nic: str
+    vm_name: str = ""
+
+    def alias(self) -> str:
+        """Return the device's alias, cut to what the kernel takes."""
+        words = [_MARK, self.port_id, self.instance_id, self.nic, self.vm_name]
+        return " ".join(words).encode()[:_ALIAS_MAX].decode(errors="ignore")
+
+    @classmethod
+    def of(cls, link: Link) -> "Owner | None":
+        """Return the owner of a device, or None where it is not the agent's."""
+        words = link.alias.split(" ", 4)
+        if len(words) < 4 or words[0] != _MARK:
+            return None
+        return cls(
+            port_id=words[1],
+            instance_id=words[2],
+            nic=words[3],
+            vm_name=words[4] if len(words) > 4 else "",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """An interface of Open vSwitch."""
+
+    name: str
+    bridge: str
+    ofport: int | None
+    error: str
+    tag: int | None
+    iface_id: str
+    # None: os-vif made it, but the agent's record is not (yet) there.
+    record: Record | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """What this host has of one VIF."""
+
+    netns: bool = False
+    device: Link | None = None
+    nic: Link | None = None
+    addresses: frozenset[str] = frozenset()
+    bridged: bool = False
+    interface: Interface | None = None
+
+
+@dataclass(frozen=True)
+class MakeNetns:
+    """Make the VM's netns and folder."""
+
+
+@dataclass(frozen=True)
+class RemoveDevice:
+    """Remove what is left of a device that was made by half, or in a netns that is gone."""
+
+
+@dataclass(frozen=True)
+class MakeNic:
+    """Make the veth pair: the device here, the NIC in the VM."""
+
+
+@dataclass(frozen=True)
+class SetNic:
+    """Give the NIC its MAC and MTU."""
+
+    mac_address: str
+    mtu: int
+
+
+@dataclass(frozen=True)
+class SetAddresses:
+    """Give the NIC its static addresses and default routes."""
+
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class UnplugPort:
+    """Take the port from the bridge that it was plugged into before."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class PlugPort:
+    """Plug the device into its bridge; not `new`: the port is there, what is before it is not."""
+
+    new: bool
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Make the device a port of the VIF's own Linux bridge (hybrid plug)."""
+
+
+@dataclass(frozen=True)
+class Remember:
+    """Keep the record in OVSDB."""
+
+
+Step = (
+    MakeNetns
+    | RemoveDevice
+    | MakeNic
+    | SetNic
+    | SetAddresses
+    | UnplugPort
+    | PlugPort
+    | Bridge
+    | Remember
+)
+
+
+def plan(wanted: Record, present: Present) -> list[Step]:
+    """Return the steps from what is there to what should be; none where all is so already."""
+    vif = wanted.vif
+    owner = Owner.of(present.device) if present.device else None
+    if owner and owner.instance_id != wanted.vm.instance_id:
+        raise ConflictError(
+            f"port {vif.port_id} is plugged into VM {owner.instance_id}, "
+            f"not {wanted.vm.instance_id}",
+            hint=f"fakevm unplug {vif.port_id}",
+        )
+    if present.device and present.device.kind != "veth":
+        raise ConflictError(
+            f"this host has a device {vif.device} that is not the agent's",
+            hint=f"ip link del {vif.device}",
+        )
+    whole = present.netns and owner is not None and present.nic is not None
+    static = static_addresses(vif)
+    steps: list[Step] = []
+    if not present.netns:
+        steps.append(MakeNetns())
+    if not whole:
+        if present.device:
+            steps.append(RemoveDevice())
+        steps.append(MakeNic())
+        if static:
+            steps.append(SetAddresses(tuple(static), (), default_routes(wanted)))
+    else:
+        assert present.nic is not None
+        if (present.nic.mac_address, present.nic.mtu) != (vif.mac_address, vif.mtu):
+            steps.append(SetNic(vif.mac_address, vif.mtu))
+        before = present.interface.record if present.interface else None
+        add = tuple(value for value in static if value not in present.addresses)
+        remove = tuple(
+            value
+            for value in (static_addresses(before.vif) if before else {})
+            if value in present.addresses and value not in static
+        )
+        if add or remove:
+            steps.append(SetAddresses(add, remove, default_routes(wanted)))
+    return steps + _port_steps(wanted, present, whole=whole)
+
+
+def _port_steps(wanted: Record, present: Present, *, whole: bool) -> list[Step]:
+    steps: list[Step] = []
+    interface = present.interface
+    kept = interface.record if interface else None
+    moved = interface is not None and interface.bridge != bridge_name(wanted.vif, interface.bridge)
+    if interface and (moved or interface.name != port_name(wanted.vif)):
+        steps.append(UnplugPort(kept or wanted))
+        interface = None
+    # A hybrid VIF's devices are gone after a restart of the host, and os-vif makes them again.
+    lost = is_hybrid(wanted.vif) and not present.bridged
+    if interface is None or lost:
+        steps.append(PlugPort(new=interface is None))
+    if is_hybrid(wanted.vif) and (lost or not whole):
+        steps.append(Bridge())
+    if interface is None or kept != wanted:
+        steps.append(Remember())
+    return steps
+
+
+def is_hybrid(vif: Vif) -> bool:
+    """Tell whether a Linux bridge stands between the device and Open vSwitch."""
+    return bool(vif.vif_details.get("ovs_hybrid_plug", False))
+
+
+def bridge_name(vif: Vif, default: str) -> str:
+    """Return the bridge that the VIF is plugged into, cut as Nova cuts it."""
+    return str(vif.vif_details.get("bridge_name") or default)[:NIC_NAME_LEN]
+
+
+def port_name(vif: Vif) -> str:
+    """Return the name of the interface in Open vSwitch."""
+    return hybrid_name("qvo", vif.port_id) if is_hybrid(vif) else vif.device
+
+
+def hybrid_name(prefix: str, port_id: str) -> str:
+    """Return the name of one of the devices of a hybrid plug."""
+    return f"{prefix}{port_id}"[:NIC_NAME_LEN]
+
+
+def static_addresses(vif: Vif) -> dict[str, FixedIp]:
+    """Return the addresses that the agent sets, with prefix length, in the kernel's spelling."""
+    return {
+        str(ipaddress.ip_interface(f"{fixed.ip_address}/{fixed.prefix_len}")): fixed
+        for fixed in vif.fixed_ips
+        if fixed.method == "static"
+    }
+
+
+def default_routes(wanted: Record) -> tuple[Route, ...]:
+    """Return a default route for each gateway of a static address."""
+    metric = _METRIC + int(wanted.nic.removeprefix("eth"))
+    routes = {
+        fixed.gateway_ip: Route(
+            gateway=fixed.gateway_ip,
+            metric=metric,
+            onlink=ipaddress.ip_address(fixed.gateway_ip)
+            not in ipaddress.ip_interface(value).network,
+        )
+        for value, fixed in static_addresses(wanted.vif).items()
+        if fixed.gateway_ip
+    }
+    return tuple(routes.values())
+
+
+def free_nic(taken: Collection[str]) -> str:
+    """Return the first of eth0, eth1, … that is not taken."""
+    return next(name for n in range(len(taken) + 1) if (name := f"eth{n}") not in taken)
+
+
+def find_interface(interfaces: Mapping[str, Interface], port_id: str) -> Interface | None:
+    """Return the interface of a port, plain or hybrid."""
+    for prefix in ("tap", "qvo"):
+        found = interfaces.get(hybrid_name(prefix, port_id))
+        if found and found.iface_id == port_id:
+            return found
+    return None

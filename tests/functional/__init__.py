@@ -1,0 +1,1 @@
+"""The agent on the real kernel, with an Open vSwitch of its own."""

@@ -1,0 +1,78 @@
+"""An Open vSwitch for all tests, an agent for each, and nothing left behind."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakevm.model import FixedIp, Vif, Vm
+
+from tests.functional.agent import Agent
+from tests.functional.openvswitch import BRIDGE, OpenVSwitch
+from tests.functional.seen import devices, namespaces
+
+MakeVif = Callable[..., Vif]
+
+
+@pytest.fixture(scope="session")
+def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenVSwitch]:
+    found = OpenVSwitch(tmp_path_factory.mktemp("ovs"))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def agent(openvswitch: OpenVSwitch, tmp_path: Path) -> Iterator[Agent]:
+    """An agent on a host that has nothing before and, after a cleanup, nothing again."""
+    found = Agent(tmp_path, openvswitch.connection)
+    before = devices(), namespaces(), openvswitch.ports()
+    found.start()
+    yield found
+    found.call("cleanup", keep=[], dry_run=False)
+    assert found.stop() == 0
+    assert (devices(), namespaces(), openvswitch.ports()) == before
+    assert "Traceback" not in found.log(), found.log()
+
+
+@pytest.fixture
+def vm() -> Vm:
+    return make_vm()
+
+
+def make_vm(name: str = "vm1") -> Vm:
+    return Vm(instance_id=str(uuid.uuid4()), name=name, project_id=str(uuid.uuid4()))
+
+
+def make_vif(*addresses: str, method: str = "static", hybrid: bool = False, **values: Any) -> Vif:
+    """Make a VIF with addresses, each with its prefix length, as Neutron binds it here."""
+    port_id = str(uuid.uuid4())
+    fixed_ips = tuple(
+        FixedIp(
+            ip_address=address.split("/")[0],
+            prefix_len=int(address.split("/")[1]),
+            subnet_id=str(uuid.uuid4()),
+            method=method,  # type: ignore[arg-type]
+        )
+        for address in addresses
+    )
+    octets = uuid.UUID(port_id).bytes
+    defaults: dict[str, Any] = {
+        "port_id": port_id,
+        "network_id": str(uuid.uuid4()),
+        "mac_address": f"fa:16:3e:{octets[0]:02x}:{octets[1]:02x}:{octets[2]:02x}",
+        "mtu": 1442,
+        "vif_type": "ovs",
+        "vif_details": {
+            "connectivity": "l2",
+            "port_filter": True,
+            "ovs_hybrid_plug": hybrid,
+            "datapath_type": "netdev",
+            "bridge_name": BRIDGE,
+        },
+        "fixed_ips": fixed_ips,
+    }
+    return Vif(**{**defaults, **values})
