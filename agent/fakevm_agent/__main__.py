@@ -1,6 +1,7 @@
 """fakevm-agent, the daemon in a compute host."""
 
 import sys
+import warnings
 
 from . import spawner
 
@@ -9,6 +10,8 @@ def main() -> None:
     """Run the agent until SIGTERM."""
     # Before anything heavy is imported and before there are threads: see spawner.
     pid, orders = spawner.start()
+    # It stands in the venv beside Neutron, and oslo.utils looks whether it can be imported.
+    warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
     from .agent import run
 
     sys.exit(run(sys.argv[1:], spawner_pid=pid, orders=orders))

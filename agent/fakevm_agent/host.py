@@ -22,7 +22,6 @@ from . import addressing, netlink, netns, view
 from .cleanup import Leftover, left_over
 from .guest import Guest
 from .locks import Locks
-from .netlink import Link
 from .osvif import OsVif
 from .ovsdb import Ovsdb
 from .plan import (
@@ -42,6 +41,7 @@ from .plan import (
     find_interface,
     free_nic,
     hybrid_name,
+    is_hybrid,
     plan,
     port_name,
 )
@@ -116,8 +116,12 @@ class Host:
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         """Return all VIFs, or one."""
-        ports = None if port_id is None else [port_id]
-        return view.describe_all(netlink.links(), self._ovsdb.interfaces(), ports)
+        interfaces = self._ovsdb.interfaces()
+        if port_id is None:
+            return view.describe_all(netlink.links(), interfaces)
+        found = find_interface(interfaces, port_id)
+        links = netlink.find_links(view.device_name(port_id))
+        return view.describe_all(links, {found.name: found} if found else {})
 
     def cleanup(self, keep: frozenset[str], *, dry_run: bool) -> list[Leftover]:
         """Remove what is left of ports that are not in `keep`; return what it is."""
@@ -159,7 +163,8 @@ class Host:
         """Return the VM with this id, or the one that the port is plugged into."""
         if instance_id is None:
             assert port_id is not None
-            owner = view.owners(netlink.links()).get(port_id)
+            links = netlink.find_links(view.device_name(port_id))
+            owner = view.owners(links).get(port_id)
             if owner is None:
                 raise _not_plugged(port_id)
             instance_id = owner.instance_id
@@ -181,15 +186,14 @@ class Host:
     def _converge(self, wanted: Record, undo: ExitStack) -> list[Step]:
         """Plan and execute; `wanted` without a NIC gets the one that it had, or the next."""
         vm = wanted.vm
-        links = netlink.links()
         with self._vms.held(vm.instance_id):
-            present = self._present(wanted.vif, vm, links)
+            present = self._present(wanted.vif, vm)
             kept = present.interface.record if present.interface else None
             if not wanted.nic:
                 owner = Owner.of(present.device) if present.device else None
                 wanted = replace(
                     wanted,
-                    nic=owner.nic if owner else kept.nic if kept else self._free_nic(vm),
+                    nic=owner.nic if owner else kept.nic if kept else self._free_nic(vm, present),
                     configured=kept.configured if kept else False,
                 )
             steps = plan(wanted, present)
@@ -299,31 +303,35 @@ class Host:
                 netlink.disable_tx_checksum(record.nic)
             netlink.bring_up(record.nic)
 
-    def _present(self, vif: Vif, vm: Vm, links: dict[str, Link]) -> Present:
+    def _present(self, vif: Vif, vm: Vm) -> Present:
+        bridge = hybrid_name("qbr", vif.port_id)
+        names = [vif.device, bridge, port_name(vif)] if is_hybrid(vif) else [vif.device]
+        links = netlink.find_links(*names)
         device = links.get(vif.device)
         owner = Owner.of(device) if device else None
-        inside = view.look_inside(vm.instance_id) if owner else view.Inside()
+        inside = view.look_inside(vm.instance_id)
         nic = inside.nics.get(owner.nic) if owner else None
-        bridge = links.get(hybrid_name("qbr", vif.port_id))
         return Present(
-            netns=netns.exists(vm.instance_id),
+            netns=inside.exists,
+            nics=frozenset(inside.nics),
             device=device,
             nic=nic,
             addresses=frozenset(inside.addresses.get(nic.name, ()) if nic else ()),
             bridged=bool(
                 device
-                and bridge
-                and device.master == bridge.index
-                and hybrid_name("qvo", vif.port_id) in links
+                and len(links) == len(names)
+                and bridge in links
+                and device.master == links[bridge].index
             ),
             interface=find_interface(self._ovsdb.interfaces(), vif.port_id),
         )
 
-    def _free_nic(self, vm: Vm) -> str:
-        # Looked at again under the VM's lock: another VIF may have come meanwhile.
-        owners = list(view.owners(netlink.links()).values())
-        owners += map(view.owner_of, view.records(self._ovsdb.interfaces()).values())
-        return free_nic({owner.nic for owner in owners if owner.instance_id == vm.instance_id})
+    def _free_nic(self, vm: Vm, present: Present) -> str:
+        # After a restart of the host some of its NICs may stand in OVSDB only.
+        records = view.records(self._ovsdb.interfaces()).values()
+        return free_nic(
+            present.nics | {r.nic for r in records if r.vm.instance_id == vm.instance_id}
+        )
 
     def _guest(self, instance_id: str) -> Guest:
         return Guest(instance_id=instance_id, directory=self._folder(instance_id))

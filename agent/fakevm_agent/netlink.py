@@ -4,21 +4,23 @@ Each function opens a socket of its own: IPRoute is not thread-safe, and opening
 The socket belongs to the namespace that its thread is in (`netns.entered`).
 """
 
+import errno
 import ipaddress
 import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fakevm.errors import FakevmError
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 
 from . import libc, netns
 
+_DUMPS_MAX = 100
 _IFF_UP = 1
 _IFA_F_NODAD = 0x02
 _IFA_F_DADFAILED = 0x08
@@ -66,7 +68,32 @@ class Route:
 def links() -> dict[str, Link]:
     """Return the devices of the calling thread's namespace by name."""
     with _socket("links") as ip:
-        return {link.name: link for link in map(_link, ip.link("dump"))}
+        return _by_name(_dump(ip.link))
+
+
+def find_links(*names: str) -> dict[str, Link]:
+    """Return those of these devices that exist by name, in the time of a few and not of all."""
+    found: list[Any] = []
+    with _socket(", ".join(names)) as ip:
+        for name in names:
+            try:
+                found += ip.link("get", ifname=name)
+            except NetlinkError as error:
+                if error.code != errno.ENODEV:
+                    raise
+    return _by_name(found)
+
+
+def links_and_addresses() -> tuple[dict[str, Link], dict[str, list[Address]]]:
+    """Return the devices of the calling thread's namespace and their addresses, by name."""
+    with _socket("links") as ip:
+        links = _by_name(_dump(ip.link))
+        names = {link.index: link.name for link in links.values()}
+        addresses: dict[str, list[Address]] = {name: [] for name in links}
+        for message in _dump(ip.addr):
+            if message["index"] in names:
+                addresses[names[message["index"]]].append(_address(message))
+    return links, addresses
 
 
 def create_veth(
@@ -109,7 +136,7 @@ def delete_link(device: str) -> None:
         try:
             ip.link("del", ifname=device)
         except NetlinkError as error:
-            if error.code != 19:  # ENODEV
+            if error.code != errno.ENODEV:
                 raise
 
 
@@ -150,16 +177,9 @@ def set_addresses(
             )
 
 
-def addresses(device: str | None = None) -> dict[str, list[Address]]:
-    """Return the addresses of one or all devices of the calling thread's namespace."""
-    with _socket(device or "addresses") as ip:
-        by_index = {
-            message["index"]: message.get_attr("IFLA_IFNAME") for message in ip.link("dump")
-        }
-        found: dict[str, list[Address]] = {name: [] for name in by_index.values()}
-        for message in ip.addr("dump"):
-            found[by_index[message["index"]]].append(_address(message))
-    return found if device is None else {device: found.get(device, [])}
+def addresses(device: str) -> list[Address]:
+    """Return the addresses of one device; none where it is not there."""
+    return links_and_addresses()[1].get(device, [])
 
 
 def wait_until_addresses(
@@ -180,7 +200,7 @@ def wait_until_addresses(
         events.setblocking(False)
         changed = False
         while True:
-            found = addresses(device)[device]
+            found = addresses(device)
             left = deadline - time.monotonic()
             if satisfied(found) or left <= 0:
                 return found
@@ -213,6 +233,18 @@ def _drain(events: socket.socket) -> None:
             pass
     except (BlockingIOError, OSError):
         pass  # Empty, or an overrun: either way we look again.
+
+
+def _dump(of: Any) -> list[Any]:
+    """Return a whole dump; one that a change interrupted may lack something, and is taken again."""
+    for _ in range(_DUMPS_MAX):
+        with suppress(NetlinkDumpInterrupted):
+            return list(of("dump"))
+    raise FakevmError(f"the kernel's answer was interrupted by changes {_DUMPS_MAX} times")
+
+
+def _by_name(messages: Iterable[Any]) -> dict[str, Link]:
+    return {link.name: link for link in map(_link, messages)}
 
 
 def _link(message: Any) -> Link:

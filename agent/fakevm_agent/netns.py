@@ -50,6 +50,8 @@ def create(name: str) -> None:
             libc.mount(_OWN, path(name), "none", libc.MS_BIND)
             for key in ("accept_ra", "autoconf"):
                 write_sysctl(f"net/ipv6/conf/default/{key}", "0")
+            # An address that goes leaves the others of its subnet.
+            write_sysctl("net/ipv4/conf/all/promote_secondaries", "1")
         undo.pop_all()
 
 

@@ -1,5 +1,6 @@
 """Open vSwitch's database. The only module that imports ovsdbapp."""
 
+import logging
 import socket
 import threading
 import time
@@ -9,7 +10,7 @@ from typing import Any
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from ovsdbapp import exceptions
-from ovsdbapp.backend.ovs_idl import connection, vlog
+from ovsdbapp.backend.ovs_idl import connection, idlutils, transaction, vlog
 from ovsdbapp.schema.open_vswitch import impl_idl
 
 from . import wire
@@ -17,13 +18,11 @@ from .plan import Interface, Record
 
 KEY = "fakevm"
 
-_TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port")
+_TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port", "QoS")
+# What changes all the time, and nobody here reads.
+_NOISE = {"statistics", "status"}
 # Neutron's: a port with this tag takes no part in anything.
 _DEAD_VLAN = 4095
-
-
-class _Api(impl_idl.OvsdbIdl):  # type: ignore[misc]
-    """A class of its own, since ovsdbapp keeps one connection for each class."""
 
 
 class _Idl(connection.OvsdbIdl):  # type: ignore[misc]
@@ -46,15 +45,24 @@ class Ovsdb:
     def __init__(self, address: str, *, timeout: float) -> None:
         self._address = address
         self._timeout = timeout
-        self._api: _Api | None = None
+        self._api: Any = None
         vlog.use_python_logger()
+        # With a traceback each: what os-vif's transactions could not do, which is read back here.
+        for name in ("ovsdbapp.schema", "ovsdbapp.backend.ovs_idl.transaction"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def connect(self) -> None:
         """Connect, or raise UnavailableError; a server that hangs blocks."""
         self._probe()
         try:
-            idl = _Idl.from_server(self._address, "Open_vSwitch", helper_tables=_TABLES)
-            self._api = _Api(connection.Connection(idl, self._timeout))
+            helper = idlutils.get_schema_helper(self._address, "Open_vSwitch")
+            for table in _TABLES:
+                columns = set(helper.schema_json["tables"][table]["columns"])
+                helper.register_columns(table, sorted(columns - _NOISE))
+            link = connection.Connection(_Idl(self._address, helper), self._timeout)
+            # ovsdbapp keeps a connection in its class, and os-vif's class inherits it from this
+            # one: one connection, one copy of the database, and what os-vif did is seen at once.
+            self._api = impl_idl.OvsdbIdl(link)
         except Exception as error:  # ovsdbapp raises Exception itself.
             raise self._unavailable(str(error)) from error
 
@@ -161,9 +169,14 @@ class Ovsdb:
     def _execute(self, command: Callable[[Any], Any]) -> None:
         api = self._connected()
         self._probe()
+        # Not of the API's own kind, which waits until ovs-vswitchd has worked it off.
+        # Without check_error ovsdbapp is silent.
+        work = transaction.Transaction(
+            api, api.ovsdb_connection, check_error=True, log_errors=False
+        )
+        work.add(command(api))
         try:
-            # Without check_error ovsdbapp is silent.
-            command(api).execute(check_error=True, log_errors=False)
+            work.commit()
         except exceptions.TimeoutException as error:
             raise self._unavailable(f"no answer within {self._timeout:g} s") from error
         except RuntimeError as error:

@@ -72,6 +72,8 @@ class Present:
     """What this host has of one VIF."""
 
     netns: bool = False
+    # All that are in the VM, of whatever VIF.
+    nics: frozenset[str] = frozenset()
     device: Link | None = None
     nic: Link | None = None
     addresses: frozenset[str] = frozenset()

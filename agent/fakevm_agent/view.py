@@ -1,7 +1,7 @@
 """What this host has of VMs and VIFs, read from OVSDB and the kernel."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakevm.model import NIC_NAME_LEN, PluggedVif
@@ -59,8 +59,7 @@ def look_inside(instance_id: str) -> Inside:
     if not netns.exists(instance_id):
         return Inside()
     with netns.entered(instance_id):
-        nics = netlink.links()
-        addresses = netlink.addresses()
+        nics, addresses = netlink.links_and_addresses()
     return Inside(
         exists=True,
         nics=nics,
@@ -72,14 +71,13 @@ def look_inside(instance_id: str) -> Inside:
 
 
 def describe_all(
-    links: Mapping[str, Link], interfaces: Mapping[str, Interface], ports: Iterable[str] | None
+    links: Mapping[str, Link], interfaces: Mapping[str, Interface]
 ) -> list[PluggedVif]:
-    """Return all VIFs, or those of some ports, in the order of VMs and their NICs."""
+    """Return all VIFs that the links or the interfaces tell of, by VM and NIC."""
     by_device, by_record = owners(links), records(interfaces)
-    known = by_device.keys() | by_record.keys()
     inside: dict[str, Inside] = {}
     found = []
-    for port_id in known if ports is None else known & set(ports):
+    for port_id in by_device.keys() | by_record.keys():
         owner = by_device.get(port_id) or owner_of(by_record[port_id])
         if owner.instance_id not in inside:
             inside[owner.instance_id] = look_inside(owner.instance_id)

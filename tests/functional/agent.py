@@ -19,7 +19,7 @@ from fakevm.model import Vif, Vm
 _TIMEOUT = 60.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The agent answered with an error."""
 
     def __init__(self, error: dict[str, Any]) -> None:
@@ -183,7 +183,7 @@ class Client:
             self.receive()
         message = self._answers.pop(number)
         if "error" in message:
-            raise Refused(message["error"])
+            raise RefusedError(message["error"])
         return message["result"]
 
     def read_until(self, number: int, words: bytes) -> bytes:

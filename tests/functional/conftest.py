@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.functional.agent import Agent
 from tests.functional.openvswitch import BRIDGE, OpenVSwitch
 from tests.functional.seen import devices, namespaces
 
-MakeVif = Callable[..., Vif]
+_OFPORT_TIMEOUT = 3
 
 
 @pytest.fixture(scope="session")
@@ -25,17 +26,44 @@ def openvswitch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenVSwitc
     found.stop()
 
 
-@pytest.fixture
-def agent(openvswitch: OpenVSwitch, tmp_path: Path) -> Iterator[Agent]:
-    """An agent on a host that has nothing before and, after a cleanup, nothing again."""
-    found = Agent(tmp_path, openvswitch.connection)
-    before = devices(), namespaces(), openvswitch.ports()
+@pytest.fixture(scope="session")
+def shared_agent(
+    openvswitch: OpenVSwitch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Agent]:
+    found = Agent(
+        tmp_path_factory.mktemp("agent"), openvswitch.connection, ofport_timeout=_OFPORT_TIMEOUT
+    )
     found.start()
     yield found
-    found.call("cleanup", keep=[], dry_run=False)
     assert found.stop() == 0
-    assert (devices(), namespaces(), openvswitch.ports()) == before
     assert "Traceback" not in found.log(), found.log()
+
+
+@pytest.fixture
+def agent(openvswitch: OpenVSwitch, shared_agent: Agent) -> Iterator[Agent]:
+    """An agent on a host that has nothing before and, after a cleanup, nothing again."""
+    with nothing_left(openvswitch):
+        yield shared_agent
+        shared_agent.call("cleanup", keep=[], dry_run=False)
+
+
+@pytest.fixture
+def mortal_agent(openvswitch: OpenVSwitch, tmp_path: Path) -> Iterator[Agent]:
+    """An agent of the test's own, to be ended and started again; it must run at the end."""
+    found = Agent(tmp_path, openvswitch.connection, ofport_timeout=_OFPORT_TIMEOUT)
+    with nothing_left(openvswitch):
+        found.start()
+        yield found
+        found.call("cleanup", keep=[], dry_run=False)
+        assert found.stop() == 0
+    assert "Traceback" not in found.log(), found.log()
+
+
+@contextmanager
+def nothing_left(openvswitch: OpenVSwitch) -> Iterator[None]:
+    before = devices(), namespaces(), openvswitch.ports()
+    yield
+    assert (devices(), namespaces(), openvswitch.ports()) == before
 
 
 @pytest.fixture
