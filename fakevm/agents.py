@@ -6,15 +6,15 @@ import base64
 import itertools
 import json
 import queue
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Protocol
 
 from fakevm.errors import BY_NAME, FakevmError, UnavailableError
-from fakevm.model import AGENT_SOCKET, FixedIp, HostInfo, PluggedVif, Vif, Vm
-from fakevm.process import ProcessStream
+from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
 
 # For what an agent does by itself, on a busy machine.
 TIMEOUT_S = 60.0
@@ -68,27 +68,31 @@ class Terminal:
     term: str
 
 
-def connect(container: str) -> ProcessStream:
-    """Open a stream to the agent in a container.
-
-    By the docker program, which knows the way to the engine by any context, ssh and TLS included.
-    """
-    join = ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}")
-    return ProcessStream(("docker", "exec", "--interactive", container, *join))
-
-
 class Agent:
-    """One host's agent. Any thread may ask; a stream that ended fails all that wait."""
+    """One host's agent. Any thread may ask; a stream that ended fails all that wait.
 
-    def __init__(self, host: str, stream: Stream) -> None:
+    `explain` is called when it ended by itself, and may raise an error that says more.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        stream: Stream,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        explain: Callable[[], object] = lambda: None,
+    ) -> None:
         self.host = host
         self._stream = stream
+        self._timeout_s = timeout_s
+        self._explain = explain
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         # Another one: a write may block until the reader, which needs the first, has made room.
         self._writing = threading.Lock()
         self._waiting: dict[int, queue.Queue[_Item]] = {}
-        self._lost: UnavailableError | None = None
+        self._lost: FakevmError | None = None
+        self._closed = False
         threading.Thread(target=self._read, name=f"agent-{host}", daemon=True).start()
 
     def info(self) -> HostInfo:
@@ -114,16 +118,21 @@ class Agent:
     def configure(self, port_id: str, *, timeout_s: float) -> tuple[str, ...]:
         """Start the NIC's clients, wait for the addresses that Neutron gave, return all it has."""
         params = {"port_id": port_id, "timeout_s": timeout_s}
-        answer = self.request("configure", params, timeout_s=timeout_s + TIMEOUT_S)
+        answer = self.request("configure", params, timeout_s=timeout_s + self._timeout_s)
         return tuple(answer["addresses"])
 
     def unplug(self, port_id: str) -> bool:
         """Unplug a port; return whether it was there."""
         return bool(self.request("unplug", {"port_id": port_id})["changed"])
 
-    def cleanup(self, keep: Sequence[str], *, dry_run: bool) -> list[Removed]:
-        """Remove what is left of other ports than these."""
-        params = {"keep": list(keep), "dry_run": dry_run}
+    def left_over(self, keep: Collection[str]) -> list[Removed]:
+        """Return what the host has of other ports than these."""
+        params = {"keep": sorted(keep), "dry_run": True}
+        return [Removed(**found) for found in self.request("cleanup", params)["removed"]]
+
+    def clean_up(self, keep: Collection[str], *, only: Collection[str]) -> list[Removed]:
+        """Remove what the host has of these ports alone, and what no port has."""
+        params = {"keep": sorted(keep), "only": sorted(only), "dry_run": False}
         return [Removed(**found) for found in self.request("cleanup", params)["removed"]]
 
     def execute(
@@ -146,18 +155,19 @@ class Agent:
         return Execution(self, *self._start("exec", params))
 
     def request(
-        self, method: str, params: Mapping[str, Any], *, timeout_s: float = TIMEOUT_S
+        self, method: str, params: Mapping[str, Any], *, timeout_s: float | None = None
     ) -> Any:
         """Send a request and return its result.
 
         Raises the agent's own error, or UnavailableError where no answer comes in time.
         """
+        patience = self._timeout_s if timeout_s is None else timeout_s
         request_id, answers = self._start(method, params)
         try:
-            return _result(answers.get(timeout=timeout_s))
+            return _result(answers.get(timeout=patience))
         except queue.Empty:
             raise UnavailableError(
-                f"{self.host}: the agent has not answered `{method}` within {timeout_s:g} s",
+                f"{self.host}: the agent has not answered `{method}` within {patience:g} s",
                 hint="fakevm status",
             ) from None
         finally:
@@ -178,6 +188,7 @@ class Agent:
 
     def close(self) -> None:
         """Hang up; commands that were started here end."""
+        self._closed = True
         self._stream.close()
 
     def _start(self, method: str, params: Mapping[str, Any]) -> tuple[int, queue.Queue[_Item]]:
@@ -196,7 +207,7 @@ class Agent:
             with self._writing:
                 self._stream.write(line)
         except OSError as error:
-            raise self._ended() from error
+            raise self._lost or self._ended() from error
 
     def _read(self) -> None:
         rest = b""
@@ -205,11 +216,12 @@ class Agent:
             for line in lines:
                 if line.strip():
                     self._dispatch(json.loads(line))
+        lost = self._ended()
         with self._lock:
-            self._lost = self._ended()
+            self._lost = lost
             waiting = list(self._waiting.values())
         for answers in waiting:
-            answers.put(("error", self._lost))
+            answers.put(("error", lost))
 
     def _dispatch(self, message: Mapping[str, Any]) -> None:
         if message.get("method") == "exec.output":
@@ -227,13 +239,16 @@ class Agent:
         if answers is not None:
             answers.put(item)
 
-    def _ended(self) -> UnavailableError:
-        complaint = self._stream.complaint
-        return UnavailableError(
-            f"{self.host}: the connection to the agent ended"
-            + (f": {complaint}" if complaint else ""),
-            hint="fakevm status",
-        )
+    def _ended(self) -> FakevmError:
+        if not self._closed:
+            try:
+                self._explain()
+            except FakevmError as error:
+                return error
+        # socat puts the date, its process and its place in the source before its words.
+        told = re.sub(r"^.* socat\[\d+\] \w ", "", self._stream.complaint)
+        words = ": ".join(filter(None, ("the connection to the agent ended", told)))
+        return UnavailableError(f"{self.host}: {words}", hint="fakevm status")
 
 
 class Execution:

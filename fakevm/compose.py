@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from fakevm import process
-from fakevm.engine import LAB_LABEL, Container, Network
+from fakevm.engine import LAB_LABEL, NEUTRON_PORT, Container, Network
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError
+from fakevm.names import DEFAULT_LAB, project
 
-DEFAULT_LAB = "fakevm"
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"
-NEUTRON_PORT = 9696
 
 # `include` in a Compose file.
 COMPOSE_VERSION = (2, 20)
@@ -104,16 +103,6 @@ def check_name(lab: str) -> str:
             f"{lab!r} is no lab's name: at most 31 of a-z, 0-9 and '-' are expected, no '-' first"
         )
     return lab
-
-
-def project(lab: str) -> str:
-    """Return the name of a lab's Compose project."""
-    return DEFAULT_LAB if lab == DEFAULT_LAB else f"{DEFAULT_LAB}-{lab}"
-
-
-def container_name(lab: str, service: str) -> str:
-    """Return the name that Compose gives a service's only container."""
-    return f"{project(lab)}-{service}-1"
 
 
 def slice_of(number: int) -> dict[str, str]:

@@ -21,6 +21,9 @@ ROLE_LABEL = "fakevm.role"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 
+# Where Neutron's API listens in its container.
+NEUTRON_PORT = 9696
+
 # Removing a container can take seconds on a busy machine.
 TIMEOUT_S = 60
 
@@ -144,14 +147,22 @@ class Engine:
             return docker.APIClient(base_url=host, tls=tls, version="auto", timeout=TIMEOUT_S)
 
 
-def quick_containers(lab: str) -> list[Container]:
-    """Return a lab's running containers by the docker program, which answers in 25 ms.
+def listing(lab: str) -> tuple[str, ...]:
+    """Return the command that lists a lab's running containers.
 
-    For `exec` and `shell`: the docker package alone takes longer to import than `docker exec` runs.
+    For `exec` and `shell`: it answers before the docker package is imported.
     """
     words = ("docker", "ps", "--no-trunc", "--format", "{{json .}}")
-    lines = process.run((*words, "--filter", f"label={LAB_LABEL}={lab}")).splitlines()
-    return [_listed(json.loads(line)) for line in lines]
+    return (*words, "--filter", f"label={LAB_LABEL}={lab}")
+
+
+def listed(program: process.ProcessStream) -> list[Container]:
+    """Return the containers that the `listing` command lists; none if it fails."""
+    text = b""
+    while piece := program.read():
+        text += piece
+    program.close()
+    return [_listed(json.loads(line)) for line in text.splitlines()]
 
 
 @contextmanager
@@ -167,21 +178,25 @@ def _translated() -> Iterator[None]:
         raise kind(f"Docker: {error.explanation or error}") from error
     except exceptions.Timeout as error:
         raise UnavailableError(
-            f"the Docker engine has not answered within {TIMEOUT_S} s", hint="docker info"
+            f"the Docker engine{_place()} has not answered within {TIMEOUT_S} s", hint="docker info"
         ) from error
     except (errors.DockerException, exceptions.RequestException) as error:
-        raise unreachable(str(error)) from error
+        raise _unreachable(str(error)) from error
 
 
-def unreachable(words: str) -> UnavailableError:
-    """Return the error for an engine that does not answer, by the words of what was tried."""
-    if "ermission" in words:
+def _place() -> str:
+    host = os.environ.get("DOCKER_HOST")
+    return f" at {host}" if host else ""
+
+
+def _unreachable(words: str) -> UnavailableError:
+    if "Permission denied" in words:
         return UnavailableError(
-            "you may not use the Docker engine",
+            f"you may not use the Docker engine{_place()}",
             hint="sudo usermod -aG docker $USER, then log in again",
         )
     return UnavailableError(
-        f"the Docker engine does not answer: {words}",
+        f"the Docker engine{_place()} does not answer: {words}",
         hint="sudo systemctl start docker; where it is missing, a checkout's `make docker` installs"
         " it",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,19 +20,13 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from fakevm.names import is_uuid
 
 # What Nova writes is "compute:" and the availability zone (nova/network/neutron.py).
 DEVICE_OWNER = "compute:nova"
 
 # How often a port is asked whether it is ACTIVE; an answer takes Neutron some 30 ms.
 POLL_S = 0.2
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def is_uuid(ref: str) -> bool:
-    """Tell whether a user's word is a whole UUID."""
-    return bool(_UUID.fullmatch(ref))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +87,7 @@ class Subnet:
     """A subnet, as far as a VM's addresses depend on it."""
 
     id: str
+    name: str = ""
     cidr: str
     ip_version: int
     gateway_ip: str | None = None
@@ -259,6 +253,18 @@ class Neutron:
         with suppress(NotFoundError):
             self._send("DELETE", f"/agents/{agent_id}")
 
+    def security_group_id(self, ref: str) -> str:
+        """Return the id of the security group with this id or name."""
+        if is_uuid(ref):
+            return ref
+        found = self._get("/security-groups", [("name", ref), ("fields", "id")])["security_groups"]
+        if not found:
+            raise NotFoundError(f"there is no security group {ref!r}")
+        if len(found) > 1:
+            ids = ", ".join(sorted(one["id"] for one in found))
+            raise ConflictError(f"several security groups are named {ref!r}: {ids}")
+        return str(found[0]["id"])
+
     def _subnets(self, network_id: str) -> tuple[Subnet, ...]:
         found = self._get("/subnets", [("network_id", network_id)])["subnets"]
         # IPv4 first, as a port's addresses are usually listed.
@@ -269,20 +275,24 @@ class Neutron:
 
     def prepare(self) -> None:
         """Import and connect the SDK in the background, while other things are looked up."""
-        Thread(target=self._connect_quietly, daemon=True).start()
+        Thread(target=self.connect, daemon=True).start()
+
+    def connect(self) -> None:
+        """Import and connect the SDK, or wait until that is done."""
+        with self._connecting:
+            _ = self._connection
 
     def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
         return self._send("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def _send(self, method: str, path: str, body: object = None) -> Any:
-        with self._connecting:
-            connection = self._connection
+        self.connect()
         from keystoneauth1 import exceptions
 
         start = time.monotonic()
         try:
             # The proxy as an adapter: its resources would do with several calls what is one here.
-            answer = connection.network.request(path, method, json=body)
+            answer = self._connection.network.request(path, method, json=body)
         except exceptions.ConnectTimeout as error:
             raise _no_answer(self.endpoint, f"nothing within {self.timeout_s:g} s") from error
         except exceptions.ClientException as error:
@@ -290,11 +300,6 @@ class Neutron:
         finally:
             self.seconds += time.monotonic() - start
         return _checked(answer.status_code, answer.content)
-
-    def _connect_quietly(self) -> None:
-        # What fails here fails again, and is told, where the connection is used.
-        with self._connecting, suppress(Exception):
-            _ = self._connection.network
 
     @cached_property
     def _connection(self) -> Any:
@@ -396,6 +401,7 @@ def _network(found: Mapping[str, Any], subnets: tuple[Subnet, ...]) -> Network:
 def _subnet(found: Mapping[str, Any]) -> Subnet:
     return Subnet(
         id=found["id"],
+        name=found["name"],
         cidr=found["cidr"],
         ip_version=found["ip_version"],
         gateway_ip=found["gateway_ip"],

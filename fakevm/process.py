@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
+from fakevm.model import AGENT_SOCKET
 
 
 def run(
@@ -89,6 +90,15 @@ class ProcessStream:
         """End the program."""
         self._child.kill()
         self._child.wait()
+
+
+def connect(container: str) -> ProcessStream:
+    """Open a stream to the agent in a container.
+
+    By the docker program, which knows the way to the engine by any context, ssh and TLS included.
+    """
+    join = ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}")
+    return ProcessStream(("docker", "exec", "--interactive", container, *join))
 
 
 def replace(argv: Sequence[str]) -> NoReturn:

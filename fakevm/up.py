@@ -13,10 +13,12 @@ from typing import TypeVar
 
 from fakevm import compose
 from fakevm.compose import Compose, Existing, Settings, Wishes
-from fakevm.engine import Container, Engine, Network
+from fakevm.engine import NEUTRON_PORT, Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.lab import Lab, Status
+from fakevm.lab import Lab
 from fakevm.lock import exclusive
+from fakevm.names import project
+from fakevm.results import Status
 
 T = TypeVar("T")
 
@@ -94,7 +96,7 @@ class Up:
 
     def _checked(self) -> tuple[Settings, Existing]:
         """Look at everything that could go wrong before anything is changed."""
-        everything = self._engine.containers(project=compose.project(self._lab))
+        everything = self._engine.containers(project=project(self._lab))
         compose.check_version()
         compose.check_ownership(self._lab, everything)
         networks = self._engine.networks()
@@ -121,7 +123,7 @@ class Up:
             environments={
                 c.service: self._engine.environment(c) for c in containers if c.service in asked
             },
-            api_port=ports.get(compose.NEUTRON_PORT),
+            api_port=ports.get(NEUTRON_PORT),
         )
 
     def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:
@@ -183,8 +185,8 @@ class Up:
         # The first in the order of starting is the cause; later ones only wait for it.
         first = min(ill, key=lambda c: _ORDER.index(c.role) if c.role in _ORDER else len(_ORDER))
         return kind(
-            f"the lab is not up {when}: {states}\n{error}\nThe last words of {first.service}:\n"
-            + self._engine.logs(first, lines=LOG_LINES),
+            f"the lab is not up {when}: {states}\nThe last words of {first.service}:\n"
+            + self._engine.logs(first, lines=LOG_LINES).rstrip(),
             hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
         )
 

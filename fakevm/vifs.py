@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,35 +41,6 @@ def vm_of_port(port: Port) -> Vm:
     """
     instance_id = port.device_id or str(uuid.uuid5(_NAMESPACE, port.id))
     return Vm(instance_id=instance_id, name=instance_id, project_id=port.project_id)
-
-
-def find_port(ref: str, ports: Collection[Port]) -> Port:
-    """Return the port with this UUID, or this name, or the one UUID that begins so."""
-    choices: tuple[tuple[str, Callable[[Port], bool]], ...] = (
-        ("", lambda port: port.id == ref),
-        ("are named", lambda port: port.name == ref),
-        ("begin with", lambda port: port.id.startswith(ref.lower())),
-    )
-    for words, matches in choices:
-        found = [port for port in ports if ref and matches(port)]
-        if len(found) > 1:
-            known = ", ".join(sorted(_called(port) for port in found))
-            raise ConflictError(f"several ports {words} {ref!r}: {known}", hint="give the UUID")
-        if found:
-            return found[0]
-    raise NotFoundError(f"there is no port {ref!r}", hint="fakevm list")
-
-
-def _called(port: Port) -> str:
-    return f"{port.id} ({port.name})" if port.name else port.id
-
-
-def find_host(ref: str, hosts: Mapping[str, str]) -> str:
-    """Return the host with this name or container id, of name → container id."""
-    found = [name for name, id_ in hosts.items() if ref == name or (ref and id_.startswith(ref))]
-    if ref in hosts or len(found) == 1:
-        return ref if ref in hosts else found[0]
-    raise NotFoundError(f"there is no compute host {ref!r}; there are {', '.join(hosts)}")
 
 
 def choose_host(instance_id: str, *, hosts: Sequence[str], ports: Iterable[Port]) -> str:
@@ -133,10 +104,10 @@ def requested_ips(wanted: Sequence[str], subnets: Sequence[Subnet]) -> list[dict
     """
     if not wanted:
         return [{"subnet_id": subnet.id} for subnet in subnets]
-    return [_requested_ip(text) for text in wanted]
+    return [_requested_ip(text, subnets) for text in wanted]
 
 
-def _requested_ip(text: str) -> dict[str, str]:
+def _requested_ip(text: str, subnets: Sequence[Subnet]) -> dict[str, str]:
     keys = {"subnet": "subnet_id", "ip-address": "ip_address"}
     try:
         return {"ip_address": str(ipaddress.ip_address(text))}
@@ -146,6 +117,11 @@ def _requested_ip(text: str) -> dict[str, str]:
         raise ConfigError(
             f"--fixed-ip {text}: an address, or subnet=SUBNET,ip-address=ADDRESS, is expected"
         )
+    if named := pairs.get("subnet"):
+        found = [subnet.id for subnet in subnets if named in (subnet.id, subnet.name)]
+        if len(found) != 1:
+            raise NotFoundError(f"the network has no subnet {named!r}, or several of this name")
+        pairs["subnet"] = found[0]
     return {keys[key]: value for key, value in pairs.items()}
 
 

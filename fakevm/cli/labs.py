@@ -17,8 +17,10 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
-from fakevm.compose import NEUTRON_PORT, Wishes, project
-from fakevm.lab import Status
+from fakevm.compose import Wishes
+from fakevm.engine import NEUTRON_PORT
+from fakevm.names import project
+from fakevm.results import Status
 
 _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
 

@@ -67,7 +67,7 @@ def cell(value: Any) -> str:
     """Return a value as a table shows it."""
     if value is None:
         return "-"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(cell, value))
     if isinstance(value, dict):
         return str(value["ip_address"]) if "ip_address" in value else _pairs(value)

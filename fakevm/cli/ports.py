@@ -13,7 +13,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
-from fakevm.lab import PortRequest
+from fakevm.results import PortRequest
 from fakevm.vifs import Addressing
 
 _PORT = (
@@ -114,11 +114,11 @@ def create_port(
 def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, form: str) -> None:
     """Unplug ports on their hosts and delete them.
 
-    VIF is a port's UUID, the beginning of one, or a name.
+    VIF is a port's UUID, the beginning of one, or a name. One that fails does not keep the others.
     """
     with session.lab(timeout_s=timeout_s) as lab:
-        deleted = [{"port_id": lab.delete_port(ref)} for ref in refs]
-    output.show(deleted, form, columns=("port_id",))
+        deleted = lab.delete_ports(refs)
+    output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
 
 
 @click.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from fakevm.agents import Execution, Terminal
     from fakevm.compose import Wishes
     from fakevm.lab import Lab
     from fakevm.up import DownReport, UpReport
@@ -22,10 +23,36 @@ class Session:
 
     def lab(self, *, timeout_s: float | None = None) -> Lab:
         """Return the lab that the user chose."""
-        from fakevm.lab import ANSWER_S, Lab
+        from fakevm.lab import Lab
+        from fakevm.parts import AGENT_S, ANSWER_S
 
-        answer_s = min(ANSWER_S, timeout_s or ANSWER_S)
-        return Lab(self.lab_name, answer_s=answer_s, say=say)
+        return Lab(
+            self.lab_name,
+            answer_s=min(ANSWER_S, timeout_s or ANSWER_S),
+            agent_s=min(AGENT_S, timeout_s or AGENT_S),
+            say=say,
+        )
+
+    def execute(
+        self,
+        ref: str,
+        argv: Sequence[str],
+        *,
+        host: str | None,
+        timeout_s: float | None = None,
+        terminal: Terminal | None = None,
+        stdin: bool = False,
+    ) -> Execution:
+        """Start a command in the VM that has a port."""
+        from fakevm.execute import execute
+
+        return execute(
+            *(self.lab_name, ref, argv),
+            host=host,
+            timeout_s=timeout_s,
+            terminal=terminal,
+            stdin=stdin,
+        )
 
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""

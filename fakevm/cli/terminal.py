@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from fakevm.agents import Execution, Terminal
 
 
+def interactive() -> bool:
+    """Tell whether our stdin is a terminal, or nothing at all."""
+    return sys.stdin is None or sys.stdin.isatty()
+
+
 def pass_output(execution: Execution) -> None:
     """Write what the command says, as it comes, to its end."""
     for stream, data in execution.output():
@@ -54,7 +59,7 @@ def size() -> Terminal:
     """Return the terminal's size and kind."""
     from fakevm.agents import Terminal
 
-    if not sys.stdin.isatty():
+    if not interactive():
         raise ConfigError("a shell needs a terminal", hint="fakevm exec VIF COMMAND")
     columns, rows = os.get_terminal_size(sys.stdin.fileno())
     return Terminal(rows=rows, cols=columns, term=os.environ.get("TERM", "dumb"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from fakevm.cli import terminal
@@ -66,11 +64,8 @@ def execute(
     session = ctx.find_object(Session)
     assert session is not None
     argv = words(command)
-    passed = not sys.stdin.isatty() if stdin is None else stdin
-    with (
-        session.lab() as lab,
-        lab.execute(ref, argv, host=host, timeout_s=timeout_s, stdin=passed) as execution,
-    ):
+    passed = not terminal.interactive() if stdin is None else stdin
+    with session.execute(ref, argv, host=host, timeout_s=timeout_s, stdin=passed) as execution:
         if passed:
             terminal.pass_stdin(execution)
         if form == "raw":
@@ -111,8 +106,7 @@ def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str |
     argv = words(command) if command else ["bash"]
     size = terminal.size()
     with (
-        session.lab() as lab,
-        lab.execute(ref, argv, host=host, terminal=size, stdin=True) as execution,
+        session.execute(ref, argv, host=host, terminal=size, stdin=True) as execution,
         terminal.raw(execution),
     ):
         terminal.pass_stdin(execution)

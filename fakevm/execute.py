@@ -1,0 +1,69 @@
+"""A command in a VM by the shortest way there, for `fakevm exec` and `fakevm shell`.
+
+What the other verbs import takes longer than the command. Where something is not as expected the
+usual way is gone after all, which has the words for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fakevm.names import container_name, find_port, is_uuid
+from fakevm.process import ProcessStream, connect
+
+if TYPE_CHECKING:
+    from fakevm.agents import Execution, Terminal
+
+ANSWER_S = 30.0
+
+
+def execute(
+    lab: str,
+    ref: str,
+    argv: Sequence[str],
+    *,
+    host: str | None = None,
+    timeout_s: float | None = None,
+    terminal: Terminal | None = None,
+    stdin: bool = False,
+) -> Execution:
+    """Start a command in the VM that has a port; leaving the Execution's block ends it."""
+    if not host or not is_uuid(ref):
+        ref, host = _located(lab, ref, host)
+    # It is on its way while the rest is imported.
+    stream = connect(container_name(lab, host))
+    from fakevm.agents import Agent
+
+    agent = Agent(host, stream, explain=lambda: _explain(lab, host))
+    return agent.execute(ref, argv, timeout_s=timeout_s, terminal=terminal, stdin=stdin)
+
+
+def _located(lab: str, ref: str, host: str | None) -> tuple[str, str]:
+    """Return a port's id, and its host if none is given."""
+    from fakevm.engine import NEUTRON_PORT, listed, listing
+
+    program = ProcessStream(listing(lab))
+    # It runs while this is imported.
+    from fakevm.neutron import locate
+
+    running = {container.service: container for container in listed(program)}
+    api = running.get("neutron-api")
+    if api is not None and NEUTRON_PORT in api.ports:
+        endpoint = f"http://127.0.0.1:{api.ports[NEUTRON_PORT]}"
+        port = find_port(ref, locate(endpoint, ref, timeout_s=ANSWER_S))
+        target = host or port.host
+        if target in running:
+            return port.id, target
+    from fakevm.lab import Lab
+
+    with Lab(lab) as usual:
+        port_id, agent = usual.located(ref, host)
+    return port_id, agent.host
+
+
+def _explain(lab: str, host: str) -> None:
+    """Say it if the lab or the host is not there, for which Docker has other words."""
+    from fakevm.parts import Parts
+
+    Parts(lab).running_compute(host)

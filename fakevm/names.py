@@ -1,0 +1,60 @@
+"""What the user's words for a lab, a port and a host mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+from fakevm.errors import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from fakevm.neutron import Port
+
+DEFAULT_LAB = "fakevm"
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_uuid(ref: str) -> bool:
+    """Tell whether a user's word is a whole UUID."""
+    return bool(_UUID.fullmatch(ref))
+
+
+def find_port(ref: str, ports: Collection[Port]) -> Port:
+    """Return the port with this UUID, or this name, or the one UUID that begins so."""
+    choices: tuple[tuple[str, Callable[[Port], bool]], ...] = (
+        ("", lambda port: port.id == ref),
+        ("are named", lambda port: port.name == ref),
+        ("begin with", lambda port: port.id.startswith(ref.lower())),
+    )
+    for words, matches in choices:
+        found = [port for port in ports if ref and matches(port)]
+        if len(found) > 1:
+            known = ", ".join(sorted(_called(port) for port in found))
+            raise ConflictError(f"several ports {words} {ref!r}: {known}", hint="give the UUID")
+        if found:
+            return found[0]
+    raise NotFoundError(f"there is no port {ref!r}", hint="fakevm list")
+
+
+def _called(port: Port) -> str:
+    return f"{port.id} ({port.name})" if port.name else port.id
+
+
+def find_host(ref: str, hosts: Mapping[str, str]) -> str:
+    """Return the host with this name or container id, of name → container id."""
+    found = [name for name, id_ in hosts.items() if ref == name or (ref and id_.startswith(ref))]
+    if ref in hosts or len(found) == 1:
+        return ref if ref in hosts else found[0]
+    raise NotFoundError(f"there is no compute host {ref!r}; there are {', '.join(hosts)}")
+
+
+def project(lab: str) -> str:
+    """Return the name of a lab's Compose project."""
+    return DEFAULT_LAB if lab == DEFAULT_LAB else f"{DEFAULT_LAB}-{lab}"
+
+
+def container_name(lab: str, service: str) -> str:
+    """Return the name that Compose gives a service's only container."""
+    return f"{project(lab)}-{service}-1"

@@ -1,0 +1,147 @@
+"""A lab's parts, found by the labels of its containers: Neutron, the hosts, their agents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Self, TypeVar
+
+from fakevm import names
+from fakevm.agents import Agent, Stream
+from fakevm.engine import NEUTRON_PORT, Container, Engine
+from fakevm.errors import FakevmError, NotFoundError, UnavailableError
+from fakevm.neutron import Neutron
+from fakevm.process import connect
+
+T = TypeVar("T")
+
+# How long Neutron may take for one answer.
+ANSWER_S = 30.0
+
+# How long an agent may take, which does its work on a busy machine.
+AGENT_S = 60.0
+
+
+class Parts:
+    """A lab's containers and the connections to them. Use it in a `with` block, or close it."""
+
+    def __init__(
+        self,
+        name: str = "fakevm",
+        *,
+        engine: Engine | None = None,
+        neutron: Neutron | None = None,
+        open_stream: Callable[[str], Stream] = connect,
+        answer_s: float = ANSWER_S,
+        agent_s: float = AGENT_S,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.name = name
+        self._engine = engine or Engine()
+        self._open_stream = open_stream
+        self._answer_s = answer_s
+        self._agent_s = agent_s
+        if neutron is not None:
+            self.neutron = neutron
+        # Progress and warnings.
+        self._say = say
+        self._agents: dict[str, Agent] = {}
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up on the hosts' agents."""
+        for agent in self._agents.values():
+            agent.close()
+        self._agents.clear()
+
+    @cached_property
+    def containers(self) -> list[Container]:
+        """The lab's containers, by service; NotFoundError if there are none."""
+        found = self._engine.containers(lab=self.name)
+        if not found:
+            option = "" if self.name == "fakevm" else f" --name {self.name}"
+            raise NotFoundError(f"there is no lab {self.name!r}", hint=f"fakevm up{option}")
+        return found
+
+    @property
+    def computes(self) -> list[Container]:
+        """The compute hosts' containers."""
+        return [container for container in self.containers if container.role == "compute"]
+
+    def service(self, name: str) -> Container:
+        """Return the container of one of the lab's services, which runs."""
+        for container in self.containers:
+            if container.service == name and container.running:
+                return container
+            if container.service == name:
+                raise UnavailableError(f"{name} is {container.state}", hint="fakevm up")
+        raise UnavailableError(f"the lab {self.name!r} has no {name}", hint="fakevm up")
+
+    @cached_property
+    def endpoint(self) -> str:
+        """The URL of Neutron's API."""
+        container = self.service("neutron-api")
+        port = container.ports.get(NEUTRON_PORT)
+        if port is None:
+            raise UnavailableError(f"{container.name} publishes no API", hint="fakevm up")
+        return f"http://127.0.0.1:{port}"
+
+    @cached_property
+    def neutron(self) -> Neutron:
+        """The lab's Neutron."""
+        return Neutron(self.endpoint, timeout_s=self._answer_s)
+
+    def agent(self, host: str) -> Agent:
+        """Return a running host's agent, connected."""
+        container = self.running_compute(host)
+        with self._opening:
+            if host not in self._agents:
+                self._agents[host] = Agent(
+                    host,
+                    self._open_stream(container.name),
+                    timeout_s=self._agent_s,
+                    # Says it if the host has stopped meanwhile, for which Docker has other words.
+                    explain=lambda: Parts(self.name, engine=self._engine).running_compute(host),
+                )
+            return self._agents[host]
+
+    def host(self, ref: str) -> str:
+        """Return the name of the compute host that a user names by name or container id."""
+        return names.find_host(ref, {c.service: c.id for c in self.computes})
+
+    def running_compute(self, ref: str) -> Container:
+        """Return the container of a compute host that runs."""
+        name = self.host(ref)
+        container = next(one for one in self.computes if one.service == name)
+        if not container.running:
+            raise UnavailableError(
+                f"{name} is {container.state}", hint=f"docker start {container.name}"
+            )
+        return container
+
+    def ask_hosts(self, ask: Callable[[Agent], T]) -> dict[str, T | FakevmError]:
+        """Ask every compute host at once; who does not answer has his error in his place."""
+
+        def answer(host: str) -> T | FakevmError:
+            try:
+                return ask(self.agent(host))
+            except FakevmError as error:
+                return error
+
+        return at_once(answer, [container.service for container in self.computes])
+
+
+def at_once(work: Callable[[str], T], hosts: Iterable[str]) -> dict[str, T]:
+    """Do the same for each of several hosts, side by side."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    names = list(hosts)
+    with ThreadPoolExecutor(max_workers=max(1, min(len(names), 16))) as pool:
+        return dict(zip(names, pool.map(work, names), strict=True))
