@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from fakevm.errors import ConflictError, NotFoundError
 
-if TYPE_CHECKING:
-    from fakevm.neutron import Port
+
+class Named(Protocol):
+    """A port, as far as it is named."""
+
+    @property
+    def id(self) -> str:
+        """Its UUID."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which others may have, too."""
+
+
+P = TypeVar("P", bound=Named)
 
 DEFAULT_LAB = "fakevm"
 
@@ -21,9 +33,9 @@ def is_uuid(ref: str) -> bool:
     return bool(_UUID.fullmatch(ref))
 
 
-def find_port(ref: str, ports: Collection[Port]) -> Port:
+def find_port(ref: str, ports: Collection[P]) -> P:
     """Return the port with this UUID, or this name, or the one UUID that begins so."""
-    choices: tuple[tuple[str, Callable[[Port], bool]], ...] = (
+    choices: tuple[tuple[str, Callable[[P], bool]], ...] = (
         ("", lambda port: port.id == ref),
         ("are named", lambda port: port.name == ref),
         ("begin with", lambda port: port.id.startswith(ref.lower())),
@@ -38,7 +50,7 @@ def find_port(ref: str, ports: Collection[Port]) -> Port:
     raise NotFoundError(f"there is no port {ref!r}", hint="fakevm list")
 
 
-def _called(port: Port) -> str:
+def _called(port: Named) -> str:
     return f"{port.id} ({port.name})" if port.name else port.id
 
 

@@ -1,0 +1,38 @@
+"""The Docker engine without Docker: a lab's containers in a list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakevm.engine import NEUTRON_PORT, Container, Engine
+
+
+def make_container(service: str, **attributes: object) -> Container:
+    made = Container(
+        id=f"{abs(hash(service)):064x}"[:64],
+        name=f"fakevm-{service}-1",
+        lab="fakevm",
+        role=service.rstrip("-0123456789"),
+        service=service,
+        image=f"fakevm/{service}:28.0.2",
+        state="running",
+        health="healthy",
+        ports={NEUTRON_PORT: 9696} if service == "neutron-api" else {},
+    )
+    return replace(made, **attributes)  # type: ignore[arg-type]
+
+
+class FakeEngine(Engine):
+    """Has these containers."""
+
+    def __init__(self, *containers: Container) -> None:
+        self.all_containers = list(containers)
+
+    def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
+        return [one for one in self.all_containers if lab in (None, one.lab)]
+
+    def stop(self, service: str) -> None:
+        self.all_containers = [
+            replace(one, state="exited", health="") if one.service == service else one
+            for one in self.all_containers
+        ]

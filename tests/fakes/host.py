@@ -1,0 +1,257 @@
+"""A compute host's agent without a host: it keeps what is plugged, and speaks the protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from fakevm.errors import FakevmError, NotFoundError, UnavailableError
+from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
+
+
+@dataclass
+class FakeHost:
+    """A host's VIFs by port. What stands in `broken` fails, with this error."""
+
+    name: str
+    vifs_by_port: dict[str, PluggedVif] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    broken: dict[str, FakevmError] = field(default_factory=dict)
+    # Called before a request is carried out, with its method.
+    before: Callable[[str], None] = lambda _method: None
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def info(self) -> HostInfo:
+        vms = {vif.instance_id for vif in self.vifs_by_port.values()}
+        return HostInfo(
+            host=self.name,
+            version="0",
+            datapath="netdev",
+            ovs_version="3.5.0",
+            vms=len(vms),
+            vifs=len(self.vifs_by_port),
+        )
+
+    def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
+        self._begin("list", port_id or "")
+        return [v for v in self.vifs_by_port.values() if port_id in (None, v.port_id)]
+
+    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> bool:
+        self._begin("plug", vif.port_id)
+        changed = vif.port_id not in self.vifs_by_port
+        others = [v for v in self.vifs_by_port.values() if v.instance_id == vm.instance_id]
+        static = [f"{i.ip_address}/{i.prefix_len}" for i in vif.fixed_ips if i.method == "static"]
+        if paused:
+            self.paused.add(vif.port_id)
+        if changed:
+            self.vifs_by_port[vif.port_id] = PluggedVif(
+                port_id=vif.port_id,
+                instance_id=vm.instance_id,
+                vm_name=vm.name,
+                netns=vm.instance_id,
+                nic=f"eth{len(others)}",
+                device=vif.device,
+                mac_address=vif.mac_address,
+                mtu=vif.mtu,
+                ofport=len(self.vifs_by_port) + 1,
+                addresses=() if paused else tuple(static),
+                fixed_ips=vif.fixed_ips,
+            )
+        return changed
+
+    def resume(self, port_id: str, addresses: Sequence[str]) -> PluggedVif:
+        self._begin("resume", port_id)
+        self.paused.discard(port_id)
+        self._change(port_id, addresses=tuple(addresses))
+        return self.vifs_by_port[port_id]
+
+    def configure(self, port_id: str, *, timeout_s: float) -> list[str]:
+        self._begin("configure", port_id)
+        vif = self._get(port_id)
+        wanted = [f"{i.ip_address}/{i.prefix_len}" for i in vif.fixed_ips if i.method != "none"]
+        self._change(port_id, addresses=tuple(wanted), configured=True)
+        return wanted
+
+    def unplug(self, port_id: str) -> bool:
+        self._begin("unplug", port_id)
+        self.paused.discard(port_id)
+        return self.vifs_by_port.pop(port_id, None) is not None
+
+    def cleanup(
+        self, keep: Sequence[str], *, dry_run: bool, only: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        self._begin("cleanup", "")
+        stale = [
+            port_id
+            for port_id in self.vifs_by_port
+            if port_id not in keep and (only is None or port_id in only)
+        ]
+        removed = [
+            {"kind": "interface", "name": self.vifs_by_port[port_id].device, "port_id": port_id}
+            for port_id in stale
+        ]
+        if not dry_run:
+            for port_id in stale:
+                del self.vifs_by_port[port_id]
+        return removed
+
+    def wire(self, port_id: str) -> None:
+        """Do the L2 agent's work on a port that is plugged."""
+        if port_id in self.vifs_by_port:
+            self._change(port_id, vlan_tag=1)
+
+    def _begin(self, method: str, port_id: str) -> None:
+        self.before(method)
+        self.calls.append((method, port_id))
+        if method in self.broken:
+            raise self.broken[method]
+
+    def _get(self, port_id: str) -> PluggedVif:
+        if port_id not in self.vifs_by_port:
+            raise NotFoundError(f"port {port_id} is not plugged")
+        return self.vifs_by_port[port_id]
+
+    def _change(self, port_id: str, **changes: Any) -> None:
+        self.vifs_by_port[port_id] = replace(self._get(port_id), **changes)
+
+
+class FakeStream:
+    """One end of a socket pair, as what carries an agent's messages."""
+
+    def __init__(self, sock: socket.socket, complaint: str = "") -> None:
+        self._sock = sock
+        self.complaint = complaint
+
+    def read(self) -> bytes:
+        try:
+            return self._sock.recv(65536)
+        except OSError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        self._sock.sendall(data)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+
+class FakeAgent:
+    """Serves a FakeHost by JSON-RPC, one thread a request, and commands that tests script."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+        self.inputs: dict[int, bytearray] = {}
+        self.ended: dict[int, threading.Event] = {}
+        self._connections: list[socket.socket] = []
+        self._writing = threading.Lock()
+
+    def stream(self) -> FakeStream:
+        ours, theirs = socket.socketpair()
+        self._connections.append(theirs)
+        threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
+        return FakeStream(ours)
+
+    def die(self) -> None:
+        """End all streams, as when the host stops."""
+        for sock in self._connections:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self, sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if "id" in message:
+                    threading.Thread(target=self._answer, args=(sock, message), daemon=True).start()
+                else:
+                    self._notice(message)
+
+    def _answer(self, sock: socket.socket, message: dict[str, Any]) -> None:
+        assert message["jsonrpc"] == "2.0"
+        try:
+            result = self._call(sock, message["id"], message["method"], message["params"])
+            self._send(sock, {"id": message["id"], "result": result})
+        except FakevmError as error:
+            data = {"type": type(error).__name__, "hint": error.hint}
+            told = {"code": -32000, "message": str(error), "data": data}
+            self._send(sock, {"id": message["id"], "error": told})
+
+    def _notice(self, message: dict[str, Any]) -> None:
+        params = message["params"]
+        match message["method"]:
+            case "exec.stdin":
+                data = base64.b64decode(params["data"])
+                self.inputs.setdefault(params["id"], bytearray()).extend(data)
+                if not data:
+                    self.ended.setdefault(params["id"], threading.Event()).set()
+            case "exec.cancel":
+                self.ended.setdefault(params["id"], threading.Event()).set()
+            case unknown:
+                raise AssertionError(f"no such notification: {unknown}")
+
+    def _call(
+        self, sock: socket.socket, request_id: int, method: str, params: dict[str, Any]
+    ) -> Any:
+        match method:
+            case "info":
+                return asdict(self.host.info())
+            case "list":
+                return {"vifs": [asdict(vif) for vif in self.host.vifs(**params)]}
+            case "plug":
+                vif, vm = _vif(params["vif"]), Vm(**params["vm"])
+                changed = self.host.plug(vif, vm, paused=params.get("paused", False))
+                return {**asdict(self.host.vifs_by_port[vif.port_id]), "changed": changed}
+            case "resume":
+                return asdict(self.host.resume(**params))
+            case "configure":
+                return {"addresses": self.host.configure(**params)}
+            case "unplug":
+                return {**params, "changed": self.host.unplug(**params)}
+            case "cleanup":
+                return {"removed": self.host.cleanup(**params)}
+            case "exec":
+                return self._exec(sock, request_id, params["argv"])
+            case unknown:
+                raise AssertionError(f"no such method: {unknown}")
+
+    def _exec(self, sock: socket.socket, request_id: int, argv: list[str]) -> Any:
+        match argv:
+            case ["echo", *words]:
+                self._output(sock, request_id, "stdout", " ".join(words).encode() + b"\n")
+                return {"exit_code": 0}
+            case ["complain", word, code]:
+                self._output(sock, request_id, "stderr", word.encode())
+                return {"exit_code": int(code)}
+            case ["cat"]:
+                self.ended.setdefault(request_id, threading.Event()).wait(10)
+                self._output(sock, request_id, "stdout", bytes(self.inputs[request_id]))
+                return {"exit_code": 0}
+            case ["sleep"]:
+                self.ended.setdefault(request_id, threading.Event()).wait(10)
+                return {"exit_code": 143}
+            case ["die"]:
+                self.die()
+                raise UnavailableError("the host stops")
+            case _:
+                raise AssertionError(f"no such command: {argv}")
+
+    def _output(self, sock: socket.socket, request_id: int, stream: str, data: bytes) -> None:
+        params = {"id": request_id, "stream": stream, "data": base64.b64encode(data).decode()}
+        self._send(sock, {"method": "exec.output", "params": params})
+
+    def _send(self, sock: socket.socket, message: dict[str, Any]) -> None:
+        with self._writing, suppress(OSError):
+            sock.sendall(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+
+def _vif(found: dict[str, Any]) -> Vif:
+    ips = tuple(FixedIp(**ip) for ip in found.pop("fixed_ips"))
+    return Vif(**found, fixed_ips=ips)

@@ -1,0 +1,244 @@
+"""Neutron without Neutron: ports, bindings and networks in memory, and the L2 agents' part."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fakevm.errors import ConflictError, FakevmError, NotFoundError, WaitTimeoutError
+from fakevm.neutron import Binding, Network, Neutron, NeutronAgent, Port, PortIp, Subnet
+
+from tests.fakes.host import FakeHost
+
+VIF_DETAILS = {"bridge_name": "br-int", "datapath_type": "netdev"}
+
+
+def make_subnet(number: int = 1, **attributes: Any) -> Subnet:
+    wanted: dict[str, Any] = {
+        "id": f"5ab00000-0000-4000-8000-{number:012d}",
+        "name": f"s{number}",
+        "cidr": f"10.0.{number}.0/24",
+        "ip_version": 4,
+        "gateway_ip": f"10.0.{number}.1",
+    }
+    return Subnet(**{**wanted, **attributes})
+
+
+def make_network(name: str = "net", *subnets: Subnet) -> Network:
+    return Network(
+        id="9e700000-0000-4000-8000-000000000001",
+        name=name,
+        mtu=1450,
+        subnets=subnets or (make_subnet(),),
+    )
+
+
+class FakeNeutron(Neutron):
+    """Has what the commands need. What stands in `broken` fails, with this error."""
+
+    def __init__(self, hosts: Mapping[str, FakeHost], *networks: Network) -> None:
+        super().__init__("http://fake:9696")
+        self.hosts = hosts
+        self.networks = {network.name: network for network in networks or (make_network(),)}
+        self.ports_by_id: dict[str, Port] = {}
+        self.bindings_by_port: dict[str, dict[str, Binding]] = {}
+        self.alive = dict.fromkeys(hosts, True)
+        self.broken: dict[str, FakevmError] = {}
+        # Called before a write is carried out, with its method's name.
+        self.before: Callable[[str], None] = lambda _method: None
+        self.writes: list[tuple[str, str]] = []
+        self._numbers = itertools.count(1)
+
+    def connect(self) -> None:
+        pass
+
+    def prepare(self) -> None:
+        pass
+
+    # Ports
+
+    def ports(self, *, fields: Sequence[str] = (), **filters: str) -> list[Port]:
+        found = list(self.ports_by_id.values())
+        for name, value in filters.items():
+            match name:
+                case "id":
+                    found = [port for port in found if port.id == value]
+                case "device_id":
+                    found = [port for port in found if port.device_id == value]
+                case "binding:host_id":
+                    found = [port for port in found if value in self.bindings_by_port[port.id]]
+                case unknown:
+                    raise AssertionError(f"no such filter: {unknown}")
+        return found
+
+    def port(self, port_id: str) -> Port:
+        if port_id not in self.ports_by_id:
+            raise NotFoundError(f"Neutron: Port {port_id} could not be found.")
+        return self.ports_by_id[port_id]
+
+    def create_port(self, body: Mapping[str, Any]) -> Port:
+        number = next(self._numbers)
+        port = Port(
+            id=f"{number:08x}-0000-4000-8000-000000000000",
+            name=body.get("name", ""),
+            network_id=body["network_id"],
+            project_id="project",
+            mac_address=f"fa:16:3e:00:00:{number:02x}",
+            status="DOWN",
+            device_id=body.get("device_id", ""),
+            device_owner=body.get("device_owner", ""),
+            vnic_type=body.get("binding:vnic_type", "normal"),
+            fixed_ips=tuple(self._ip(number, wanted) for wanted in body.get("fixed_ips", ())),
+        )
+        self._write("create_port", port.id)
+        self.ports_by_id[port.id] = port
+        self.bindings_by_port[port.id] = {}
+        if host := body.get("binding:host_id"):
+            self._bind(port.id, host)
+        return self.ports_by_id[port.id]
+
+    def update_port(self, port_id: str, body: Mapping[str, Any]) -> Port:
+        self._write("update_port", port_id)
+        port = self.port(port_id)
+        for name, value in body.items():
+            match name:
+                case "binding:host_id":
+                    self._bind(port_id, value)
+                case "binding:profile":
+                    port = replace(port, profile=dict(value))
+                    self.ports_by_id[port_id] = port
+                    self._wire(port_id)
+                case "device_id" | "device_owner":
+                    changed = replace(self.ports_by_id[port_id], **{name: value})
+                    self.ports_by_id[port_id] = changed
+                case unknown:
+                    raise AssertionError(f"no such attribute: {unknown}")
+        return self.ports_by_id[port_id]
+
+    def delete_port(self, port_id: str) -> None:
+        self._write("delete_port", port_id)
+        self.ports_by_id.pop(port_id, None)
+        self.bindings_by_port.pop(port_id, None)
+
+    def wait_until_active(self, port_id: str, *, timeout_s: float, sleep: object = None) -> None:
+        if "wait_until_active" in self.broken:
+            raise self.broken["wait_until_active"]
+        self._wire(port_id)
+        port = self.port(port_id)
+        if port.host not in self.hosts or port_id not in self.hosts[port.host].vifs_by_port:
+            raise WaitTimeoutError(f"port {port_id} is DOWN after {timeout_s:g} s, not ACTIVE")
+        self.ports_by_id[port_id] = replace(port, status="ACTIVE")
+
+    # Bindings
+
+    def bindings(self, port_id: str) -> list[Binding]:
+        self.port(port_id)
+        return list(self.bindings_by_port[port_id].values())
+
+    def create_binding(
+        self, port_id: str, host: str, *, vnic_type: str, profile: Mapping[str, Any]
+    ) -> Binding:
+        self._write("create_binding", port_id)
+        if host in self.bindings_by_port[port_id]:
+            raise ConflictError(f"Neutron: Binding for port {port_id} on host {host} exists")
+        if not self.alive.get(host):
+            raise ConflictError(f"Neutron could not bind port {port_id} to {host}")
+        made = Binding(
+            host=host,
+            status="INACTIVE",
+            vif_type="ovs",
+            vif_details=VIF_DETAILS,
+            vnic_type=vnic_type,
+            profile=profile,
+        )
+        self.bindings_by_port[port_id][host] = made
+        return made
+
+    def activate_binding(self, port_id: str, host: str) -> None:
+        self._write("activate_binding", port_id)
+        bindings = self.bindings_by_port[port_id]
+        if host not in bindings:
+            raise NotFoundError(f"Neutron: no binding of port {port_id} to {host}")
+        if bindings[host].active:
+            raise ConflictError(f"Neutron: the binding of port {port_id} to {host} is active")
+        for name, binding in bindings.items():
+            status = "ACTIVE" if name == host else "INACTIVE"
+            bindings[name] = replace(binding, status=status)
+        before = self.ports_by_id[port_id]
+        # The L2 agent there deletes the OVS port of a binding that was deactivated.
+        self.hosts[before.host].vifs_by_port.pop(port_id, None)
+        self.ports_by_id[port_id] = replace(
+            before, host=host, status="DOWN", profile=bindings[host].profile
+        )
+        self._wire(port_id)
+
+    def delete_binding(self, port_id: str, host: str) -> None:
+        self._write("delete_binding", port_id)
+        self.bindings_by_port[port_id].pop(host, None)
+
+    # The rest
+
+    def network(self, ref: str) -> Network:
+        for network in self.networks.values():
+            if ref in (network.id, network.name):
+                return network
+        raise NotFoundError(f"there is no network {ref!r}")
+
+    def network_of(self, port: Port) -> Network:
+        return self.network(port.network_id)
+
+    def network_names(self) -> dict[str, str]:
+        return {network.id: network.name for network in self.networks.values()}
+
+    def security_group_id(self, ref: str) -> str:
+        return ref
+
+    def has_router(self, subnet: Subnet) -> bool:
+        return False
+
+    def agents(self) -> list[NeutronAgent]:
+        return [
+            NeutronAgent(
+                id=f"agent-{host}",
+                binary="neutron-openvswitch-agent",
+                host=host,
+                alive=alive,
+                admin_state_up=True,
+                datapath="netdev",
+            )
+            for host, alive in self.alive.items()
+        ]
+
+    def delete_agent(self, agent_id: str) -> None:
+        self._write("delete_agent", agent_id)
+        del self.alive[agent_id.removeprefix("agent-")]
+
+    def _write(self, method: str, subject: str) -> None:
+        self.before(method)
+        if method in self.broken:
+            raise self.broken[method]
+        self.writes.append((method, subject))
+
+    def _ip(self, number: int, wanted: Mapping[str, str]) -> PortIp:
+        subnets = [subnet for network in self.networks.values() for subnet in network.subnets]
+        subnet = next(s for s in subnets if s.id == wanted.get("subnet_id", s.id))
+        address = f"{subnet.cidr.rpartition('.')[0]}.{100 + number}"
+        return PortIp(ip_address=wanted.get("ip_address", address), subnet_id=subnet.id)
+
+    def _bind(self, port_id: str, host: str) -> None:
+        alive = self.alive.get(host, False)
+        vif_type = "ovs" if alive else "binding_failed"
+        binding = Binding(host=host, status="ACTIVE", vif_type=vif_type, vif_details=VIF_DETAILS)
+        self.bindings_by_port[port_id] = {host: binding}
+        self.ports_by_id[port_id] = replace(
+            self.ports_by_id[port_id], host=host, vif_type=vif_type, vif_details=VIF_DETAILS
+        )
+
+    def _wire(self, port_id: str) -> None:
+        """Do what the L2 agents do with a port: wire it where it is, and where it goes to."""
+        port = self.ports_by_id[port_id]
+        for host in (port.host, str(port.profile.get("migrating_to"))):
+            if host in self.hosts:
+                self.hosts[host].wire(port_id)

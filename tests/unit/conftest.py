@@ -1,0 +1,54 @@
+"""A lab of three hosts that needs no Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from fakevm.lab import Lab
+
+from tests.fakes.engine import FakeEngine, make_container
+from tests.fakes.host import FakeAgent, FakeHost
+from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
+
+
+@dataclass
+class World:
+    """A lab and all that it talks to."""
+
+    hosts: dict[str, FakeHost]
+    agents: dict[str, FakeAgent]
+    neutron: FakeNeutron
+    engine: FakeEngine
+    said: list[str] = field(default_factory=list)
+
+    def lab(self) -> Lab:
+        return Lab(
+            engine=self.engine,
+            neutron=self.neutron,
+            open_stream=lambda name: self.agents[name[len("fakevm-") : -len("-1")]].stream(),
+            agent_s=5,
+            say=self.said.append,
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    hosts = {name: FakeHost(name) for name in ("compute-1", "compute-2", "compute-3")}
+    services = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "network-1", *hosts)
+    return World(
+        hosts=hosts,
+        agents={name: FakeAgent(host) for name, host in hosts.items()},
+        neutron=FakeNeutron(
+            hosts,
+            make_network("net", make_subnet(1)),
+        ),
+        engine=FakeEngine(*map(make_container, services)),
+    )
+
+
+@pytest.fixture
+def lab(world: World) -> Iterator[Lab]:
+    with world.lab() as lab:
+        yield lab

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakevm.agents import Agent, Execution
+from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.model import FixedIp, Vif, Vm
+
+from tests.fakes.host import FakeAgent, FakeHost, FakeStream
+
+PORT = "aaaaaaaa-0000-4000-8000-000000000001"
+VM = Vm(instance_id="11111111-0000-4000-8000-000000000001", name="vm")
+
+
+def make_vif(port_id: str = PORT) -> Vif:
+    ip = FixedIp(
+        ip_address="10.0.1.5", prefix_len=24, subnet_id="s", gateway_ip="10.0.1.1", method="static"
+    )
+    return Vif(
+        port_id=port_id,
+        network_id="n",
+        mac_address="fa:16:3e:00:00:01",
+        mtu=1450,
+        vif_type="ovs",
+        fixed_ips=(ip,),
+    )
+
+
+@pytest.fixture
+def fake() -> FakeAgent:
+    return FakeAgent(FakeHost("compute-1"))
+
+
+@pytest.fixture
+def agent(fake: FakeAgent) -> Iterator[Agent]:
+    agent = Agent("compute-1", fake.stream(), timeout_s=5)
+    yield agent
+    agent.close()
+
+
+def run(execution: Execution) -> tuple[bytes, bytes, int]:
+    said = {"stdout": b"", "stderr": b""}
+    with execution:
+        for stream, data in execution.output():
+            said[stream] += data
+    return said["stdout"], said["stderr"], execution.exit_code
+
+
+def test_values_go_over_the_wire_and_come_back(agent: Agent, fake: FakeAgent) -> None:
+    plugged = agent.plug(make_vif(), VM)
+    assert plugged.changed
+    assert plugged.vif == fake.host.vifs_by_port[PORT]
+    assert agent.vifs(PORT) == [plugged.vif]
+    assert plugged.vif.fixed_ips == make_vif().fixed_ips
+    assert not agent.plug(make_vif(), VM).changed
+    assert agent.info().vifs == 1
+    assert agent.configure(PORT, timeout_s=1) == ("10.0.1.5/24",)
+    assert agent.unplug(PORT)
+    assert not agent.unplug(PORT)
+
+
+def test_an_error_comes_back_as_its_own_class(agent: Agent, fake: FakeAgent) -> None:
+    fake.host.broken["plug"] = ConflictError("the device is there", hint="fakevm cleanup")
+    with pytest.raises(ConflictError, match="compute-1: the device is there") as caught:
+        agent.plug(make_vif(), VM)
+    assert caught.value.hint == "fakevm cleanup"
+    with pytest.raises(NotFoundError):
+        agent.configure(PORT, timeout_s=1)
+
+
+def test_an_answer_without_a_known_class_is_an_error_all_the_same() -> None:
+    ours, theirs = socket.socketpair()
+    agent = Agent("compute-1", FakeStream(ours), timeout_s=5)
+    theirs.sendall(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32603, "message": "a bug"}}\n')
+    with pytest.raises(FakevmError, match="a bug"):
+        agent.info()
+    agent.close()
+
+
+def test_many_requests_are_under_way_at_once(agent: Agent, fake: FakeAgent) -> None:
+    together = threading.Barrier(8)
+
+    def meet(_method: str) -> None:
+        together.wait(5)
+
+    fake.host.before = meet
+    ids = [f"{n}aaaaaaa-0000-4000-8000-000000000001" for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        plugged = list(pool.map(lambda port_id: agent.plug(make_vif(port_id), VM), ids))
+    assert [one.vif.port_id for one in plugged] == ids
+
+
+def test_no_answer_in_time_is_an_error_and_the_late_answer_is_dropped(fake: FakeAgent) -> None:
+    go = threading.Event()
+
+    def dawdle(_method: str) -> None:
+        go.wait(5)
+
+    fake.host.before = dawdle
+    agent = Agent("compute-1", fake.stream(), timeout_s=0.05)
+    with pytest.raises(UnavailableError, match="compute-1: the agent has not answered `unplug`"):
+        agent.unplug(PORT)
+    go.set()
+    assert Agent.request(agent, "list", {}, timeout_s=5) == {"vifs": []}
+    agent.close()
+
+
+def test_who_waits_is_told_when_the_host_stops(agent: Agent, fake: FakeAgent) -> None:
+    fake.host.before = lambda method: fake.die() if method == "plug" else None
+    with pytest.raises(UnavailableError, match="compute-1: the connection to the agent ended"):
+        agent.plug(make_vif(), VM)
+    with pytest.raises(UnavailableError):
+        agent.unplug(PORT)
+
+
+def test_the_end_is_explained_by_who_knows_more(fake: FakeAgent) -> None:
+    def explain() -> None:
+        raise NotFoundError("there is no lab 'x'")
+
+    agent = Agent("compute-1", fake.stream(), explain=explain)
+    fake.host.before = lambda _method: fake.die()
+    with pytest.raises(NotFoundError, match="no lab"):
+        agent.unplug(PORT)
+
+
+def test_socat_s_words_are_told_without_its_date() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    complaint = '2026/11/22 15:42:47 socat[34] E connect(, AF=1 "x"): No such file or directory'
+    agent = Agent("compute-1", FakeStream(ours, complaint))
+    with pytest.raises(UnavailableError, match='agent ended: connect\\(, AF=1 "x"\\): No such'):
+        agent.info()
+
+
+def test_output_comes_by_stream_with_the_exit_code(agent: Agent) -> None:
+    assert run(agent.execute(PORT, ["echo", "hi"])) == (b"hi\n", b"", 0)
+    assert run(agent.execute(PORT, ["complain", "ouch", "3"])) == (b"", b"ouch", 3)
+
+
+def test_stdin_is_passed_to_its_end(agent: Agent) -> None:
+    execution = agent.execute(PORT, ["cat"], stdin=True)
+    for data in (b"one ", "день".encode(), b""):
+        execution.send(data)
+    assert run(execution) == ("one день".encode(), b"", 0)
+
+
+def test_many_commands_do_not_mix(agent: Agent) -> None:
+    executions = [agent.execute(PORT, ["echo", str(n)]) for n in range(50)]
+    assert [run(execution)[0] for execution in executions] == [b"%d\n" % n for n in range(50)]
+
+
+def test_leaving_a_command_ends_it(agent: Agent, fake: FakeAgent) -> None:
+    with agent.execute(PORT, ["sleep"]):
+        pass
+    assert agent.info().host == "compute-1"
+    (ended,) = fake.ended.values()
+    assert ended.wait(5)
+
+
+def test_a_command_s_end_with_its_host_is_an_error(agent: Agent) -> None:
+    with pytest.raises(UnavailableError, match="compute-1"):
+        run(agent.execute(PORT, ["die"]))

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import yaml
+from fakevm import compose
+from fakevm.compose import Existing, Settings, Wishes
+from fakevm.engine import Network
+from fakevm.errors import ConfigError, ConflictError
+from fakevm.names import project
+
+from tests.fakes.engine import make_container
+
+
+def make_docker_network(name: str, subnet: str, *, lab: str = "", role: str = "") -> Network:
+    return Network(id=name, name=name, lab=lab, role=role, subnets=(subnet,))
+
+
+def decide(
+    lab: str = "fakevm",
+    *,
+    wishes: Wishes = Wishes(),  # noqa: B008
+    existing: Existing = Existing(),  # noqa: B008
+    networks: tuple[Network, ...] = (),
+    environ: dict[str, str] | None = None,
+) -> Settings:
+    return compose.settings(
+        lab,
+        wishes=wishes,
+        existing=existing,
+        networks=networks,
+        environ=environ or {},
+        new_password=lambda: "new",
+    )
+
+
+def running_lab(*, computes: int = 2) -> Existing:
+    hosts = [f"compute-{number}" for number in range(1, computes + 1)]
+    services = ("neutron-api", "mariadb", "rabbitmq", "network-1", *hosts)
+    roles = compose.slice_of(7)
+    return Existing(
+        containers=tuple(make_container(service) for service in services),
+        networks=tuple(
+            make_docker_network(f"fakevm_{role}", subnet, lab="fakevm", role=role)
+            for role, subnet in roles.items()
+        ),
+        environments={
+            "mariadb": {"DATABASE_PASSWORD": "old-db"},
+            "rabbitmq": {"RABBITMQ_DEFAULT_PASS": "old-mq"},
+            "network-1": {
+                "OS_DEFAULT__METADATA_PROXY_SHARED_SECRET": "old-secret",
+                "FAKEVM_DATAPATH": "netdev",
+            },
+        },
+        api_port=12345,
+    )
+
+
+def test_a_new_lab_has_the_defaults_and_passwords_of_its_own() -> None:
+    made = decide()
+    assert (made.computes, made.api_port, made.neutron_version) == (3, 9696, "28.0.2")
+    assert made.subnets == {
+        "management": "198.18.0.0/23",
+        "underlay": "198.18.2.0/23",
+        "provider": "198.18.4.0/23",
+    }
+    assert set(made.passwords.values()) == {"new"}
+
+
+def test_a_lab_that_is_there_stays_as_it_is() -> None:
+    made = decide(existing=running_lab())
+    assert (made.computes, made.api_port, made.datapath) == (2, 12345, "netdev")
+    assert made.subnets == compose.slice_of(7)
+    assert sorted(made.passwords.values()) == ["old-db", "old-mq", "old-secret"]
+
+
+def test_a_wish_changes_only_what_it_names() -> None:
+    before, after = decide(existing=running_lab()), Wishes(computes=5)
+    assert decide(existing=running_lab(), wishes=after) == replace(before, computes=5)
+
+
+def test_half_a_lab_keeps_the_passwords_that_it_has() -> None:
+    half = running_lab()
+    assert half.environments
+    environments = {"mariadb": half.environments["mariadb"]}
+    made = decide(existing=replace(half, environments=environments))
+    assert made.passwords["FAKEVM_DATABASE_PASSWORD"] == "old-db"
+    assert made.passwords["FAKEVM_RABBITMQ_PASSWORD"] == "new"
+
+
+def test_slices_are_disjoint_and_in_the_labs_range() -> None:
+    networks = [
+        ipaddress.IPv4Network(subnet)
+        for number in range(compose.SLICES)
+        for subnet in compose.slice_of(number).values()
+    ]
+    assert len(networks) == 3 * compose.SLICES
+    assert all(network.subnet_of(compose.LABS_RANGE) for network in networks)
+    networks.sort()
+    assert not any(one.overlaps(other) for one, other in pairwise(networks))
+
+
+def test_another_lab_has_its_own_subnets_and_port_every_time() -> None:
+    made = decide("other")
+    assert made == decide("other")
+    assert made.subnets != decide().subnets
+    assert made.api_port != decide().api_port
+
+
+def test_a_slice_that_is_taken_is_passed_over() -> None:
+    first = compose.choose_slice("other", [])
+    taken = make_docker_network("x", compose.slice_of(first)["underlay"])
+    second = compose.choose_slice("other", [taken])
+    assert second == first % (compose.SLICES - 1) + 1
+
+
+def test_no_slice_left_is_an_error() -> None:
+    with pytest.raises(ConflictError, match="every slice"):
+        compose.choose_slice("other", [make_docker_network("x", str(compose.LABS_RANGE))])
+
+
+def test_a_network_in_the_default_lab_s_way_is_named() -> None:
+    taken = (make_docker_network("corporate", "198.18.0.0/16"),)
+    with pytest.raises(ConflictError, match=r"corporate \(198.18.0.0/16\)"):
+        decide(networks=taken)
+
+
+def test_networks_of_the_lab_itself_and_ipv6_ones_are_not_in_the_way() -> None:
+    networks = (
+        make_docker_network("fakevm_underlay", "198.18.2.0/23", lab="fakevm"),
+        make_docker_network("six", "fd00::/64"),
+    )
+    assert decide(networks=networks).subnets == decide().subnets
+
+
+def test_subnets_of_the_user_s_environment_are_taken() -> None:
+    made = decide(environ={"FAKEVM_PROVIDER_SUBNET": "10.99.0.0/24"})
+    assert made.subnets["provider"] == "10.99.0.0/24"
+    assert made.subnets["underlay"] == "198.18.2.0/23"
+
+
+@pytest.mark.parametrize("name", ["", "-x", "Upper", "a b", "../x", "a" * 32, "$(id)", "名"])
+def test_what_is_no_lab_s_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        compose.check_name(name)
+
+
+def test_the_project_is_named_after_the_lab() -> None:
+    assert (project("fakevm"), project("ci")) == ("fakevm", "fakevm-ci")
+
+
+def test_a_project_of_the_user_s_is_not_touched() -> None:
+    foreign = make_container("web", lab="")
+    with pytest.raises(ConflictError, match=foreign.name):
+        compose.check_ownership("fakevm", [make_container("mariadb"), foreign])
+    compose.check_ownership("fakevm", [make_container("mariadb")])
+
+
+def test_compose_s_own_variables_are_not_handed_on() -> None:
+    env = compose.environment(decide(), {"COMPOSE_FILE": "x", "PATH": "/bin", "FAKEVM_LAB": "y"})
+    assert "COMPOSE_FILE" not in env
+    assert (env["PATH"], env["FAKEVM_LAB"]) == ("/bin", "fakevm")
+    assert env["FAKEVM_MANAGEMENT_SUBNET"] == "198.18.0.0/23"
+
+
+def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
+    text = (compose.files() / "docker-compose.yml").read_text(encoding="utf-8")
+    default = yaml.safe_load(text)
+    assert compose.document(default, decide().hosts) == default
+    more = compose.document(default, [f"compute-{number}" for number in range(1, 6)])
+    assert more["services"]["compute-5"] == {
+        **default["services"]["compute-1"],
+        "hostname": "compute-5",
+    }
+    assert more["include"] == default["include"]

@@ -1,0 +1,80 @@
+"""The parts import downwards only, and each library has one module that imports it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "fakevm"
+
+# From the top down; modules in one line do not import each other.
+ORDER = (
+    {"__main__"},
+    {"cli"},
+    {"up", "execute"},
+    {"lab"},
+    {"parts", "migrate", "clock", "compose"},
+    {"results"},
+    {"vifs"},
+    {"agents", "engine", "neutron"},
+    {"process", "names"},
+    {"lock", "interrupt", "model"},
+    {"errors"},
+)
+
+ONLY_IN = {
+    "openstack": {"neutron"},
+    "keystoneauth1": {"neutron"},
+    "docker": {"engine"},
+    "subprocess": {"process", "cli.demo"},
+    "rich": {"cli.output", "cli.labs"},
+    "yaml": {"compose", "cli.output"},
+}
+
+
+def modules() -> dict[str, Path]:
+    found = (path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py")))
+    return {
+        ".".join(part for part in path.parts if part != "__init__"): ROOT / path.with_suffix(".py")
+        for path in found
+        if path.parts != ("__init__",)
+    }
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, "relative imports hide where they go"
+            assert not node.level
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def level(module: str) -> int:
+    (found,) = (n for n, names in enumerate(ORDER) if module.split(".")[0] in names)
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_what_is_below_it(module: str) -> None:
+    ours = {name.split(".")[1] for name in imports(modules()[module]) if name.startswith("fakevm.")}
+    if module.startswith("cli"):
+        ours -= {"cli"}
+    below = {name for name in ours if level(name) > level(module)}
+    assert ours - below == set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_library_is_imported_in_its_own_module(module: str) -> None:
+    used = {name.split(".")[0] for name in imports(modules()[module])}
+    assert {lib for lib, owners in ONLY_IN.items() if lib in used and module not in owners} == set()
+
+
+def test_the_agent_is_not_imported() -> None:
+    names = [name for path in modules().values() for name in imports(path)]
+    assert [name for name in names if name.startswith("fakevm_agent")] == []
