@@ -59,10 +59,11 @@ class FakeHost:
                 device=vif.device,
                 mac_address=vif.mac_address,
                 mtu=vif.mtu,
-                ofport=len(self.vifs_by_port) + 1,
+                ofport=1,
                 addresses=() if paused else tuple(static),
                 fixed_ips=vif.fixed_ips,
             )
+        self._change(vif.port_id, ofport=1, error="")
         return changed
 
     def resume(self, port_id: str, addresses: Sequence[str]) -> PluggedVif:
@@ -105,6 +106,11 @@ class FakeHost:
         """Do the L2 agent's work on a port that is plugged."""
         if port_id in self.vifs_by_port:
             self._change(port_id, vlan_tag=1)
+
+    def cut_off(self, port_id: str) -> None:
+        """Do the L2 agent's work on a port whose binding was deactivated: delete the OVS port."""
+        if port_id in self.vifs_by_port:
+            self._change(port_id, ofport=None, vlan_tag=None, error="no OVS port")
 
     def _begin(self, method: str, port_id: str) -> None:
         self.before(method)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, WaitTimeoutError
@@ -168,7 +169,7 @@ class FakeNeutron(Neutron):
             bindings[name] = replace(binding, status=status)
         before = self.ports_by_id[port_id]
         # The L2 agent there deletes the OVS port of a binding that was deactivated.
-        self.hosts[before.host].vifs_by_port.pop(port_id, None)
+        self.hosts[before.host].cut_off(port_id)
         self.ports_by_id[port_id] = replace(
             before, host=host, status="DOWN", profile=bindings[host].profile
         )
@@ -223,9 +224,12 @@ class FakeNeutron(Neutron):
 
     def _ip(self, number: int, wanted: Mapping[str, str]) -> PortIp:
         subnets = [subnet for network in self.networks.values() for subnet in network.subnets]
-        subnet = next(s for s in subnets if s.id == wanted.get("subnet_id", s.id))
-        address = f"{subnet.cidr.rpartition('.')[0]}.{100 + number}"
-        return PortIp(ip_address=wanted.get("ip_address", address), subnet_id=subnet.id)
+        if address := wanted.get("ip_address"):
+            subnet = next(s for s in subnets if ip_address(address) in ip_network(s.cidr))
+        else:
+            subnet = next(s for s in subnets if s.id == wanted["subnet_id"])
+            address = f"{subnet.cidr.rpartition('.')[0]}.{100 + number}"
+        return PortIp(ip_address=address, subnet_id=subnet.id)
 
     def _bind(self, port_id: str, host: str) -> None:
         alive = self.alive.get(host, False)

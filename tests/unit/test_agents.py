@@ -74,9 +74,15 @@ def test_an_error_comes_back_as_its_own_class(agent: Agent, fake: FakeAgent) -> 
 
 def test_an_answer_without_a_known_class_is_an_error_all_the_same() -> None:
     ours, theirs = socket.socketpair()
+
+    def answer() -> None:
+        theirs.recv(4096)
+        error = b'{"code": -32603, "message": "a bug"}'
+        theirs.sendall(b'{"jsonrpc": "2.0", "id": 1, "error": ' + error + b"}\n")
+
+    threading.Thread(target=answer).start()
     agent = Agent("compute-1", FakeStream(ours), timeout_s=5)
-    theirs.sendall(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32603, "message": "a bug"}}\n')
-    with pytest.raises(FakevmError, match="a bug"):
+    with pytest.raises(FakevmError, match="compute-1: a bug"):
         agent.info()
     agent.close()
 

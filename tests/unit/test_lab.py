@@ -1,0 +1,306 @@
+"""The verbs of a lab, on fakes that keep state."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from fakevm.errors import (
+    ConfigError,
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from fakevm.lab import Lab
+from fakevm.results import PortRequest
+
+from tests.fakes.neutron import make_network, make_subnet
+from tests.unit.conftest import World
+
+REQUEST = PortRequest(network="net", instance="vm", host="compute-1")
+
+
+def nothing_is_left(world: World) -> bool:
+    return not world.neutron.ports_by_id and not any(h.vifs_by_port for h in world.hosts.values())
+
+
+def create(lab: Lab, **wishes: object) -> str:
+    return lab.create_port(replace(REQUEST, **wishes)).row.port_id  # type: ignore[arg-type]
+
+
+def test_a_created_port_is_plugged_active_and_configured(lab: Lab, world: World) -> None:
+    created = lab.create_port(replace(REQUEST, name="p"))
+    row = created.row
+    assert (row.host, row.plugged_host, row.status) == ("compute-1", "compute-1", "ACTIVE")
+    assert (row.name, row.vm_name, row.network, row.differs) == ("p", "vm", "net", "")
+    assert row.addresses == ("10.0.1.101/24",)
+    assert world.neutron.ports_by_id[row.port_id].device_owner == "compute:nova"
+    methods = [method for method, _ in world.hosts["compute-1"].calls]
+    assert methods == ["plug", "configure", "list"]
+
+
+def test_a_port_has_an_address_of_every_subnet_of_its_network(lab: Lab, world: World) -> None:
+    world.neutron.networks["two"] = make_network("two", make_subnet(1), make_subnet(2))
+    row = lab.create_port(replace(REQUEST, network="two")).row
+    assert row.addresses == ("10.0.1.101/24", "10.0.2.101/24")
+
+
+def test_a_second_port_is_a_second_nic_of_the_same_vm(lab: Lab, world: World) -> None:
+    create(lab)
+    row = lab.create_port(replace(REQUEST, host=None)).row
+    assert (row.host, row.nic) == ("compute-1", "eth1")
+    with pytest.raises(ConflictError, match="is on compute-1, not on compute-2"):
+        create(lab, host="compute-2")
+
+
+def test_a_vm_without_a_host_goes_to_the_least_busy_healthy_one(lab: Lab, world: World) -> None:
+    world.engine.stop("compute-2")
+    create(lab)
+    row = lab.create_port(replace(REQUEST, instance="other", host=None)).row
+    assert row.host == "compute-3"
+    assert "host: compute-3" in world.said
+
+
+def test_the_time_is_split(lab: Lab) -> None:
+    timings = lab.create_port(REQUEST).timings
+    parts = (timings.startup_s, timings.neutron_s, timings.plug_s, timings.active_s)
+    rest = timings.configure_s + timings.other_s
+    assert sum(parts) + rest == pytest.approx(timings.total_s, abs=0.001)
+
+
+@pytest.mark.parametrize("method", ["plug", "configure", "list"])
+def test_a_failure_on_the_host_leaves_nothing(lab: Lab, world: World, method: str) -> None:
+    world.hosts["compute-1"].broken[method] = ConflictError("no")
+    with pytest.raises(ConflictError, match="compute-1: no"):
+        create(lab)
+    assert nothing_is_left(world)
+
+
+def test_a_port_that_does_not_get_active_leaves_nothing(lab: Lab, world: World) -> None:
+    world.neutron.broken["wait_until_active"] = WaitTimeoutError("DOWN")
+    with pytest.raises(WaitTimeoutError):
+        create(lab)
+    assert nothing_is_left(world)
+
+
+def test_a_binding_that_fails_leaves_nothing_and_says_why(lab: Lab, world: World) -> None:
+    world.neutron.alive["compute-1"] = False
+    with pytest.raises(ConflictError, match="its neutron-openvswitch-agent is down"):
+        create(lab)
+    assert nothing_is_left(world)
+
+
+@pytest.mark.parametrize("method", ["plug", "configure"])
+def test_a_host_that_stops_meanwhile_is_told_and_the_port_deleted(
+    lab: Lab, world: World, method: str
+) -> None:
+    agent = world.agents["compute-1"]
+    agent.host.before = lambda called: agent.die() if called == method else None
+    with pytest.raises(UnavailableError, match="compute-1"):
+        create(lab)
+    assert world.neutron.ports_by_id == {}
+
+
+@pytest.mark.parametrize("step", ["create_port", "plug", "configure"])
+def test_an_interrupt_leaves_nothing(lab: Lab, world: World, step: str) -> None:
+    def interrupt(called: str) -> None:
+        if called == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    world.neutron.before = interrupt
+    world.hosts["compute-1"].before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        create(lab)
+    assert nothing_is_left(world)
+
+
+def test_an_undo_that_fails_is_told_with_the_error(lab: Lab, world: World) -> None:
+    world.hosts["compute-1"].broken["plug"] = ConflictError("no room")
+    world.neutron.broken["delete_port"] = UnavailableError("Neutron is gone")
+    with pytest.raises(ConflictError, match="no room") as caught:
+        create(lab)
+    assert caught.value.__notes__ == ["and not all could be undone: Neutron is gone"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "error", "words"),
+    [
+        ({"network": "nowhere"}, NotFoundError, "nowhere"),
+        ({"host": "compute-9"}, NotFoundError, "compute-1, compute-2, compute-3"),
+        ({"instance": ""}, ConfigError, "name"),
+        ({"fixed_ips": ("10.0.0.999",)}, ConfigError, "10.0.0.999"),
+    ],
+)
+def test_a_request_that_cannot_be_changes_nothing(
+    lab: Lab, world: World, wishes: dict[str, object], error: type[FakevmError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        create(lab, **wishes)
+    assert world.neutron.writes == []
+
+
+def test_no_router_on_a_slaac_subnet_is_a_warning(lab: Lab, world: World) -> None:
+    subnet = make_subnet(
+        2,
+        cidr="fd00::/64",
+        ip_version=6,
+        ipv6_address_mode="slaac",
+        ipv6_ra_mode="slaac",
+    )
+    world.neutron.networks["six"] = make_network("six", subnet)
+    row = lab.create_port(replace(REQUEST, network="six", fixed_ips=("fd00::5",))).row
+    assert row.addresses == ()
+    assert "warning: no router is on subnet fd00::/64: no address by SLAAC" in world.said
+
+
+def test_delete_unplugs_first_and_is_content_without_the_vif(lab: Lab, world: World) -> None:
+    first, second = create(lab), create(lab)
+    lab.unplug(first)
+    assert lab.delete_ports([first, second]) == [first, second]
+    assert nothing_is_left(world)
+
+
+def test_delete_is_content_with_a_host_that_has_stopped(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    world.engine.stop("compute-1")
+    with world.lab() as later:
+        later.delete_port(port_id)
+    assert world.neutron.ports_by_id == {}
+    assert any("compute-1 is exited" in text and "cleanup" in text for text in world.said)
+
+
+def test_a_port_that_is_not_there_does_not_keep_the_others(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    with pytest.raises(NotFoundError, match=r"'nobody'.*'nothing'"):
+        lab.delete_ports(["nobody", port_id, "nothing"])
+    assert nothing_is_left(world)
+
+
+def test_plug_binds_a_port_that_is_unbound(lab: Lab, world: World) -> None:
+    body = {"network_id": make_network().id, "fixed_ips": [{"subnet_id": make_subnet().id}]}
+    port = world.neutron.create_port(body)
+    row = lab.plug(port.id, host="compute-2")
+    assert (row.host, row.plugged_host, row.status) == ("compute-2", "compute-2", "ACTIVE")
+    assert world.neutron.ports_by_id[port.id].device_owner == "compute:nova"
+    assert row.instance_id
+
+
+def test_plug_again_changes_nothing(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    assert lab.plug(port_id).differs == ""
+    lab.unplug(port_id)
+    assert lab.show(port_id).differs == "not plugged on compute-1"
+    assert lab.plug(port_id).differs == ""
+
+
+def test_plug_elsewhere_needs_a_binding_there(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    with pytest.raises(ConflictError, match="no binding to compute-2") as caught:
+        lab.plug(port_id, host="compute-2")
+    assert caught.value.hint == f"fakevm migrate compute-2 {port_id}"
+    world.neutron.create_binding(port_id, "compute-2", vnic_type="normal", profile={})
+    row = lab.plug(port_id, host="compute-2")
+    assert row.plugged_host == "compute-2"
+    # Two NICs with the same MAC must not both talk.
+    assert world.hosts["compute-2"].paused == {port_id}
+
+
+def test_a_port_of_a_router_is_not_plugged(lab: Lab, world: World) -> None:
+    body = {"network_id": make_network().id, "device_owner": "network:router_interface"}
+    port = world.neutron.create_port(body)
+    with pytest.raises(ConflictError, match="network:router_interface"):
+        lab.plug(port.id, host="compute-1")
+
+
+def test_unplug_leaves_the_binding(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    assert lab.unplug(port_id).changed
+    assert not lab.unplug(port_id).changed
+    assert world.neutron.ports_by_id[port_id].host == "compute-1"
+
+
+def test_unplug_on_all_hosts_has_a_result_for_each(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    world.engine.stop("compute-3")
+    results = {r.host: (r.changed, r.error) for r in lab.unplug_all_hosts(port_id)}
+    assert results["compute-1"] == (True, "")
+    assert results["compute-2"] == (False, "")
+
+
+def test_a_stopped_host_is_shown_as_such_and_the_rest_still_works(world: World) -> None:
+    with world.lab() as lab:
+        first, second = create(lab), create(lab, instance="b", host="compute-2")
+    world.engine.stop("compute-2")
+    with world.lab() as lab:
+        rows = {row.port_id: row for row in lab.rows()}
+        status = {host.host: host for host in lab.status().hosts}
+        results = {r.host: r.error for r in lab.unplug_all_hosts(first)}
+    assert rows[first].differs == ""
+    assert rows[second].differs == "compute-2 does not answer"
+    assert (status["compute-2"].state, status["compute-2"].vms) == ("exited", None)
+    assert (status["compute-1"].state, status["compute-1"].vms) == ("healthy", 1)
+    assert status["compute-1"].l2_agent == "alive"
+    assert "compute-2 is exited" in results["compute-2"]
+
+
+def test_cleanup_removes_what_neutron_does_not_know(lab: Lab, world: World) -> None:
+    kept, gone = create(lab), create(lab, instance="b", host="compute-2")
+    world.neutron.delete_port(gone)
+    told = lab.cleanup(dry_run=True)
+    assert [(one.host, one.port_id) for one in told] == [("compute-2", gone)]
+    assert gone in world.hosts["compute-2"].vifs_by_port
+    assert lab.cleanup() == told
+    assert world.hosts["compute-2"].vifs_by_port == {}
+    assert kept in world.hosts["compute-1"].vifs_by_port
+    assert lab.cleanup() == []
+
+
+def test_cleanup_keeps_what_is_plugged_meanwhile(lab: Lab, world: World) -> None:
+    gone = create(lab)
+    world.neutron.delete_port(gone)
+    made: list[str] = []
+
+    def plug_meanwhile(method: str) -> None:
+        # Between the two looks, another process plugs a VM.
+        if method == "cleanup" and not made:
+            made.append("")
+            with world.lab() as other:
+                made[0] = create(other, instance="new")
+
+    world.hosts["compute-1"].before = plug_meanwhile
+    lab.cleanup()
+    assert list(world.hosts["compute-1"].vifs_by_port) == made
+
+
+def test_cleanup_keeps_the_destination_of_a_migration(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    world.neutron.create_binding(port_id, "compute-2", vnic_type="normal", profile={})
+    lab.plug(port_id, host="compute-2")
+    assert lab.cleanup() == []
+
+
+def test_a_command_runs_where_the_port_is_bound(lab: Lab) -> None:
+    port_id = create(lab, name="p")
+    for ref in (port_id, port_id[:8], "p"):
+        with lab.execute(ref, ["echo", "hi"]) as execution:
+            assert list(execution.output()) == [("stdout", b"hi\n")]
+        assert execution.exit_code == 0
+
+
+def test_no_lab_is_told_with_the_mend(world: World) -> None:
+    world.engine.all_containers.clear()
+    with world.lab() as lab, pytest.raises(NotFoundError, match="no lab 'fakevm'") as caught:
+        lab.status()
+    assert caught.value.hint == "fakevm up"
+
+
+def test_a_lab_whose_api_has_stopped_says_so_in_its_status(world: World) -> None:
+    world.engine.stop("neutron-api")
+    with world.lab() as lab:
+        status = lab.status()
+    assert status.neutron == "neutron-api is exited"
+    assert [host.vms for host in status.hosts if host.role == "compute"] == [0, 0, 0]
