@@ -56,10 +56,11 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
         LOG.info("%s listens on %s", conf.host, path)
         restore = asyncio.create_task(_restore(server, ovsdb, osvif))
         stopped = asyncio.create_task(stop.wait())
-        # A bug in restore ends the agent, so that its supervisor shows it.
-        await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
+            # A bug in it ends the agent, so that its supervisor shows it.
             await restore
+            await stopped
         restore.cancel()
         LOG.info("%s stops; its VMs stay", conf.host)
     ovsdb.close()

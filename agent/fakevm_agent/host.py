@@ -8,14 +8,14 @@ NICs come and go.
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fakevm.errors import FakevmError, NotFoundError
+from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import HostInfo, PluggedVif, Vif, Vm
 
 from . import addressing, netlink, netns, view
@@ -36,8 +36,11 @@ from .plan import (
     RemoveDevice,
     SetAddresses,
     SetNic,
+    SetState,
     Step,
     UnplugPort,
+    carried_addresses,
+    default_routes,
     find_interface,
     free_nic,
     hybrid_name,
@@ -51,7 +54,7 @@ LOG = logging.getLogger(__name__)
 
 _RESTORED_SIDE_BY_SIDE = 8
 # What a step of these does can collide with other VIFs of the same VM.
-_INSIDE = (MakeNetns, RemoveDevice, MakeNic, SetNic, SetAddresses)
+_INSIDE = (MakeNetns, RemoveDevice, MakeNic, SetNic, SetState, SetAddresses)
 
 
 class Host:
@@ -76,14 +79,15 @@ class Host:
             vifs=len(view.owners(netlink.links())),
         )
 
-    def plug(self, vif: Vif, vm: Vm) -> tuple[PluggedVif, bool]:
+    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> tuple[PluggedVif, bool]:
         """Make the VIF as it should be; tell what it is then, and whether anything was done.
 
-        A failure undoes what was made.
+        A failure undoes what was made. Paused, the VM's NIC stays down and without addresses.
         """
         self._osvif.check(vif)
+        self._ovsdb.check()
         with self._ports.held(vif.port_id), ExitStack() as undo:
-            steps = self._converge(Record(vif=vif, vm=vm, nic=""), undo)
+            steps = self._converge(Record(vif=vif, vm=vm, nic="", paused=paused), undo)
             self._ovsdb.wait_until_opened(
                 port_name(vif),
                 timeout=self._conf.fakevm.ofport_timeout,
@@ -93,17 +97,28 @@ class Host:
             undo.pop_all()
         return plugged, bool(steps)
 
+    def resume(self, port_id: str, addresses: Collection[str]) -> PluggedVif:
+        """Set a paused NIC up with these addresses, which its guest had elsewhere."""
+        with self._ports.held(port_id), ExitStack() as undo:
+            record = self._recorded(port_id)
+            self._converge(replace(record, paused=False), undo)
+            with netns.entered(record.vm.instance_id):
+                routes = default_routes(record.nic, carried_addresses(record.vif, addresses))
+                netlink.set_addresses(record.nic, add=addresses, remove=(), routes=routes)
+            undo.pop_all()
+        (plugged,) = self.vifs(port_id)
+        return plugged
+
     def configure(self, port_id: str, *, timeout: float) -> list[str]:
         """Start the clients that the VIF's addresses ask for, and wait for the addresses."""
         deadline = time.monotonic() + timeout
         with self._ports.held(port_id):
-            interface = find_interface(self._ovsdb.interfaces(), port_id)
-            record = interface.record if interface else None
-            if interface is None or record is None or not netns.exists(record.vm.instance_id):
-                raise _not_plugged(port_id)
+            record = self._recorded(port_id)
+            if record.paused:
+                raise ConflictError(f"VM {record.vm.name} is paused")
             if not record.configured:
                 record = replace(record, configured=True)
-                self._ovsdb.remember(interface.name, record)
+                self._ovsdb.remember(port_name(record.vif), record)
             guest = self._guest(record.vm.instance_id)
             addressing.start(record, guest, self._spawner)
         # Without the lock: who unplugs need not wait.
@@ -111,6 +126,7 @@ class Host:
 
     def unplug(self, port_id: str) -> bool:
         """Remove the VIF, with the VM if it was the last one; tell whether anything was there."""
+        self._ovsdb.check()
         with self._ports.held(port_id):
             return self._unplug(port_id)
 
@@ -123,8 +139,13 @@ class Host:
         links = netlink.find_links(view.device_name(port_id))
         return view.describe_all(links, {found.name: found} if found else {})
 
-    def cleanup(self, keep: frozenset[str], *, dry_run: bool) -> list[Leftover]:
-        """Remove what is left of ports that are not in `keep`; return what it is."""
+    def cleanup(
+        self, keep: frozenset[str], *, only: frozenset[str] | None, dry_run: bool
+    ) -> list[Leftover]:
+        """Remove what is left of ports that are not in `keep`; return what it is.
+
+        With `only`, what belongs to other ports than these is left alone.
+        """
         links, interfaces = netlink.links(), self._ovsdb.interfaces()
         records = view.records(interfaces)
         found = left_over(
@@ -135,6 +156,8 @@ class Host:
             | view.owners(links),
             instances={name: netns.processes(netns.identity(name)) for name in view.instances()},
         )
+        if only is not None:
+            found = [item for item in found if item.port_id is None or item.port_id in only]
         if dry_run:
             return found
         for port_id in sorted({item.port_id for item in found if item.port_id}):
@@ -172,6 +195,14 @@ class Host:
             raise NotFoundError(f"this host has no VM {instance_id}", hint="fakevm list")
         return self._guest(instance_id)
 
+    def _recorded(self, port_id: str) -> Record:
+        """Return the record of a VIF that is plugged."""
+        interface = find_interface(self._ovsdb.interfaces(), port_id)
+        record = interface.record if interface else None
+        if record is None or not netns.exists(record.vm.instance_id):
+            raise _not_plugged(port_id)
+        return record
+
     def _restore(self, record: Record) -> None:
         port_id = record.vif.port_id
         try:
@@ -194,7 +225,7 @@ class Host:
                 wanted = replace(
                     wanted,
                     nic=owner.nic if owner else kept.nic if kept else self._free_nic(vm, present),
-                    configured=kept.configured if kept else False,
+                    configured=bool(kept and kept.configured),
                 )
             steps = plan(wanted, present)
             for step in steps:
@@ -203,7 +234,7 @@ class Host:
         for step in steps:
             if not isinstance(step, _INSIDE):
                 self._execute(step, wanted, undo)
-        if MakeNic() in steps and wanted.configured:
+        if MakeNic() in steps and wanted.configured and not wanted.paused:
             addressing.start(wanted, self._guest(vm.instance_id), self._spawner)
         return steps
 
@@ -224,6 +255,9 @@ class Host:
                 netlink.set_link(vif.device, mtu=mtu)
                 with netns.entered(vm.instance_id):
                     netlink.set_link(record.nic, mtu=mtu, address=mac_address)
+            case SetState(up):
+                with netns.entered(vm.instance_id):
+                    netlink.set_link(record.nic, state="up" if up else "down")
             case SetAddresses(add, remove, routes):
                 with netns.entered(vm.instance_id):
                     netlink.set_addresses(record.nic, add=add, remove=remove, routes=routes)
@@ -301,7 +335,9 @@ class Host:
             if vif.vif_details.get("datapath_type") == "netdev":
                 # Open vSwitch's userspace datapath drops what the sender left for hardware to sum.
                 netlink.disable_tx_checksum(record.nic)
-            netlink.bring_up(record.nic)
+            netlink.set_link("lo", state="up")
+            if not record.paused:
+                netlink.set_link(record.nic, state="up")
 
     def _present(self, vif: Vif, vm: Vm) -> Present:
         bridge = hybrid_name("qbr", vif.port_id)

@@ -140,13 +140,6 @@ def delete_link(device: str) -> None:
                 raise
 
 
-def bring_up(device: str) -> None:
-    """Set up lo and `device`."""
-    with _socket(device) as ip:
-        for name in ("lo", device):
-            ip.link("set", ifname=name, state="up")
-
-
 def set_addresses(
     device: str, *, add: Iterable[str], remove: Iterable[str], routes: Iterable[Route]
 ) -> None:

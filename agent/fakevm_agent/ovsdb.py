@@ -19,6 +19,7 @@ from .plan import Interface, Record
 KEY = "fakevm"
 
 _TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port", "QoS")
+_ECHO = b'{"method": "echo", "params": [], "id": 0}'
 # What changes all the time, and nobody here reads.
 _NOISE = {"statistics", "status"}
 # Neutron's: a port with this tag takes no part in anything.
@@ -70,6 +71,11 @@ class Ovsdb:
         """Close the connection."""
         if self._api:
             self._api.ovsdb_connection.stop(timeout=self._timeout)
+
+    def check(self) -> None:
+        """Raise UnavailableError where the server does not answer in time."""
+        self._connected()
+        self._probe(_ECHO)
 
     def interfaces(self) -> dict[str, Interface]:
         """Return the interfaces that os-vif plugged, by name.
@@ -199,7 +205,7 @@ class Ovsdb:
             raise self._unavailable("not connected yet")
         return self._api
 
-    def _probe(self) -> None:
+    def _probe(self, question: bytes = b"") -> None:
         """See at once what would otherwise take a timeout: that no server listens."""
         if not self._address.startswith("unix:"):
             return
@@ -207,6 +213,9 @@ class Ovsdb:
             channel.settimeout(self._timeout)
             try:
                 channel.connect(self._address.removeprefix("unix:"))
+                if question:
+                    channel.sendall(question)
+                    channel.recv(1)
             except OSError as error:
                 raise self._unavailable(str(error)) from error
 

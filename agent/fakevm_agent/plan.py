@@ -1,7 +1,7 @@
 """What is to be done for a VIF: from what should be to the steps that lead there."""
 
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from fakevm.errors import ConflictError
@@ -10,7 +10,8 @@ from fakevm.model import NIC_NAME_LEN, FixedIp, Vif, Vm
 from .netlink import Link, Route
 
 _MARK = "fakevm"
-_ALIAS_MAX = 255
+# IFALIASZ less two zeros, one of which pyroute2 sends.
+_ALIAS_MAX = 254
 # The metric of the first NIC's default route; later NICs' are worse.
 _METRIC = 100
 
@@ -23,6 +24,9 @@ class Record:
     vm: Vm
     nic: str
     configured: bool = False
+    # The guest is paused, as on the destination of a live migration: its NIC is down and has no
+    # address, since the same VM still talks on its source.
+    paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,13 @@ class SetNic:
 
 
 @dataclass(frozen=True)
+class SetState:
+    """Set the NIC up or down: the guest runs, or is paused."""
+
+    up: bool
+
+
+@dataclass(frozen=True)
 class SetAddresses:
     """Give the NIC its static addresses and default routes."""
 
@@ -142,6 +153,7 @@ Step = (
     | RemoveDevice
     | MakeNic
     | SetNic
+    | SetState
     | SetAddresses
     | UnplugPort
     | PlugPort
@@ -166,7 +178,13 @@ def plan(wanted: Record, present: Present) -> list[Step]:
             hint=f"ip link del {vif.device}",
         )
     whole = present.netns and owner is not None and present.nic is not None
-    static = static_addresses(vif)
+    if present.interface and _must_be_plugged_anew(wanted, present.interface, whole=whole):
+        # os-vif's unplug takes the device along.
+        bare = Present(netns=present.netns, nics=present.nics)
+        record = present.interface.record or wanted
+        return [UnplugPort(record), RemoveDevice(), *plan(wanted, bare)]
+    static = {} if wanted.paused else static_addresses(vif)
+    routes = () if wanted.paused else default_routes(wanted.nic, static)
     steps: list[Step] = []
     if not present.netns:
         steps.append(MakeNetns())
@@ -175,12 +193,14 @@ def plan(wanted: Record, present: Present) -> list[Step]:
             steps.append(RemoveDevice())
         steps.append(MakeNic())
         if static:
-            steps.append(SetAddresses(tuple(static), (), default_routes(wanted)))
+            steps.append(SetAddresses(tuple(static), (), routes))
     else:
         assert present.nic is not None
         if (present.nic.mac_address, present.nic.mtu) != (vif.mac_address, vif.mtu):
             steps.append(SetNic(vif.mac_address, vif.mtu))
         before = present.interface.record if present.interface else None
+        if before and before.paused != wanted.paused:
+            steps.append(SetState(up=not wanted.paused))
         add = tuple(value for value in static if value not in present.addresses)
         remove = tuple(
             value
@@ -188,25 +208,31 @@ def plan(wanted: Record, present: Present) -> list[Step]:
             if value in present.addresses and value not in static
         )
         if add or remove:
-            steps.append(SetAddresses(add, remove, default_routes(wanted)))
+            steps.append(SetAddresses(add, remove, routes))
     return steps + _port_steps(wanted, present, whole=whole)
+
+
+def _must_be_plugged_anew(wanted: Record, interface: Interface, *, whole: bool) -> bool:
+    """Tell whether the port is another one, or one that a new device does no good.
+
+    The userspace datapath does not see that a device which it has open went and came.
+    """
+    moved = interface.bridge != bridge_name(wanted.vif, interface.bridge)
+    renamed = interface.name != port_name(wanted.vif)
+    has_open = interface.ofport is not None and interface.ofport > 0
+    return moved or renamed or (has_open and not whole)
 
 
 def _port_steps(wanted: Record, present: Present, *, whole: bool) -> list[Step]:
     steps: list[Step] = []
     interface = present.interface
-    kept = interface.record if interface else None
-    moved = interface is not None and interface.bridge != bridge_name(wanted.vif, interface.bridge)
-    if interface and (moved or interface.name != port_name(wanted.vif)):
-        steps.append(UnplugPort(kept or wanted))
-        interface = None
     # A hybrid VIF's devices are gone after a restart of the host, and os-vif makes them again.
     lost = is_hybrid(wanted.vif) and not present.bridged
     if interface is None or lost:
         steps.append(PlugPort(new=interface is None))
     if is_hybrid(wanted.vif) and (lost or not whole):
         steps.append(Bridge())
-    if interface is None or kept != wanted:
+    if interface is None or interface.record != wanted:
         steps.append(Remember())
     return steps
 
@@ -240,9 +266,20 @@ def static_addresses(vif: Vif) -> dict[str, FixedIp]:
     }
 
 
-def default_routes(wanted: Record) -> tuple[Route, ...]:
-    """Return a default route for each gateway of a static address."""
-    metric = _METRIC + int(wanted.nic.removeprefix("eth"))
+def carried_addresses(vif: Vif, addresses: Iterable[str]) -> dict[str, FixedIp]:
+    """Return those of a guest's addresses whose default route it had by DHCP or by hand."""
+    by_ip = {ipaddress.ip_address(fixed.ip_address): fixed for fixed in vif.fixed_ips}
+    values = {value: by_ip.get(ipaddress.ip_interface(value).ip) for value in addresses}
+    return {
+        value: fixed
+        for value, fixed in values.items()
+        if fixed and fixed.method in ("static", "dhcp")
+    }
+
+
+def default_routes(nic: str, addresses: Mapping[str, FixedIp]) -> tuple[Route, ...]:
+    """Return a default route for each gateway of a NIC's addresses (with prefix length)."""
+    metric = _METRIC + int(nic.removeprefix("eth"))
     routes = {
         fixed.gateway_ip: Route(
             gateway=fixed.gateway_ip,
@@ -250,7 +287,7 @@ def default_routes(wanted: Record) -> tuple[Route, ...]:
             onlink=ipaddress.ip_address(fixed.gateway_ip)
             not in ipaddress.ip_interface(value).network,
         )
-        for value, fixed in static_addresses(wanted.vif).items()
+        for value, fixed in addresses.items()
         if fixed.gateway_ip
     }
     return tuple(routes.values())

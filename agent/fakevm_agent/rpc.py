@@ -45,7 +45,7 @@ def parse(line: bytes) -> Call:
     if not isinstance(message, dict):
         raise ProtocolError(INVALID_REQUEST, "expected an object: one request a line, no batch")
     request_id = message.get("id")
-    if not isinstance(request_id, str | int | float | None):
+    if not isinstance(request_id, Id):
         raise ProtocolError(INVALID_REQUEST, "id: expected a string or a number")
     if message.get("jsonrpc") != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'jsonrpc: expected "2.0"', request_id)

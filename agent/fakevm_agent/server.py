@@ -120,6 +120,7 @@ class Client:
         self._requests: Mapping[str, Callable[[Call], Awaitable[object]]] = {
             "info": self._info,
             "plug": self._plug,
+            "resume": self._resume,
             "configure": self._configure,
             "unplug": self._unplug,
             "list": self._list,
@@ -213,8 +214,15 @@ class Client:
     async def _plug(self, call: Call) -> object:
         params = _params(wire.PlugParams, call)
         plug = self._server.host.plug
-        plugged, changed = await self._server.in_thread(plug, params.vif, params.vm)
+        plugged, changed = await self._server.in_thread(
+            plug, params.vif, params.vm, paused=params.paused
+        )
         return {**wire.dump(plugged), "changed": changed}
+
+    async def _resume(self, call: Call) -> object:
+        params = _params(wire.ResumeParams, call)
+        resume = self._server.host.resume
+        return wire.dump(await self._server.in_thread(resume, params.port_id, params.addresses))
 
     async def _configure(self, call: Call) -> object:
         params = _params(wire.ConfigureParams, call)
@@ -237,8 +245,9 @@ class Client:
     async def _cleanup(self, call: Call) -> object:
         params = _params(wire.CleanupParams, call)
         cleanup = self._server.host.cleanup
+        only = None if params.only is None else frozenset(params.only)
         removed = await self._server.in_thread(
-            cleanup, frozenset(params.keep), dry_run=params.dry_run
+            cleanup, frozenset(params.keep), only=only, dry_run=params.dry_run
         )
         return {"removed": [wire.dump(item) for item in removed]}
 
@@ -275,10 +284,11 @@ class Client:
 
     async def _notice(self, call: Call) -> None:
         """Take a notification. It has no answer; for a command that has ended it is late."""
-        started = self._sessions.get(call.params.get("id"))
-        if call.method not in self._notices or started is None:
+        number = call.params.get("id")
+        if call.method not in self._notices or not isinstance(number, rpc.Id):
             return
-        session = await started
+        started = self._sessions.get(number)
+        session = await started if started else None
         if session is None:
             return
         try:

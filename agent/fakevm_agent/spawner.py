@@ -56,9 +56,11 @@ def _serve(orders: socket.socket) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Children are reaped by the kernel.
     while True:
-        message, fds, _, _ = socket.recv_fds(orders, 1, _FDS, socket.MSG_CMSG_CLOEXEC)
+        message, fds, _, _ = socket.recv_fds(orders, 1, _FDS)
         if not message:
             return
+        for fd in fds:
+            os.set_inheritable(fd, False)
         try:
             if os.fork() == 0:
                 orders.close()

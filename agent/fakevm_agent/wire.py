@@ -40,6 +40,16 @@ class PlugParams:
     __pydantic_config__ = _STRICT
     vif: Vif
     vm: Vm
+    paused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeParams:
+    """What `resume` takes."""
+
+    __pydantic_config__ = _STRICT
+    port_id: str
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +115,7 @@ class CleanupParams:
 
     __pydantic_config__ = _STRICT
     keep: tuple[str, ...]
+    only: tuple[str, ...] | None = None
     dry_run: bool = False
 
 
@@ -164,9 +175,17 @@ def _check(values: object) -> None:
             _check_exec(values)
         case ResizeParams(rows=rows, cols=cols):
             _check_size("size", rows, cols)
-        case CleanupParams(keep=keep):
-            for number, port_id in enumerate(keep):
-                _check_uuid(f"keep.{number}", port_id)
+        case CleanupParams(keep=keep, only=only):
+            for field, port_ids in (("keep", keep), ("only", only or ())):
+                for number, port_id in enumerate(port_ids):
+                    _check_uuid(f"{field}.{number}", port_id)
+        case ResumeParams(port_id=port_id, addresses=addresses):
+            _check_uuid("port_id", port_id)
+            for number, value in enumerate(addresses):
+                try:
+                    ipaddress.ip_interface(value)
+                except ValueError as error:
+                    raise ConfigError(f"addresses.{number}: {error}") from error
 
 
 def _check_exec(values: ExecParams) -> None:
