@@ -12,13 +12,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fakevm import process
-from fakevm.engine import LAB_LABEL, NEUTRON_PORT, Container, Network
+from fakevm.engine import LAB_LABEL, NEUTRON_PORT, Container, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError
 from fakevm.names import DEFAULT_LAB, project
 
@@ -76,9 +76,8 @@ class Existing:
 
     containers: tuple[Container, ...] = ()
     networks: tuple[Network, ...] = ()
-    # By service.
-    environments: Mapping[str, Mapping[str, str]] | None = None
-    api_port: int | None = None
+    # By service, of those that tell how the lab was made.
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -86,6 +85,23 @@ class Existing:
         return tuple(
             sorted((c.service for c in self.containers if c.role == "compute"), key=_number)
         )
+
+    def setting(self, service: str, variable: str) -> str:
+        """Return a variable of a service's environment; "" where it is not known."""
+        recipe = self.recipes.get(service)
+        return recipe.environment.get(variable, "") if recipe else ""
+
+    @property
+    def api_port(self) -> int | None:
+        """Where Neutron's API is published."""
+        recipe = self.recipes.get("neutron-api")
+        return recipe.ports.get(NEUTRON_PORT) if recipe else None
+
+    @property
+    def neutron_version(self) -> str:
+        """Neutron's release, which its image is tagged with."""
+        recipe = self.recipes.get("neutron-api")
+        return recipe.image.rpartition(":")[2] if recipe else ""
 
 
 # Where a password is found again: Compose variable → service and its environment variable.
@@ -161,7 +177,6 @@ def settings(
     new_password: Callable[[], str] = lambda: secrets.token_hex(16),
 ) -> Settings:
     """Return what a lab is to be: as wished, else as it is, else the default."""
-    environments = existing.environments or {}
     own = {network.role: network.subnets[0] for network in existing.networks if network.subnets}
     others = [network for network in networks if network.lab != lab]
     named = {role: environ.get(f"FAKEVM_{role.upper()}_SUBNET", "") for role in ROLES}
@@ -177,22 +192,13 @@ def settings(
         computes=wishes.computes or len(existing.hosts) or DEFAULT_COMPUTES,
         subnets=subnets,
         api_port=wishes.api_port or existing.api_port or NEUTRON_PORT + number,
-        neutron_version=wishes.neutron_version or _version(existing) or DEFAULT_NEUTRON,
-        datapath=wishes.datapath
-        or environments.get("network-1", {}).get("FAKEVM_DATAPATH")
-        or "auto",
+        neutron_version=wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON,
+        datapath=wishes.datapath or existing.setting("network-1", "FAKEVM_DATAPATH") or "auto",
         passwords={
-            variable: environments.get(service, {}).get(name)
-            or environ.get(variable)
-            or new_password()
+            variable: existing.setting(service, name) or environ.get(variable) or new_password()
             for variable, (service, name) in PASSWORDS.items()
         },
     )
-
-
-def _version(existing: Existing) -> str:
-    tags = (c.image.rpartition(":")[2] for c in existing.containers if c.role == "neutron-api")
-    return next(tags, "")
 
 
 def _number(host: str) -> int:
@@ -290,13 +296,16 @@ def check_version() -> None:
         raise UnavailableError(f"`docker compose` is {told}; {needed} is needed", hint=mend)
 
 
-def check_ownership(lab: str, containers: Collection[Container]) -> None:
+def check_ownership(
+    lab: str, containers: Collection[Container], networks: Collection[Network]
+) -> None:
     """See that a project of the lab's name, if there is one, is a lab: never touch another's."""
-    foreign = sorted(container.name for container in containers if container.lab != lab)
+    foreign = [container.name for container in containers if container.lab != lab]
+    foreign += [n.name for n in networks if n.project == project(lab) and n.lab != lab]
     if foreign:
         raise ConflictError(
-            f"the Compose project {project(lab)!r} is not a lab of fakevm's: its containers"
-            f" {', '.join(foreign)} have no label {LAB_LABEL}={lab}",
+            f"the Compose project {project(lab)!r} is not a lab of fakevm's:"
+            f" {', '.join(sorted(foreign))} has no label {LAB_LABEL}={lab}",
             hint="fakevm up --name ANOTHER",
         )
 

@@ -37,7 +37,6 @@ class Container:
     lab: str
     role: str
     service: str
-    image: str
     # Docker's words: created, restarting, running, removing, paused, exited, dead.
     state: str
     # healthy, unhealthy, starting; "" without a health check, or while it does not run.
@@ -52,13 +51,24 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a container was made from, which stays when its image gets another name."""
+
+    image: str
+    environment: Mapping[str, str]
+    # Ports of the container and where they are published, also while it does not run.
+    ports: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Network:
     """A network of the engine's, of any owner."""
 
     id: str
     name: str
     lab: str
-    # Compose's name for it inside the lab.
+    # Compose's project, and its name for the network there.
+    project: str
     role: str
     subnets: tuple[str, ...]
 
@@ -86,22 +96,20 @@ class Engine:
             found = self._client.volumes(filters={"label": f"{LAB_LABEL}={lab}"})["Volumes"]
         return sorted(volume["Name"] for volume in found or ())
 
-    def environment(self, container: Container) -> dict[str, str]:
-        """Return the environment that a container was made with."""
+    def recipe(self, container: Container) -> Recipe:
+        """Return what a container was made from."""
         with _translated():
-            config = self._client.inspect_container(container.id)["Config"]
-        pairs = (entry.partition("=") for entry in config["Env"] or ())
-        return {name: value for name, _, value in pairs}
-
-    def published_ports(self, container: Container) -> dict[int, int]:
-        """Return the published ports that a container was made with, also if it does not run."""
-        with _translated():
-            config = self._client.inspect_container(container.id)["HostConfig"]
-        return {
-            int(port.partition("/")[0]): int(published[0]["HostPort"])
-            for port, published in (config["PortBindings"] or {}).items()
-            if published and published[0]["HostPort"].isdigit()
-        }
+            found = self._client.inspect_container(container.id)
+        published = (found["HostConfig"]["PortBindings"] or {}).items()
+        return Recipe(
+            image=found["Config"]["Image"],
+            environment=dict(pair.partition("=")[::2] for pair in found["Config"]["Env"] or ()),
+            ports={
+                int(port.partition("/")[0]): int(places[0]["HostPort"])
+                for port, places in published
+                if places and places[0]["HostPort"].isdigit()
+            },
+        )
 
     def logs(self, container: Container, *, lines: int) -> str:
         """Return a container's last lines."""
@@ -210,7 +218,6 @@ def _container(found: Mapping[str, Any]) -> Container:
         lab=labels.get(LAB_LABEL, ""),
         role=labels.get(ROLE_LABEL, ""),
         service=labels.get(SERVICE_LABEL, ""),
-        image=found["Image"],
         state=found["State"],
         health=_health(found["Status"]),
         ports={p["PrivatePort"]: p["PublicPort"] for p in found["Ports"] if "PublicPort" in p},
@@ -228,7 +235,6 @@ def _listed(found: Mapping[str, str]) -> Container:
         lab=labels.get(LAB_LABEL, ""),
         role=labels.get(ROLE_LABEL, ""),
         service=labels.get(SERVICE_LABEL, ""),
-        image=found["Image"],
         state=found["State"],
         health=_health(found["Status"]),
         ports={
@@ -257,6 +263,7 @@ def _network(found: Mapping[str, Any]) -> Network:
         id=found["Id"],
         name=found["Name"],
         lab=labels.get(LAB_LABEL, ""),
+        project=labels.get(PROJECT_LABEL, ""),
         role=labels.get("com.docker.compose.network", ""),
         subnets=tuple(c["Subnet"] for c in (found["IPAM"]["Config"] or ()) if c.get("Subnet")),
     )

@@ -18,7 +18,7 @@ from fakevm.lock import exclusive
 from fakevm.migrate import Migration, Nic, Step, carry_out, check
 from fakevm.model import HostInfo, Vm
 from fakevm.names import is_uuid
-from fakevm.neutron import DEVICE_OWNER, L2_AGENTS, Network, NeutronAgent, Port
+from fakevm.neutron import DEVICE_OWNER, L2_AGENTS, Network, NeutronAgent, Port, prepare
 from fakevm.parts import Parts, at_once
 from fakevm.results import (
     CreatedPort,
@@ -57,6 +57,7 @@ class Lab(Parts):
         """
         start = time.monotonic()
         vm = vifs.vm_of(request.instance)
+        prepare()
         self.neutron.connect()
         clock = Clock(self.neutron, start=start)
         network = self.neutron.network(request.network)
@@ -101,7 +102,6 @@ class Lab(Parts):
 
         Content if the host is gone, or has it no more.
         """
-        self.neutron.prepare()
         port = self.find(ref, whole=False)
         try:
             if port.host:
@@ -203,7 +203,6 @@ class Lab(Parts):
         check(source or "", destination)
         destination = self.host(destination)
         port = self.find(ref)
-        self.neutron.prepare()
         if not port.host or not port.device_id:
             raise ConflictError(f"port {port.id} is not bound to a host", hint=f"fakevm plug {ref}")
         if source and self.host(source) != port.host:

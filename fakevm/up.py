@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from fakevm import compose
 from fakevm.compose import Compose, Existing, Settings, Wishes
-from fakevm.engine import NEUTRON_PORT, Container, Engine, Network
+from fakevm.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.lab import Lab
 from fakevm.lock import exclusive
@@ -98,8 +98,8 @@ class Up:
         """Look at everything that could go wrong before anything is changed."""
         everything = self._engine.containers(project=project(self._lab))
         compose.check_version()
-        compose.check_ownership(self._lab, everything)
         networks = self._engine.networks()
+        compose.check_ownership(self._lab, everything, networks)
         existing = self._existing(everything, networks)
         wanted = compose.settings(
             self._lab,
@@ -114,16 +114,11 @@ class Up:
         return wanted, existing
 
     def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
-        api = [c for c in containers if c.role == "neutron-api"]
-        ports = self._engine.published_ports(api[0]) if api else {}
-        asked = {service for service, _ in compose.PASSWORDS.values()}
+        asked = {"neutron-api", *(service for service, _ in compose.PASSWORDS.values())}
         return Existing(
             containers=tuple(containers),
             networks=tuple(n for n in networks if n.lab == self._lab),
-            environments={
-                c.service: self._engine.environment(c) for c in containers if c.service in asked
-            },
-            api_port=ports.get(NEUTRON_PORT),
+            recipes={c.service: self._engine.recipe(c) for c in containers if c.service in asked},
         )
 
     def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:

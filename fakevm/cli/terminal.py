@@ -62,7 +62,8 @@ def size() -> Terminal:
     if not interactive():
         raise ConfigError("a shell needs a terminal", hint="fakevm exec VIF COMMAND")
     columns, rows = os.get_terminal_size(sys.stdin.fileno())
-    return Terminal(rows=rows, cols=columns, term=os.environ.get("TERM", "dumb"))
+    # A terminal that does not know its size says 0.
+    return Terminal(rows=rows or 24, cols=columns or 80, term=os.environ.get("TERM") or "dumb")
 
 
 @contextmanager

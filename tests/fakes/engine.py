@@ -14,7 +14,6 @@ def make_container(service: str, **attributes: object) -> Container:
         lab="fakevm",
         role=service.rstrip("-0123456789"),
         service=service,
-        image=f"fakevm/{service}:28.0.2",
         state="running",
         health="healthy",
         ports={NEUTRON_PORT: 9696} if service == "neutron-api" else {},

@@ -55,9 +55,6 @@ class FakeNeutron(Neutron):
     def connect(self) -> None:
         pass
 
-    def prepare(self) -> None:
-        pass
-
     # Ports
 
     def ports(self, *, fields: Sequence[str] = (), **filters: str) -> list[Port]:

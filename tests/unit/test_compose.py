@@ -8,7 +8,7 @@ import pytest
 import yaml
 from fakevm import compose
 from fakevm.compose import Existing, Settings, Wishes
-from fakevm.engine import Network
+from fakevm.engine import NEUTRON_PORT, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.names import project
 
@@ -16,7 +16,7 @@ from tests.fakes.engine import make_container
 
 
 def make_docker_network(name: str, subnet: str, *, lab: str = "", role: str = "") -> Network:
-    return Network(id=name, name=name, lab=lab, role=role, subnets=(subnet,))
+    return Network(id=name, name=name, lab=lab, project="", role=role, subnets=(subnet,))
 
 
 def decide(
@@ -47,16 +47,21 @@ def running_lab(*, computes: int = 2) -> Existing:
             make_docker_network(f"fakevm_{role}", subnet, lab="fakevm", role=role)
             for role, subnet in roles.items()
         ),
-        environments={
-            "mariadb": {"DATABASE_PASSWORD": "old-db"},
-            "rabbitmq": {"RABBITMQ_DEFAULT_PASS": "old-mq"},
-            "network-1": {
-                "OS_DEFAULT__METADATA_PROXY_SHARED_SECRET": "old-secret",
-                "FAKEVM_DATAPATH": "netdev",
-            },
+        recipes={
+            "mariadb": make_recipe(DATABASE_PASSWORD="old-db"),
+            "rabbitmq": make_recipe(RABBITMQ_DEFAULT_PASS="old-mq"),
+            "network-1": make_recipe(
+                OS_DEFAULT__METADATA_PROXY_SHARED_SECRET="old-secret", FAKEVM_DATAPATH="netdev"
+            ),
+            "neutron-api": Recipe(
+                image="fakevm/neutron:29.0.0", environment={}, ports={NEUTRON_PORT: 12345}
+            ),
         },
-        api_port=12345,
     )
+
+
+def make_recipe(**environment: str) -> Recipe:
+    return Recipe(image="", environment=environment, ports={})
 
 
 def test_a_new_lab_has_the_defaults_and_passwords_of_its_own() -> None:
@@ -73,6 +78,7 @@ def test_a_new_lab_has_the_defaults_and_passwords_of_its_own() -> None:
 def test_a_lab_that_is_there_stays_as_it_is() -> None:
     made = decide(existing=running_lab())
     assert (made.computes, made.api_port, made.datapath) == (2, 12345, "netdev")
+    assert made.neutron_version == "29.0.0"
     assert made.subnets == compose.slice_of(7)
     assert sorted(made.passwords.values()) == ["old-db", "old-mq", "old-secret"]
 
@@ -84,9 +90,7 @@ def test_a_wish_changes_only_what_it_names() -> None:
 
 def test_half_a_lab_keeps_the_passwords_that_it_has() -> None:
     half = running_lab()
-    assert half.environments
-    environments = {"mariadb": half.environments["mariadb"]}
-    made = decide(existing=replace(half, environments=environments))
+    made = decide(existing=replace(half, recipes={"mariadb": half.recipes["mariadb"]}))
     assert made.passwords["FAKEVM_DATABASE_PASSWORD"] == "old-db"
     assert made.passwords["FAKEVM_RABBITMQ_PASSWORD"] == "new"
 
@@ -155,8 +159,15 @@ def test_the_project_is_named_after_the_lab() -> None:
 def test_a_project_of_the_user_s_is_not_touched() -> None:
     foreign = make_container("web", lab="")
     with pytest.raises(ConflictError, match=foreign.name):
-        compose.check_ownership("fakevm", [make_container("mariadb"), foreign])
-    compose.check_ownership("fakevm", [make_container("mariadb")])
+        compose.check_ownership("fakevm", [make_container("mariadb"), foreign], [])
+    compose.check_ownership("fakevm", [make_container("mariadb")], [])
+
+
+def test_networks_of_such_a_project_are_not_touched_either() -> None:
+    network = replace(make_docker_network("fakevm_default", "10.0.0.0/24"), project="fakevm")
+    with pytest.raises(ConflictError, match="fakevm_default"):
+        compose.check_ownership("fakevm", [], [network])
+    compose.check_ownership("other", [], [network])
 
 
 def test_compose_s_own_variables_are_not_handed_on() -> None:
