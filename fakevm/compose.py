@@ -82,9 +82,9 @@ class Existing:
     @property
     def hosts(self) -> tuple[str, ...]:
         """The compute hosts that are there, running or not."""
-        return tuple(
-            sorted((c.service for c in self.containers if c.role == "compute"), key=_number)
-        )
+        # A set, since while Compose makes a container anew there are two.
+        names = {c.service for c in self.containers if c.role == "compute"}
+        return tuple(sorted(names, key=_number))
 
     def setting(self, service: str, variable: str) -> str:
         """Return a variable of a service's environment; "" where it is not known."""
@@ -107,7 +107,7 @@ class Existing:
 # Where a password is found again: Compose variable → service and its environment variable.
 PASSWORDS = {
     "FAKEVM_DATABASE_PASSWORD": ("mariadb", "DATABASE_PASSWORD"),
-    "FAKEVM_RABBITMQ_PASSWORD": ("rabbitmq", "RABBITMQ_DEFAULT_PASS"),
+    "FAKEVM_RABBITMQ_PASSWORD": ("rabbitmq", "RABBITMQ_PASSWORD"),
     "FAKEVM_METADATA_SECRET": ("network-1", "OS_DEFAULT__METADATA_PROXY_SHARED_SECRET"),
 }
 
@@ -189,7 +189,7 @@ def settings(
         raise ConflictError(f"the lab's subnets are in use by Docker network {', '.join(taken)}")
     return Settings(
         lab=lab,
-        computes=wishes.computes or len(existing.hosts) or DEFAULT_COMPUTES,
+        computes=wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES),
         subnets=subnets,
         api_port=wishes.api_port or existing.api_port or NEUTRON_PORT + number,
         neutron_version=wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON,

@@ -77,12 +77,12 @@ class Parts:
 
     def service(self, name: str) -> Container:
         """Return the container of one of the lab's services, which runs."""
-        for container in self.containers:
-            if container.service == name and container.running:
+        found = [container for container in self.containers if container.service == name]
+        for container in found:
+            if container.running:
                 return container
-            if container.service == name:
-                raise UnavailableError(f"{name} is {container.state}", hint="fakevm up")
-        raise UnavailableError(f"the lab {self.name!r} has no {name}", hint="fakevm up")
+        state = f"is {found[0].state}" if found else "is missing"
+        raise UnavailableError(f"the lab's {name} {state}", hint="fakevm up")
 
     @cached_property
     def endpoint(self) -> str:

@@ -17,7 +17,7 @@ from fakevm.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.lab import Lab
 from fakevm.lock import exclusive
-from fakevm.names import project
+from fakevm.names import container_name, project
 from fakevm.results import Status
 
 T = TypeVar("T")
@@ -82,6 +82,7 @@ class Up:
                 self._build_missing(docker_compose)
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
+                self._sweep(existing)
                 self._bring_up(docker_compose, timeout_s)
             with self._phase("agree"), Lab(self._lab, engine=self._engine, say=self._say) as lab:
                 self._forget(lab, surplus)
@@ -122,10 +123,22 @@ class Up:
         )
 
     def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:
-        surplus = {host for host in existing.hosts if host not in wanted.hosts}
+        surplus = {
+            container.service
+            for container in existing.containers
+            if container.role == "compute"
+            and container.service not in wanted.hosts
+            # One that never ran has no VMs.
+            and container.state != "created"
+        }
         if not surplus:
             return
         with Lab(self._lab, engine=self._engine) as lab:
+            if not any(c.role == "neutron-api" and c.running for c in lab.containers):
+                raise ConflictError(
+                    f"whether {', '.join(sorted(surplus))} has VMs only a lab that is up can tell",
+                    hint="fakevm up, and then again with --computes",
+                )
             ports = [
                 port
                 for port in lab.neutron.ports()
@@ -148,8 +161,18 @@ class Up:
         self._say(f"building {', '.join(missing)} (some minutes, once)")
         docker_compose.build(on_wait=lambda: None)
 
+    def _sweep(self, existing: Existing) -> None:
+        """Remove what Compose leaves when it is ended while it makes a container anew.
+
+        That is the new one under a name for the time being, never started; the name is in the way.
+        """
+        for container in existing.containers:
+            if container.name != container_name(self._lab, container.service):
+                self._engine.delete_container(container)
+
     def _bring_up(self, docker_compose: Compose, timeout_s: float) -> None:
         self._start = time.monotonic()
+        self._changes()
         try:
             docker_compose.up(timeout_s=timeout_s, on_wait=self._tell_changes)
         except FakevmError as error:
@@ -157,15 +180,20 @@ class Up:
         self._tell_changes()
 
     def _tell_changes(self) -> None:
-        """Say which containers have changed since the last look."""
+        seconds = time.monotonic() - self._start
+        for service, state in self._changes():
+            if state in ("healthy", "unhealthy", "exited", "dead", "restarting"):
+                self._say(f"{service}: {state} ({seconds:.1f} s)")
+
+    def _changes(self) -> list[tuple[str, str]]:
+        """Return the services whose containers have another state than at the last look."""
+        found = []
         for container in self._engine.containers(lab=self._lab):
             state = container.health or container.state
-            before = self._seen.get(container.service)
-            self._seen[container.service] = state
-            told = state in ("healthy", "unhealthy", "exited", "dead", "restarting")
-            if state != before and (told or (state == "running" and before is not None)):
-                seconds = time.monotonic() - self._start
-                self._say(f"{container.service}: {state} ({seconds:.1f} s)")
+            if self._seen.get(container.id) != state:
+                self._seen[container.id] = state
+                found.append((container.service, state))
+        return found
 
     def _explained(self, error: FakevmError, timeout_s: float) -> FakevmError:
         """Return the error with what the containers say that are not well."""
@@ -179,9 +207,10 @@ class Up:
         when = f"within {timeout_s:g} s" if late else "yet"
         # The first in the order of starting is the cause; later ones only wait for it.
         first = min(ill, key=lambda c: _ORDER.index(c.role) if c.role in _ORDER else len(_ORDER))
+        words = self._engine.logs(first, lines=LOG_LINES).rstrip()
         return kind(
-            f"the lab is not up {when}: {states}\nThe last words of {first.service}:\n"
-            + self._engine.logs(first, lines=LOG_LINES).rstrip(),
+            f"the lab is not up {when}: {states}\n{_last_line(error)}"
+            + (f"\nThe last words of {first.service}:\n{words}" if words else ""),
             hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
         )
 
@@ -200,6 +229,10 @@ class Up:
         yield
         self._phases[name] = round(time.monotonic() - start, 2)
         self._say(f"✓ {name} ({self._phases[name]:.1f} s)")
+
+
+def _last_line(error: FakevmError) -> str:
+    return f"docker compose: {str(error).splitlines()[-1]}"
 
 
 _ORDER = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "neutron-periodic", "network")

@@ -49,7 +49,7 @@ def running_lab(*, computes: int = 2) -> Existing:
         ),
         recipes={
             "mariadb": make_recipe(DATABASE_PASSWORD="old-db"),
-            "rabbitmq": make_recipe(RABBITMQ_DEFAULT_PASS="old-mq"),
+            "rabbitmq": make_recipe(RABBITMQ_PASSWORD="old-mq"),
             "network-1": make_recipe(
                 OS_DEFAULT__METADATA_PROXY_SHARED_SECRET="old-secret", FAKEVM_DATAPATH="netdev"
             ),
@@ -187,3 +187,15 @@ def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
         "hostname": "compute-5",
     }
     assert more["include"] == default["include"]
+
+
+@pytest.mark.parametrize("variable", compose.PASSWORDS)
+def test_the_compose_files_hand_each_password_to_where_it_is_read_back(variable: str) -> None:
+    service, name = compose.PASSWORDS[variable]
+    found = [
+        document["services"][service]["environment"][name]
+        for path in sorted((compose.files() / "compose").glob("*.yml"))
+        if service
+        in (document := yaml.safe_load(path.read_text(encoding="utf-8"))).get("services", {})
+    ]
+    assert [value.partition(":-")[0] for value in found] == ["${" + variable]

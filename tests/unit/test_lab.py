@@ -302,5 +302,5 @@ def test_a_lab_whose_api_has_stopped_says_so_in_its_status(world: World) -> None
     world.engine.stop("neutron-api")
     with world.lab() as lab:
         status = lab.status()
-    assert status.neutron == "neutron-api is exited"
+    assert status.neutron == "the lab's neutron-api is exited"
     assert [host.vms for host in status.hosts if host.role == "compute"] == [0, 0, 0]
