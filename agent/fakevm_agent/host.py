@@ -54,7 +54,7 @@ LOG = logging.getLogger(__name__)
 
 _RESTORED_SIDE_BY_SIDE = 8
 # What a step of these does can collide with other VIFs of the same VM.
-_INSIDE = (MakeNetns, RemoveDevice, MakeNic, SetNic, SetState, SetAddresses)
+_INSIDE = (UnplugPort, MakeNetns, RemoveDevice, MakeNic, SetNic, SetState, SetAddresses)
 
 
 class Host:
@@ -91,7 +91,6 @@ class Host:
             self._ovsdb.wait_until_opened(
                 port_name(vif),
                 timeout=self._conf.fakevm.ofport_timeout,
-                new=PlugPort(new=True) in steps,
             )
             (plugged,) = self.vifs(vif.port_id)
             undo.pop_all()
@@ -267,7 +266,11 @@ class Host:
             case PlugPort(new):
                 if new:
                     _push(undo, self._osvif.unplug, vif, vm)
-                self._osvif.plug(vif, vm)
+                try:
+                    self._osvif.plug(vif, vm)
+                except FakevmError:
+                    self._ovsdb.explain(port_name(vif))
+                    raise
             case Bridge():
                 netlink.set_master(vif.device, hybrid_name("qbr", vif.port_id))
             case Remember():

@@ -12,6 +12,8 @@ from vif_plug_ovs import ovs, privsep
 
 from .plan import bridge_name, hybrid_name, is_hybrid
 
+_REASON_MAX = 300
+
 # What stands in a binding's vif_type instead of a way to plug (nova/network/model.py).
 _NOT_BOUND = {
     "binding_failed": (
@@ -59,7 +61,7 @@ class OsVif:
         try:
             os_vif.plug(subject, instance)
         except exception.ExceptionBase as error:
-            raise FakevmError(f"os-vif can't plug {vif.device}: {error}") from error
+            raise FakevmError(f"os-vif can't plug {vif.device}: {_reason(error)}") from error
 
     def unplug(self, vif: Vif, vm: Vm) -> None:
         """Remove what plug made; content if it is gone."""
@@ -67,7 +69,7 @@ class OsVif:
         try:
             os_vif.unplug(subject, instance)
         except exception.ExceptionBase as error:
-            raise FakevmError(f"os-vif can't unplug {vif.device}: {error}") from error
+            raise FakevmError(f"os-vif can't unplug {vif.device}: {_reason(error)}") from error
 
     def check(self, vif: Vif) -> None:
         """Raise ConflictError where os-vif has no way to plug it."""
@@ -113,6 +115,11 @@ class OsVif:
         # Nova sets it to delegate_create, which is true for every VIF of Neutron's.
         profile.create_port = True
         return objects.vif.VIFOpenVSwitch(bridge_name=bridge, **common)
+
+
+def _reason(error: Exception) -> str:
+    """Return what os-vif met, without its picture of the whole VIF around it."""
+    return str(error.__context__ or error)[:_REASON_MAX]
 
 
 def _instance(vm: Vm) -> Any:

@@ -95,30 +95,23 @@ class Ovsdb:
                 if row.uuid in owners and {"iface-id", "vm-uuid"} <= row.external_ids.keys()
             }
 
-    def wait_until_opened(self, name: str, *, timeout: float, new: bool) -> None:
+    def wait_until_opened(self, name: str, *, timeout: float) -> None:
         """Wait until ovs-vswitchd has given the interface an ofport.
 
-        Raises FakevmError with vswitchd's own words where it could not open the device. Those of
-        an interface that is not new may tell of the past, and count at the timeout only.
+        An error of the interface is not the end: vswitchd tries again when devices change, and the
+        error may be of a device that was there before under this name.
         """
-        words = ""
+        if not self._wait_until(lambda: self._is_open(name), timeout=timeout):
+            raise self._not_opened(name, timeout)
 
-        def look() -> bool:
-            nonlocal words
-            row = self._find(name)
-            words = row.error[0] if row and row.error else ""
-            return bool(row and row.ofport and row.ofport[0] != -1) or bool(words and new)
+    def explain(self, name: str) -> None:
+        """Raise the cause of a plug that failed, where it is the database or ovs-vswitchd.
 
-        if not self._wait_until(look, timeout=timeout):
-            raise WaitTimeoutError(
-                f"ovs-vswitchd has not opened {name} within {timeout:g} s"
-                + (f": {words}" if words else ""),
-                hint="in the host: ovs-appctl -t ovs-vswitchd version",
-            )
-        if words:
-            raise FakevmError(
-                f"Open vSwitch can't use {name}: {words}", hint=f"ovs-vsctl list Interface {name}"
-            )
+        os-vif waits for both, and does not tell them apart.
+        """
+        self.check()
+        if self._find(name) is not None and not self._is_open(name):
+            raise self._not_opened(name, self._timeout)
 
     def remember(self, name: str, record: Record) -> None:
         """Keep a record beside os-vif's keys of the interface."""
@@ -153,6 +146,18 @@ class Ovsdb:
         with self._reading() as tables:
             rows = list(tables["Open_vSwitch"].rows.values())
             return str(rows[0].ovs_version[0]) if rows and rows[0].ovs_version else ""
+
+    def _is_open(self, name: str) -> bool:
+        row = self._find(name)
+        return bool(row and row.ofport and row.ofport[0] != -1)
+
+    def _not_opened(self, name: str, timeout: float) -> WaitTimeoutError:
+        row = self._find(name)
+        words = f": {row.error[0]}" if row and row.error else ""
+        return WaitTimeoutError(
+            f"ovs-vswitchd has not opened {name} within {timeout:g} s{words}",
+            hint="in the host: ovs-appctl -t ovs-vswitchd version",
+        )
 
     def _find(self, name: str) -> Any:
         with self._reading() as tables:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from fakevm.model import Vif, Vm
 
-_TIMEOUT = 60.0
+_TIMEOUT = 20.0
 
 
 class RefusedError(Exception):
@@ -147,6 +147,9 @@ class Client:
         self._file.close()
         self._socket.close()
 
+    def set_timeout(self, seconds: float) -> None:
+        self._socket.settimeout(seconds)
+
     def end_writing(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
 
@@ -178,7 +181,7 @@ class Client:
         stdout, stderr = (self.output.get((number, name), b"") for name in ("stdout", "stderr"))
         return Done(code=code, stdout=stdout.decode(), stderr=stderr.decode())
 
-    def answer(self, number: int | None) -> Any:
+    def answer(self, number: int | str | None) -> Any:
         while number not in self._answers:
             self.receive()
         message = self._answers.pop(number)

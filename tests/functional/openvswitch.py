@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -83,8 +84,6 @@ class OpenVSwitch:
         handle = os.pidfd_open(pid)
         try:
             os.kill(pid, signal.SIGTERM)
-            # Readable when the process has ended.
-            os.set_blocking(handle, True)
             wait_until_ended(handle)
         finally:
             os.close(handle)
@@ -92,8 +91,7 @@ class OpenVSwitch:
 
 
 def wait_until_ended(pidfd: int, *, timeout: float = _TIMEOUT) -> None:
-    import select
-
+    # Readable when the process has ended.
     if not select.select([pidfd], [], [], timeout)[0]:
         raise AssertionError(f"a process has not ended within {timeout} s")
 

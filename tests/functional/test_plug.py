@@ -258,6 +258,20 @@ def test_a_port_that_was_taken_away_is_plugged_again(
     assert openvswitch.interfaces()[vif.device]["ofport"] > 0
 
 
+def test_a_vif_whose_bridge_changed_moves(agent: Agent, openvswitch: OpenVSwitch, vm: Vm) -> None:
+    vif = make_vif("10.0.0.5/24")
+    agent.plug(vif, vm)
+    openvswitch.vsctl("add-br", "br-two", "--", "set", "bridge", "br-two", "datapath_type=netdev")
+    try:
+        details = {**vif.vif_details, "bridge_name": "br-two"}
+        assert agent.plug(dataclasses.replace(vif, vif_details=details), vm)["error"] == ""
+        assert openvswitch.vsctl("list-ports", "br-two").split() == [vif.device]
+        assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24"}
+        agent.unplug(vif.port_id)
+    finally:
+        openvswitch.vsctl("del-br", "br-two")
+
+
 def test_a_list_tells_what_the_l2_agent_has_done(
     agent: Agent, openvswitch: OpenVSwitch, vm: Vm
 ) -> None:
