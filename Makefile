@@ -1,0 +1,88 @@
+# `make demo` shows a lab, `make test` passes every test; both set up what is missing first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+NEUTRON_VERSION := $(or $(FAKEVM_NEUTRON_VERSION),28.0.2)
+TEST_LAB := test
+
+# Behind a proxy with its own certificate authority, pip needs this machine's certificates in the builds, too.
+SYSTEM_CA := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+export FAKEVM_CA_BUNDLE ?= $(or $(SYSTEM_CA),/dev/null)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/stamp: pyproject.toml
+	@compose/ensure-venv.sh $(PYTHON) $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+.PHONY: venv
+venv: $(VENV)/stamp ## Make .venv with fakevm and the tools of its tests
+
+.PHONY: docker
+docker: ## Make sure of Docker Engine and Compose v2
+	@compose/ensure-docker.sh
+
+.PHONY: images
+images: docker ## Build the lab's images
+	@compose/ensure-base-image.sh
+	docker compose build --quiet
+
+.PHONY: demo
+demo: ## Set everything up, start the lab and walk the demo; leaves the lab running
+	@started=$$SECONDS
+	phase() { from=$$SECONDS; "$${@:2}"; printf '%8d s  %s\n' $$((SECONDS - from)) "$$1" >>"$$times"; }
+	times=$$(mktemp); trap 'rm -f "$$times"' EXIT
+	phase 'Docker Engine and Compose' $(MAKE) --no-print-directory docker
+	phase 'the virtual environment' $(MAKE) --no-print-directory venv
+	phase 'the images' $(MAKE) --no-print-directory images
+	phase 'the lab' $(BIN)/fakevm up
+	phase 'the demo' $(BIN)/fakevm demo
+	printf '%8d s  all\n' $$((SECONDS - started)) >>"$$times"
+	echo; echo "Time of each phase:"; cat "$$times"; echo
+	echo "The lab is running. Try next:"
+	echo "  source $(BIN)/activate"
+	echo "  fakevm status"
+	echo "  fakevm shell VIF                        # a VIF of fakevm list"
+	echo "  fakevm openstack network agent list"
+	echo "  fakevm create-port --help"
+	echo "Stop it:"
+	echo "  fakevm down"
+
+.PHONY: lint
+lint: venv ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/shellcheck $$(git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' --)
+
+.PHONY: unit
+unit: venv ## The unit tests: no root, no Docker
+	$(BIN)/pytest -q tests/unit
+
+.PHONY: functional
+functional: images venv ## The agent's modules, on a private Open vSwitch in a container
+	docker compose -f tests/functional/compose.yml build --quiet
+	docker compose -f tests/functional/compose.yml run --rm functional
+
+.PHONY: integration
+integration: images venv ## The stories, on a lab of its own name
+	FAKEVM_TEST_LAB=$(TEST_LAB) $(BIN)/pytest -q --durations=15 tests/integration
+
+.PHONY: test
+test: lint unit functional integration ## Every test
+
+.PHONY: bench
+bench: images venv ## Measure; writes bench.json
+	$(BIN)/python -m tests.bench
+
+.PHONY: clean
+clean: ## Remove the virtual environment and what the tools left
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist logs bench.json
