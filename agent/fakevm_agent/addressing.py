@@ -15,6 +15,8 @@ from .plan import Record
 from .run import Spawner
 
 _LAST_WORDS = 3
+# What dhclient says after the reason, whenever it gives up.
+_BOILERPLATE = "If you think you have received this message due to a bug"
 
 
 def clients(record: Record) -> list[DhcpClient]:
@@ -91,7 +93,8 @@ def _last_words(record: Record, guest: Guest) -> str:
     words = ""
     for client in clients(record):
         with suppress(FileNotFoundError):
-            lines = guest.log(client.name).read_text(errors="replace").split("\n")
+            text = guest.log(client.name).read_text(errors="replace")
+            lines = text.partition(_BOILERPLATE)[0].splitlines()
             last = [line for line in lines if line.strip()][-_LAST_WORDS:]
             words += f"; {client.name}: {' / '.join(last) or 'said nothing'}"
     return words

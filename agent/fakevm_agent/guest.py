@@ -22,6 +22,12 @@ initial-interval 1;
 backoff-cutoff 3;
 """
 
+# dhclient -6 ends at once where the NIC's link-local address is not ready yet, a second after boot.
+_WHEN_READY = """\
+until ip -o -6 address show dev "$1" scope link -tentative | grep -q .; do sleep 0.1; done
+shift; exec "$@"
+"""
+
 
 def hostname(vm: Vm) -> str:
     """Return the VM's name as a host's name may be (RFC 1123)."""
@@ -95,7 +101,7 @@ class DhcpClient:
     def command(self) -> list[str]:
         """Return what runs it in the foreground, saying what it does."""
         # These paths are the ones that Debian's AppArmor profile of dhclient allows.
-        return [
+        command = [
             "dhclient",
             f"-{self.version}",
             "-d",
@@ -106,3 +112,4 @@ class DhcpClient:
             f"/var/lib/dhcp/{self.name}.leases",
             self.nic,
         ]
+        return command if self.version == 4 else ["sh", "-c", _WHEN_READY, "sh", self.nic, *command]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fakevm_agent.guest import DhcpClient, Guest, hostname
+from fakevm_agent.view import Inside, describe, owner_of
+from tests.unit.agent.values import (
+    INSTANCE,
+    make_interface,
+    make_link,
+    make_present,
+    make_record,
+    make_vm,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("web-1", "web-1"),
+        ("Web Server_1", "web-server-1"),
+        ("$(id)", "id"),
+        ("-a-", "a"),
+        ("x" * 300, "x" * 63),
+        ("x" * 62 + "--y", "x" * 62),
+        ("日本", "vm-aaaaaaaa"),
+        ("", "vm-aaaaaaaa"),
+    ],
+)
+def test_a_name_is_made_a_hosts_name(name: str, expected: str) -> None:
+    assert hostname(make_vm(name=name)) == expected
+
+
+def test_a_folder_is_made_anew(tmp_path: Path) -> None:
+    guest = Guest(instance_id=INSTANCE, directory=tmp_path / INSTANCE)
+    guest.create(make_vm(name="one"))
+    old = guest.directory / "run" / "dhclient.pid"
+    old.write_text("1")
+    guest.create(make_vm(name="two"))
+    assert guest.hostname() == "two"
+    assert not old.exists()
+    assert all(source.exists() for source, _ in guest.files())
+    guest.delete()
+    guest.delete()
+    assert not guest.directory.exists()
+
+
+def test_run_hides_the_folder_so_it_is_mounted_last() -> None:
+    guest = Guest(instance_id=INSTANCE, directory=Path("/run/fakevm/vms/x"))
+    assert guest.files()[-1][1] == "/run"
+
+
+def test_two_clients_of_a_vm_share_no_file() -> None:
+    clients = [DhcpClient(nic=nic, version=v) for nic in ("eth0", "eth1") for v in (4, 6)]
+    assert len({client.name for client in clients}) == 4
+    assert clients[0].command()[-1] == "eth0"
+
+
+RECORD = make_record()
+INTERFACE = make_interface(RECORD, tag=3)
+DEVICE = make_present(RECORD).device
+INSIDE = Inside(
+    exists=True,
+    nics={"eth0": make_link("eth0", mac_address="fa:16:3e:00:00:01")},
+    addresses={"eth0": ("10.0.0.5/24",)},
+)
+
+
+def test_a_whole_vif_is_described_without_an_error() -> None:
+    found = describe(owner_of(RECORD), device=DEVICE, interface=INTERFACE, inside=INSIDE)
+    assert (found.error, found.ofport, found.vlan_tag) == ("", 1, 3)
+    assert found.addresses == ("10.0.0.5/24",)
+
+
+def test_what_is_missing_is_the_error() -> None:
+    owner = owner_of(RECORD)
+    gone = describe(owner, device=None, interface=INTERFACE, inside=Inside())
+    assert "netns" in gone.error
+    assert gone.ofport is None
+    device = describe(owner, device=None, interface=INTERFACE, inside=INSIDE)
+    assert RECORD.vif.device in device.error
+    port = describe(owner, device=DEVICE, interface=None, inside=INSIDE)
+    assert "no port" in port.error
+    assert port.mac_address == "fa:16:3e:00:00:01"

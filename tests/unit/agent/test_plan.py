@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakevm.errors import ConflictError
+
+from fakevm_agent.netlink import Route
+from fakevm_agent.plan import (
+    Bridge,
+    MakeNetns,
+    MakeNic,
+    Owner,
+    PlugPort,
+    Present,
+    Remember,
+    RemoveDevice,
+    SetAddresses,
+    SetNic,
+    SetState,
+    UnplugPort,
+    bridge_name,
+    default_routes,
+    find_interface,
+    free_nic,
+    plan,
+    port_name,
+    static_addresses,
+)
+from tests.unit.agent.values import (
+    PORT,
+    make_hybrid,
+    make_interface,
+    make_link,
+    make_present,
+    make_record,
+    make_vif,
+    make_vm,
+    static,
+)
+
+
+def test_a_vif_of_a_new_vm_is_made_from_the_inside_out() -> None:
+    record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)))
+    assert plan(record, Present()) == [
+        MakeNetns(),
+        MakeNic(),
+        SetAddresses(("10.0.0.5/24",), (), ()),
+        PlugPort(new=True),
+        Remember(),
+    ]
+
+
+def test_a_whole_vif_needs_nothing() -> None:
+    record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)))
+    assert plan(record, make_present(record)) == []
+
+
+def test_a_second_vif_comes_into_the_netns_that_is_there() -> None:
+    steps = plan(make_record(nic="eth1"), Present(netns=True, nics=frozenset({"lo", "eth0"})))
+    assert MakeNetns() not in steps
+    assert MakeNic() in steps
+
+
+def test_after_a_restart_of_the_host_the_kernels_part_is_made_again() -> None:
+    record = make_record()
+    lost = Present(interface=make_interface(record, ofport=-1, error="No such device"))
+    assert plan(record, lost) == [MakeNetns(), MakeNic()]
+
+
+def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
+    record = make_record()
+    assert plan(record, Present(interface=make_interface(record, ofport=3))) == [
+        UnplugPort(record),
+        RemoveDevice(),
+        MakeNetns(),
+        MakeNic(),
+        PlugPort(new=True),
+        Remember(),
+    ]
+
+
+def test_a_device_without_an_owner_was_made_by_half() -> None:
+    record = make_record()
+    half = Present(netns=True, device=make_link(record.vif.device))
+    assert plan(record, half)[:2] == [RemoveDevice(), MakeNic()]
+
+
+def test_a_mac_and_an_mtu_are_changed_in_place() -> None:
+    old = make_record()
+    new = make_record(make_vif(mtu=1300))
+    assert plan(new, make_present(old)) == [SetNic("fa:16:3e:00:00:01", 1300), Remember()]
+
+
+def test_addresses_that_the_agent_set_go_and_others_stay() -> None:
+    old = make_record(make_vif(fixed_ips=(static("10.0.0.5"), static("10.0.0.6"))))
+    new = make_record(make_vif(fixed_ips=(static("10.0.0.6"), static("10.0.0.7"))))
+    present = make_present(old)
+    present = replace(present, addresses=present.addresses | {"192.0.2.1/24"})
+    assert plan(new, present) == [SetAddresses(("10.0.0.7/24",), ("10.0.0.5/24",), ()), Remember()]
+
+
+def test_an_address_in_another_spelling_is_the_same() -> None:
+    record = make_record(make_vif(fixed_ips=(static("2001:DB8:0::5", 64),)))
+    present = make_present(record, addresses=frozenset({"2001:db8::5/64"}))
+    assert plan(record, present) == []
+
+
+def test_a_port_in_another_bridge_is_plugged_anew() -> None:
+    old = make_record()
+    new = make_record(make_vif(vif_details={"bridge_name": "br-two"}))
+    steps = plan(new, make_present(old))
+    assert steps[:2] == [UnplugPort(old), RemoveDevice()]
+    assert steps[-2:] == [PlugPort(new=True), Remember()]
+
+
+def test_a_port_that_was_taken_away_is_made_again_alone() -> None:
+    record = make_record()
+    assert plan(record, make_present(record, interface=None)) == [
+        PlugPort(new=True),
+        Remember(),
+    ]
+
+
+def test_what_os_vif_made_without_a_record_is_remembered() -> None:
+    record = make_record()
+    interface = replace(make_interface(record), record=None)
+    present = make_present(record, interface=interface)
+    assert plan(record, present) == [Remember()]
+
+
+def test_a_hybrid_vif_is_bridged() -> None:
+    assert plan(make_record(make_hybrid()), Present())[-3:] == [
+        PlugPort(new=True),
+        Bridge(),
+        Remember(),
+    ]
+
+
+def test_a_hybrid_vifs_bridge_is_made_again_and_its_record_kept() -> None:
+    record = make_record(make_hybrid())
+    lost = Present(interface=make_interface(record, ofport=-1))
+    assert plan(record, lost) == [MakeNetns(), MakeNic(), PlugPort(new=False), Bridge()]
+
+
+def test_a_hybrid_vif_that_becomes_plain_is_plugged_anew() -> None:
+    old = make_record(make_hybrid())
+    assert plan(make_record(), make_present(old))[0] == UnplugPort(old)
+
+
+def test_a_paused_vif_gets_no_address() -> None:
+    vif = make_vif(fixed_ips=(static("10.0.0.5"),))
+    steps = plan(make_record(vif, paused=True), Present())
+    assert not any(isinstance(step, SetAddresses) for step in steps)
+
+
+def test_a_resumed_vif_is_set_up_with_its_addresses() -> None:
+    vif = make_vif(fixed_ips=(static("10.0.0.5"),))
+    present = make_present(make_record(vif, paused=True), addresses=frozenset())
+    assert plan(make_record(vif), present) == [
+        SetState(up=True),
+        SetAddresses(("10.0.0.5/24",), (), ()),
+        Remember(),
+    ]
+
+
+def test_a_port_of_another_vm_is_refused() -> None:
+    other = make_record(vm=make_vm(instance_id="00000000-0000-4000-8000-000000000000"))
+    with pytest.raises(ConflictError, match=other.vm.instance_id):
+        plan(make_record(), make_present(other))
+
+
+def test_a_device_of_another_kind_is_refused() -> None:
+    device = make_link(make_vif().device, kind="tun")
+    with pytest.raises(ConflictError, match=device.name):
+        plan(make_record(), Present(device=device))
+
+
+def test_a_gateway_outside_the_subnet_is_on_the_link() -> None:
+    inside = static("10.0.0.5", gateway_ip="10.0.0.1")
+    outside = static("2001:db8::5", 64, gateway_ip="fe80::1")
+    vif = make_vif(fixed_ips=(inside, outside, static("10.0.0.6", gateway_ip="10.0.0.1")))
+    assert default_routes("eth2", static_addresses(vif)) == (
+        Route(gateway="10.0.0.1", metric=102, onlink=False),
+        Route(gateway="fe80::1", metric=102, onlink=True),
+    )
+
+
+def test_names_are_novas() -> None:
+    assert port_name(make_vif()) == "tap11111111-22"
+    assert port_name(make_hybrid()) == "qvo11111111-22"
+    long = make_vif(vif_details={"bridge_name": "tbr-123456789012345"})
+    assert bridge_name(long, "br-int") == "tbr-1234567890"
+    assert bridge_name(make_vif(vif_details={}), "br-int") == "br-int"
+
+
+def test_an_alias_says_whose_a_device_is() -> None:
+    owner = Owner(port_id=PORT, instance_id="i", nic="eth0", vm_name="a name with spaces")
+    assert Owner.of(make_link("tap", alias=owner.alias())) == owner
+
+
+def test_an_alias_fits_the_kernel_whatever_the_name() -> None:
+    owner = Owner(port_id=PORT, instance_id=PORT, nic="eth0", vm_name="日" * 300)
+    alias = owner.alias()
+    assert len(alias.encode()) <= 254
+    found = Owner.of(make_link("tap", alias=alias))
+    assert found
+    assert (found.port_id, found.nic) == (PORT, "eth0")
+    assert set(found.vm_name) == {"日"}
+
+
+@pytest.mark.parametrize("alias", ["", "fakevm", "fakevm a b", "other a b c d"])
+def test_a_device_with_another_alias_has_no_owner(alias: str) -> None:
+    assert Owner.of(make_link("tap", alias=alias)) is None
+
+
+def test_the_first_free_nic_is_taken() -> None:
+    assert free_nic([]) == "eth0"
+    assert free_nic(["lo", "eth0", "eth1"]) == "eth2"
+    assert free_nic(["eth1", "eth2"]) == "eth0"
+
+
+def test_an_interface_of_a_port_is_found_by_its_whole_id() -> None:
+    record = make_record()
+    interface = make_interface(record)
+    assert find_interface({interface.name: interface}, PORT) == interface
+    similar = f"{PORT[:-1]}0"
+    assert find_interface({interface.name: interface}, similar) is None

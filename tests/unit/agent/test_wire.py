@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from fakevm.errors import ConfigError, FakevmError, NotFoundError
+
+from fakevm_agent import rpc, wire
+from tests.unit.agent.values import INSTANCE, PORT, make_record, make_vif, make_vm, static
+
+
+def test_a_vif_comes_over_the_wire_as_it_was() -> None:
+    vif = make_vif(fixed_ips=(static("10.0.0.5"),))
+    params = {"vif": dataclasses.asdict(vif), "vm": dataclasses.asdict(make_vm())}
+    found = wire.parse(wire.PlugParams, json.loads(json.dumps(params)))
+    assert found == wire.PlugParams(vif=vif, vm=make_vm())
+
+
+def test_a_record_is_kept_and_read() -> None:
+    record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)), configured=True)
+    assert wire.parse_record(wire.dump_record(record)) == record
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"vif": {}, "vm": {}, "nic": "eth0"}'])
+def test_what_is_no_record_is_none(text: str) -> None:
+    assert wire.parse_record(text) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "field"),
+    [
+        (wire.PortParams, {}, "port_id"),
+        (wire.PortParams, {"port_id": PORT.upper().replace("1", "A")}, "port_id"),
+        (wire.PortParams, {"port_id": PORT, "more": 1}, "more"),
+        (wire.ExecParams, {"argv": ["a"], "port_id": PORT, "instance_id": INSTANCE}, "port_id"),
+        (wire.ExecParams, {"argv": [""], "port_id": PORT}, "argv"),
+        (wire.ExecParams, {"argv": ["a"], "port_id": PORT, "timeout_s": 0}, "timeout_s"),
+        (wire.ResizeParams, {"id": 1, "rows": 0, "cols": 1}, "size"),
+        (wire.StdinParams, {"id": 1, "data": "not base64!"}, "data"),
+        (wire.ResumeParams, {"port_id": PORT, "addresses": ["x"]}, "addresses.0"),
+        (wire.CleanupParams, {"keep": [], "only": ["x"]}, "only.0"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(
+    kind: type[object], params: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        wire.parse(kind, params)
+    assert str(error.value).startswith(field)
+
+
+def test_a_call_is_parsed() -> None:
+    call = rpc.parse(b'{"jsonrpc": "2.0", "id": "a", "method": "info"}')
+    assert call == rpc.Call(method="info", params={}, request_id="a")
+
+
+def test_a_call_without_an_id_is_a_notification() -> None:
+    assert rpc.parse(b'{"jsonrpc": "2.0", "method": "info"}').notification
+    # An id of null is one.
+    assert not rpc.parse(b'{"jsonrpc": "2.0", "id": null, "method": "info"}').notification
+
+
+def test_an_error_on_purpose_names_its_class_and_its_hint() -> None:
+    body = json.loads(rpc.failure(7, NotFoundError("no port", hint="fakevm list")))
+    assert body == {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "error": {
+            "code": -32000,
+            "message": "no port",
+            "data": {"type": "NotFoundError", "hint": "fakevm list"},
+        },
+    }
+
+
+def test_a_bug_tells_a_client_no_more_than_that_it_is_one() -> None:
+    body = json.loads(rpc.failure(7, KeyError("secret")))
+    assert body["error"]["code"] == -32603
+    assert "secret" not in body["error"]["message"]
+
+
+def test_every_answer_is_one_line() -> None:
+    assert rpc.failure(None, FakevmError("two\nlines")).count(b"\n") == 1
