@@ -49,6 +49,7 @@ install_engine() {
         fail "Docker Engine is missing and this is neither Debian nor Ubuntu: install it, then try again"
     apt_update
     set -- docker.io iptables
+    [ "$(id -u)" -eq 0 ] || set -- "$@" acl
     # Split off from docker.io in Debian 13.
     command -v docker >/dev/null || [ -z "$(candidate docker-cli)" ] || set -- "$@" docker-cli
     # dockerd refuses to start a container where the kernel has AppArmor and the parser is missing.
@@ -57,6 +58,7 @@ install_engine() {
     if [ "$(id -u)" -ne 0 ]; then
         say "adding $(id -un) to the group docker, whose members may use the engine"
         as_root usermod -aG docker "$(id -un)"
+        new_member=yes
     fi
 }
 
@@ -143,6 +145,8 @@ if ! engine_answers; then
         fail "Docker Engine answers root but not $(id -un): sudo usermod -aG docker $(id -un), then log in again"
     fi
     as_root docker version >/dev/null 2>&1 || start_engine
+    # Membership counts from the next login on; this lasts until the engine's next start.
+    [ -z "${new_member-}" ] || as_root setfacl -m "u:$(id -un):rw" /var/run/docker.sock
 fi
 if ! compose_answers; then
     install_compose
