@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
@@ -34,15 +33,19 @@ class Step:
     beside: tuple[str, ...] = ()
 
 
-def steps(address: Callable[[str], str]) -> list[Step]:
-    """Return the demo's steps; `address` tells a port's address once it is there."""
+def steps(address: str) -> list[Step]:
+    """Return the demo's steps; `address` is the second VM's."""
     create = ("create-port", "--address")
     return [
-        Step(title="a network", argv=("openstack", "network", "create", NETWORK)),
+        Step(
+            title="a network",
+            argv=("openstack", "network", "create", *("-c", "id", "-c", "mtu"), NETWORK),
+        ),
         Step(
             title="a subnet",
             argv=(
-                *("openstack", "subnet", "create", "--network", NETWORK),
+                *("openstack", "subnet", "create", "-c", "id", "-c", "cidr"),
+                *("--network", NETWORK),
                 *("--subnet-range", SUBNET, f"{NETWORK}-subnet"),
             ),
         ),
@@ -58,14 +61,14 @@ def steps(address: Callable[[str], str]) -> list[Step]:
         Step(title="its address by DHCP", argv=("exec", PORTS[0], "dhclient -4 -v eth0")),
         Step(
             title="from one host to the other, over VXLAN",
-            argv=("exec", PORTS[0], f"ping -c 1 {address(PORTS[1])}"),
+            argv=("exec", PORTS[0], f"ping -c 1 {address}"),
         ),
         Step(
             title="a live migration, while the other VM pings it",
             argv=("migrate", HOSTS[2], PORTS[1]),
-            beside=("exec", PORTS[0], f"ping -i 0.2 -c {PINGS} {address(PORTS[1])}"),
+            beside=("exec", PORTS[0], f"ping -i 0.2 -c {PINGS} {address}"),
         ),
-        Step(title="from its new host", argv=("exec", PORTS[0], f"ping -c 1 {address(PORTS[1])}")),
+        Step(title="from its new host", argv=("exec", PORTS[0], f"ping -c 1 {address}")),
         Step(title="who is where", argv=("list",)),
     ]
 
@@ -84,9 +87,10 @@ def demo(session: Session) -> None:
         )
     runner = _Runner(session.lab_name)
     runner.clear()
-    for number in range(len(steps(lambda _name: ""))):
-        # Made anew each time, since addresses are known only after their ports are there.
-        runner.show(number + 1, steps(runner.address)[number])
+    for number in range(len(steps(""))):
+        # The second VM's address is known only when its port is there.
+        address = runner.address(PORTS[1]) if number > len(PORTS) + 1 else ""
+        runner.show(number + 1, steps(address)[number])
     say("\nThe demo is over; its VMs stay. Try next:")
     flag = runner.flag
     say(f"  fakevm {flag}shell {PORTS[0]}\n  fakevm {flag}show {PORTS[1]}\n  fakevm {flag}down")
@@ -101,12 +105,11 @@ class _Runner:
         self._addresses: dict[str, str] = {}
 
     def address(self, name: str) -> str:
-        """Return a port's first address; "" before there is one."""
-        if name not in self._addresses and self._addresses is not None:
-            found = self._quiet("show", "-f", "json", name)
-            if found.returncode == 0:
-                self._addresses[name] = json.loads(found.stdout)["fixed_ips"][0]["ip_address"]
-        return self._addresses.get(name, "")
+        """Return a port's first address."""
+        if name not in self._addresses:
+            found = json.loads(self._checked("show", "-f", "json", name))
+            self._addresses[name] = found["fixed_ips"][0]["ip_address"]
+        return self._addresses[name]
 
     def clear(self) -> None:
         """Remove what an earlier demo left: what bears its names, nothing else."""
@@ -141,10 +144,11 @@ class _Runner:
             )
         say(f"({seconds:.1f} s)")
 
-    def _checked(self, *args: str) -> None:
+    def _checked(self, *args: str) -> str:
         done = self._quiet(*args)
         if done.returncode:
             raise FakevmError(f"demo: `{self._typed(args)}` failed: {done.stderr.strip()}")
+        return done.stdout
 
     def _quiet(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
