@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakevm.errors import NotFoundError
 from fakevm.model import Vm
 
 _HOSTNAME_MAX = 63
@@ -63,7 +64,12 @@ class Guest:
 
     def hostname(self) -> str:
         """Return the name that the VM got when it was made."""
-        return (self.directory / "hostname").read_text().strip()
+        try:
+            return (self.directory / "hostname").read_text().strip()
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"this host has no VM {self.instance_id}", hint="fakevm list"
+            ) from error
 
     def files(self) -> list[tuple[Path, str]]:
         """Return what is mounted over the host's files for every process of the VM."""

@@ -88,10 +88,7 @@ class Host:
         self._ovsdb.check()
         with self._ports.held(vif.port_id), ExitStack() as undo:
             steps = self._converge(Record(vif=vif, vm=vm, nic="", paused=paused), undo)
-            self._ovsdb.wait_until_opened(
-                port_name(vif),
-                timeout=self._conf.fakevm.ofport_timeout,
-            )
+            self._ovsdb.wait_until_opened(port_name(vif), timeout=self._conf.fakevm.ofport_timeout)
             (plugged,) = self.vifs(vif.port_id)
             undo.pop_all()
         return plugged, bool(steps)
@@ -147,16 +144,18 @@ class Host:
         """
         links, interfaces = netlink.links(), self._ovsdb.interfaces()
         records = view.records(interfaces)
+        owners = {port: view.owner_of(record) for port, record in records.items()}
+        owners |= view.owners(links)
+        if only is not None:
+            known = owners.keys() | {interface.iface_id for interface in interfaces.values()}
+            keep |= known - only
         found = left_over(
             keep,
             links=links,
             interfaces=interfaces,
-            owners={port: view.owner_of(record) for port, record in records.items()}
-            | view.owners(links),
+            owners=owners,
             instances={name: netns.processes(netns.identity(name)) for name in view.instances()},
         )
-        if only is not None:
-            found = [item for item in found if item.port_id is None or item.port_id in only]
         if dry_run:
             return found
         for port_id in sorted({item.port_id for item in found if item.port_id}):
@@ -243,8 +242,11 @@ class Host:
         match step:
             case MakeNetns():
                 _push(undo, self._remove_vm_if_empty, vm.instance_id)
-                self._guest(vm.instance_id).create(vm)
-                netns.create(vm.instance_id)
+                try:
+                    self._guest(vm.instance_id).create(vm)
+                    netns.create(vm.instance_id)
+                except OSError as error:
+                    raise FakevmError(f"VM {vm.instance_id} can't be made: {error}") from error
             case RemoveDevice():
                 netlink.delete_link(vif.device)
             case MakeNic():
@@ -391,7 +393,7 @@ def _push(undo: ExitStack, function: Callable[..., object], *arguments: object) 
     def undone() -> None:
         try:
             function(*arguments)
-        except FakevmError as error:
+        except (FakevmError, OSError) as error:
             LOG.error("undoing: %s", error)
 
     undo.callback(undone)

@@ -156,7 +156,7 @@ class Ovsdb:
         words = f": {row.error[0]}" if row and row.error else ""
         return WaitTimeoutError(
             f"ovs-vswitchd has not opened {name} within {timeout:g} s{words}",
-            hint="in the host: ovs-appctl -t ovs-vswitchd version",
+            hint="in the host: s6-svc -r /run/services/ovs-vswitchd",
         )
 
     def _find(self, name: str) -> Any:
@@ -227,7 +227,7 @@ class Ovsdb:
     def _unavailable(self, reason: str) -> UnavailableError:
         return UnavailableError(
             f"ovsdb-server at {self._address} does not answer: {reason}",
-            hint="in the host: /usr/share/openvswitch/scripts/ovs-ctl start",
+            hint="in the host: s6-svc -r /run/services/ovsdb-server",
         )
 
 

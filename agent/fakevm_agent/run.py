@@ -139,7 +139,7 @@ class Spawner:
             except OSError as error:
                 raise UnavailableError(
                     f"the agent can start no more processes in VMs: {error}",
-                    hint="restart fakevm-agent",
+                    hint="in the host: s6-svc -r /run/services/fakevm-agent",
                 ) from error
 
 

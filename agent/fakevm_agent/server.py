@@ -83,7 +83,7 @@ class Server:
         except TimeoutError as error:
             raise UnavailableError(
                 "the agent has not made its VMs again yet: it waits for Open vSwitch's database",
-                hint="in the host: /usr/share/openvswitch/scripts/ovs-ctl start",
+                hint="in the host: s6-svc -r /run/services/ovsdb-server",
             ) from error
 
     async def in_thread(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:

@@ -48,12 +48,17 @@ def test_a_gone_ports_things_are_named_then_removed(agent: Agent, openvswitch: O
 
 def test_only_some_ports_things_are_removed_if_asked_so(agent: Agent) -> None:
     first, second = make_vif(), make_vif()
-    agent.plug(first, make_vm("first"))
-    agent.plug(second, make_vm("second"))
+    one, two = make_vm("one"), make_vm("two")
+    agent.plug(first, one)
+    agent.plug(second, two)
     removed = agent.call("cleanup", keep=[], only=[first.port_id])["removed"]
-    assert first.port_id in {item["port_id"] for item in removed}
-    assert second.port_id not in {item["port_id"] for item in removed}
+    assert [(item["kind"], item["name"]) for item in removed] == [
+        ("interface", first.device),
+        ("device", first.device),
+        ("netns", one.instance_id),
+    ]
     assert [vif["port_id"] for vif in agent.vifs()] == [second.port_id]
+    assert two.instance_id in namespaces()
 
 
 def test_what_was_made_by_half_is_removed(agent: Agent, openvswitch: OpenVSwitch, vm: Vm) -> None:
