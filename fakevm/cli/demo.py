@@ -20,7 +20,7 @@ PORTS = ("demo-1", "demo-2")
 HOSTS = ("compute-1", "compute-2", "compute-3")
 
 # While a VM migrates the other pings it, every 0.2 s, and some time before and after.
-PINGS = 60
+PINGS = 40
 
 
 @dataclass(frozen=True, kw_only=True)

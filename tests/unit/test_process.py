@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fakevm import process
+from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
+from fakevm.interrupt import deferred
+from fakevm.lock import exclusive
+from fakevm.process import ProcessStream
+
+
+def test_a_program_s_output_is_returned() -> None:
+    assert process.run(("cat",), stdin="день\n") == "день\n"
+
+
+def test_words_are_not_interpreted() -> None:
+    assert process.run(("echo", "$HOME; `id` *")) == "$HOME; `id` *\n"
+
+
+def test_a_failure_shows_the_command_ready_to_paste_and_its_output() -> None:
+    with pytest.raises(FakevmError, match="ls '/no such'") as caught:
+        process.run(("ls", "/no such"))
+    assert "exit code" in str(caught.value)
+    assert "No such file" in str(caught.value)
+
+
+def test_a_program_that_is_missing_is_named() -> None:
+    with pytest.raises(UnavailableError, match="no-such-program can't be run"):
+        process.run(("no-such-program",))
+    with pytest.raises(UnavailableError, match="no-such-program"):
+        ProcessStream(("no-such-program",))
+    with pytest.raises(UnavailableError, match="no-such-program"):
+        process.replace(("no-such-program",))
+
+
+def test_a_program_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    script = f"trap 'touch {ended}; exit 1' INT; while :; do sleep 0.05; done"
+    with pytest.raises(WaitTimeoutError, match=r"0\.3 s"):
+        process.run(("sh", "-c", script), timeout_s=0.3, wait_s=0.1)
+    assert ended.exists()
+
+
+def test_an_interrupt_ends_the_program_in_order(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    script = f"trap 'touch {ended}; exit 1' INT; while :; do sleep 0.05; done"
+    with pytest.raises(KeyboardInterrupt):
+        process.run(
+            ("sh", "-c", script),
+            wait_s=0.2,
+            on_wait=lambda: os.kill(os.getpid(), signal.SIGINT),
+        )
+    assert ended.exists()
+
+
+def test_what_waits_is_called_meanwhile() -> None:
+    calls: list[float] = []
+    process.run(("sleep", "0.3"), wait_s=0.05, on_wait=lambda: calls.append(time.monotonic()))
+    assert len(calls) >= 2
+
+
+def test_a_stream_is_the_program_s_stdin_and_stdout() -> None:
+    stream = ProcessStream(("cat",))
+    stream.write(b"one\n")
+    assert stream.read() == b"one\n"
+    stream.close()
+
+
+def test_a_stream_that_ended_says_why() -> None:
+    stream = ProcessStream(("sh", "-c", "echo 'it is gone' >&2"))
+    assert stream.read() == b""
+    assert stream.complaint == "it is gone"
+    stream.close()
+
+
+def test_an_interrupt_waits_for_the_end_of_what_must_not_be_cut() -> None:
+    done = []
+
+    def work() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["all"]
+
+
+def test_an_interrupt_that_comes_too_late_is_dropped() -> None:
+    with deferred(forget=True):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_sigterm_is_held_back_too() -> None:
+    class TermError(Exception):
+        pass
+
+    def handler(*_: object) -> None:
+        raise TermError
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(TermError), deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_in_another_thread_no_signal_is_waited_for() -> None:
+    done = []
+
+    def work() -> None:
+        with deferred():
+            done.append(1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [1]
+
+
+def test_a_lock_is_held_once_and_freed_at_the_end() -> None:
+    name = f"test/{os.getpid()}"
+    with (
+        exclusive(name, busy="it is taken"),
+        pytest.raises(ConflictError, match="it is taken"),
+        exclusive(name, busy="it is taken"),
+    ):
+        pass
+    with exclusive(name, busy="it is taken"):
+        pass
+
+
+def test_a_lock_ends_with_the_process_that_holds_it() -> None:
+    name = f"test/killed/{os.getpid()}"
+    script = (
+        "import time\nfrom fakevm.lock import exclusive\n"
+        f"with exclusive({name!r}, busy=''):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    holder = ProcessStream((sys.executable, "-c", script))
+    assert holder.read() == b"held\n"
+    with pytest.raises(ConflictError), exclusive(name, busy="taken"):
+        pass
+    holder.close()
+    with exclusive(name, busy="taken"):
+        pass

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+from fakevm.compose import Existing, Wishes, settings
+from fakevm.engine import Container, Network
+from fakevm.errors import ConflictError
+from fakevm.up import Up, _check_port, down
+
+from tests.fakes.engine import FakeEngine, make_container
+
+
+class RemovingEngine(FakeEngine):
+    """Can remove what it has."""
+
+    def __init__(self, *containers: Container) -> None:
+        super().__init__(*containers)
+        self.all_networks = [
+            Network(
+                id="1", name="fakevm_management", lab="fakevm", project="", role="", subnets=()
+            ),
+            Network(id="2", name="bridge", lab="", project="", role="", subnets=()),
+        ]
+
+    def networks(self) -> list[Network]:
+        return list(self.all_networks)
+
+    def volumes(self, lab: str) -> list[str]:
+        return []
+
+    def delete_container(self, container: Container) -> None:
+        self.all_containers.remove(container)
+
+    def delete_network(self, network: Network) -> None:
+        self.all_networks.remove(network)
+
+
+def make_up(engine: FakeEngine, said: list[str]) -> Up:
+    return Up("fakevm", Wishes(), engine=engine, say=said.append)
+
+
+def test_down_removes_what_is_labelled_and_nothing_else() -> None:
+    other = make_container("compute-1", lab="other", id="other")
+    engine = RemovingEngine(make_container("mariadb"), make_container("compute-1"), other)
+    report = down("fakevm", engine=engine)
+    assert len(report.containers) == 2
+    assert report.networks == ("fakevm_management",)
+    assert engine.all_containers == [other]
+    assert [network.name for network in engine.all_networks] == ["bridge"]
+    assert down("fakevm", engine=engine).empty
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConflictError, match=f"port {port} on 127.0.0.1") as caught:
+            _check_port(port)
+    assert "--api-port" in caught.value.hint
+    _check_port(port)
+
+
+def test_changes_are_told_once() -> None:
+    said: list[str] = []
+    engine = FakeEngine(make_container("mariadb"), make_container("neutron-api", health="starting"))
+    up = make_up(engine, said)
+    up._changes()
+    up._tell_changes()
+    assert said == []
+    engine.all_containers[1] = replace(engine.all_containers[1], health="healthy")
+    up._tell_changes()
+    up._tell_changes()
+    assert [text.partition(" (")[0] for text in said] == ["neutron-api: healthy"]
+
+
+def test_what_an_ended_compose_left_is_swept() -> None:
+    half = make_container("compute-1", name="0123456789ab_fakevm-compute-1-1", state="created")
+    engine = RemovingEngine(make_container("compute-1"), half)
+    make_up(engine, [])._sweep(Existing(containers=tuple(engine.all_containers)))
+    assert [container.name for container in engine.all_containers] == ["fakevm-compute-1-1"]
+
+
+def test_hosts_whose_vms_nobody_can_tell_are_not_removed() -> None:
+    containers = [make_container(f"compute-{n}", state="exited", health="") for n in (1, 2)]
+    existing = Existing(containers=tuple(containers))
+    wanted = settings(
+        "fakevm", wishes=Wishes(computes=1), existing=existing, networks=[], environ={}
+    )
+    up = make_up(FakeEngine(*containers), [])
+    with pytest.raises(ConflictError, match="whether compute-2 has VMs"):
+        up._refuse_to_remove_vms(wanted, existing)
+    never_ran = replace(
+        existing, containers=(containers[0], replace(containers[1], state="created"))
+    )
+    up._refuse_to_remove_vms(wanted, never_ran)
