@@ -118,7 +118,7 @@ class Cloud:
         router = self._neutron.create_router(name=self.prefix)
         self._routers.append(router.id)
         for subnet in subnets:
-            self._neutron.add_interface_to_router(router, subnet_id=subnet)
+            self._neutron.add_interface_to_router(router, subnet=subnet)
         return str(router.id)
 
     def security_group(self) -> str:

@@ -14,6 +14,11 @@ from tests.integration.lab import COMPUTES, Lab
 LOGS = Path(__file__).parents[2] / "logs"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # The SDK warns of its own inner calls.
+    config.addinivalue_line("filterwarnings", "ignore:::openstack")
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab of three compute hosts: a running one of this name is used as it is.

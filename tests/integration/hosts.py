@@ -85,6 +85,11 @@ class Host:
         """Return the pids of the processes whose command line has all these words."""
         return [pid for pid, line in self._command_lines() if all(word in line for word in words)]
 
+    def service_pid(self, service: str) -> int:
+        """Return the pid of what the supervisor runs under this name; 0 while it does not."""
+        words = self.run("s6-svstat", "-o", "pid", f"/run/services/{service}").split()
+        return max(0, int(words[0]))
+
     def signal(self, name: str, *words: str) -> None:
         """Send a signal to the processes whose command line has all these words."""
         pids = self.processes(*words)

@@ -16,6 +16,8 @@ from tests.integration.hosts import Host, container_ids, docker, inspect
 from tests.integration.waiting import wait_until
 
 COMPUTES = ("compute-1", "compute-2", "compute-3")
+# What a lab that is well says all the time.
+NOISE = re.compile(r"rpc_loop|already registered|memcache|ETHTOOL|closing AMQP|closed TCP")
 SUSPICIOUS = re.compile(r"ERROR|CRITICAL|WARN|Traceback|Error:|panic|FATAL")
 
 
@@ -85,7 +87,8 @@ class Lab:
     def suspicious_lines(self, *, since: float) -> Iterator[str]:
         """Yield, for each container, its warnings and errors since then, and its last lines."""
         for service, container in sorted(container_ids(self.name).items()):
-            lines = docker_logs(container, "--since", f"{since:.3f}").splitlines()
+            text = docker_logs(container, "--since", f"{since:.3f}")
+            lines = [line for line in text.splitlines() if not NOISE.search(line)]
             odd = [line for line in lines[:-5] if SUSPICIOUS.search(line)][-15:]
             for line in odd + lines[-5:]:
                 yield f"{service}: {line[:500]}"
