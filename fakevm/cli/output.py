@@ -54,13 +54,19 @@ def _rich_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    heads = columns or ("", "")
     made = Table(box=SIMPLE_HEAD, show_header=bool(columns), pad_edge=False)
-    for column in columns or ("", ""):
+    for column in heads:
         made.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         # As Text: a name with brackets is no markup.
-        made.add_row(*map(Text, row))
+        made.add_row(*(Text(_cut(text, column)) for text, column in zip(row, heads, strict=True)))
     Console().print(made)
+
+
+def _cut(text: str, column: str) -> str:
+    # A UUID fills half a terminal, and its beginning is understood as well.
+    return text[:8] if column == "port_id" else text
 
 
 def cell(value: Any) -> str:

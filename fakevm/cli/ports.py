@@ -21,7 +21,7 @@ _PORT = (
     *("network", "network_id", "fixed_ips", "addresses", "nic", "device", "differs"),
 )
 _LIST = (
-    *("vm_name", "nic", "port_id", "name", "host", "plugged_host", "status", "network"),
+    *("vm_name", "nic", "port_id", "name", "host", "status", "network"),
     *("fixed_ips", "addresses", "device", "differs"),
 )
 _RESULT = ("host", "port_id", "changed", "error")
