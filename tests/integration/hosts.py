@@ -106,10 +106,12 @@ class Host:
             self.signal("CONT", *words)
 
     def _command_lines(self) -> Iterator[tuple[int, str]]:
-        for line in self.run("ps", "-eo", "pid=,stat=,args=", "-ww").splitlines():
-            pid, state, args = line.split(maxsplit=2)
-            if not state.startswith("Z") and "ps -eo" not in args:
-                yield int(pid), args
+        # What has ended but was not reaped has no command line any more.
+        text = self.run("sh", "-c", "grep -sa . /proc/[0-9]*/cmdline", check=False)
+        for line in text.splitlines():
+            path, _, args = line.partition(":")
+            if "grep -sa" not in args.replace("\0", " "):
+                yield int(path.split("/")[2]), args.replace("\0", " ")
 
 
 def _table(text: str) -> list[list[Any]]:

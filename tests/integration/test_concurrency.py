@@ -14,7 +14,15 @@ def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.12.0.0/24")
     processes = [
         lab.fakevm.start(
-            "create-port", "-f", "json", "--address", "static", "--host", host, network, f"vm-{n}"
+            "create-port",
+            "-f",
+            "json",
+            "--address",
+            "static",
+            "--host",
+            host,
+            network,
+            f"{host}-{n}",
         )
         for n in range(PLUGS // 3)
         for host in COMPUTES
@@ -22,7 +30,7 @@ def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
     processes.append(
         lab.fakevm.start(
             "create-port", "-f", "json", "--address", "static", "--host", "compute-1",
-            network, "vm-0",
+            network, "compute-1-0",
         )
     )  # fmt: skip
     # What is half-made is no leftover.

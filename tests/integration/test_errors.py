@@ -72,17 +72,24 @@ def test_docker_cannot_be_reached(lab: Lab) -> None:
 
 
 def test_neutron_does_not_answer_in_time(lab: Lab, pair: tuple[Guest, Guest]) -> None:
-    api = lab.host("neutron-api").container
-    docker("pause", api)
-    try:
+    with lab.host("neutron-api").paused("pyuwsgi"):
         error = lab.fakevm.fails(5, "list", "--timeout", "2")
         assert "Neutron" in error
+        assert "2 s" in error
         # What needs no Neutron goes on without it.
         vif = pair[0].port_id
         assert lab.fakevm.ok("exec", "--host", "compute-1", vif, "--", "echo", "hi") == "hi\n"
+    assert lab.fakevm.json("show", pair[0].port_id)["port_id"] == pair[0].port_id
+
+
+def test_a_service_that_does_not_run_is_named(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    api = lab.host("neutron-api").container
+    docker("pause", api)
+    try:
+        assert "neutron-api" in lab.fakevm.fails(5, "list")
     finally:
         docker("unpause", api)
-    assert lab.fakevm.json("show", pair[0].port_id)["port_id"] == pair[0].port_id
+    assert pair[0].port_id in [row["port_id"] for row in lab.fakevm.json("list")]
 
 
 def test_a_vif_that_is_not_plugged_cannot_run_commands(lab: Lab, cloud: Cloud) -> None:
