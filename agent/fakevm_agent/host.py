@@ -41,7 +41,6 @@ from .plan import (
     UnplugPort,
     carried_addresses,
     default_routes,
-    find_interface,
     free_nic,
     hybrid_name,
     is_hybrid,
@@ -128,10 +127,9 @@ class Host:
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         """Return all VIFs, or one."""
-        interfaces = self._ovsdb.interfaces()
         if port_id is None:
-            return view.describe_all(netlink.links(), interfaces)
-        found = find_interface(interfaces, port_id)
+            return view.describe_all(netlink.links(), self._ovsdb.interfaces())
+        found = self._ovsdb.find(port_id)
         links = netlink.find_links(view.device_name(port_id))
         return view.describe_all(links, {found.name: found} if found else {})
 
@@ -195,7 +193,7 @@ class Host:
 
     def _recorded(self, port_id: str) -> Record:
         """Return the record of a VIF that is plugged."""
-        interface = find_interface(self._ovsdb.interfaces(), port_id)
+        interface = self._ovsdb.find(port_id)
         record = interface.record if interface else None
         if record is None or not netns.exists(record.vm.instance_id):
             raise _not_plugged(port_id)
@@ -271,8 +269,11 @@ class Host:
                 try:
                     self._osvif.plug(vif, vm)
                 except FakevmError:
-                    self._ovsdb.explain(port_name(vif))
-                    raise
+                    self._ovsdb.check()
+                    # It waits for ovs-vswitchd, too, when the port is there; so does `plug` then,
+                    # with its own timeout and words.
+                    if not self._ovsdb.has(port_name(vif)):
+                        raise
             case Bridge():
                 netlink.set_master(vif.device, hybrid_name("qbr", vif.port_id))
             case Remember():
@@ -280,7 +281,7 @@ class Host:
 
     def _unplug(self, port_id: str) -> bool:
         links = netlink.links()
-        interface = find_interface(self._ovsdb.interfaces(), port_id)
+        interface = self._ovsdb.find(port_id)
         record = interface.record if interface else None
         owner = view.owners(links).get(port_id) or (view.owner_of(record) if record else None)
         hybrid = [name for p in ("qbr", "qvb") if (name := hybrid_name(p, port_id)) in links]
@@ -364,15 +365,13 @@ class Host:
                 and bridge in links
                 and device.master == links[bridge].index
             ),
-            interface=find_interface(self._ovsdb.interfaces(), vif.port_id),
+            interface=self._ovsdb.find(vif.port_id),
         )
 
     def _free_nic(self, vm: Vm, present: Present) -> str:
         # After a restart of the host some of its NICs may stand in OVSDB only.
-        records = view.records(self._ovsdb.interfaces()).values()
-        return free_nic(
-            present.nics | {r.nic for r in records if r.vm.instance_id == vm.instance_id}
-        )
+        kept = {record.nic for record in self._ovsdb.records_of(vm.instance_id)}
+        return free_nic(present.nics | kept)
 
     def _guest(self, instance_id: str) -> Guest:
         return Guest(instance_id=instance_id, directory=self._folder(instance_id))

@@ -14,14 +14,18 @@ from ovsdbapp.backend.ovs_idl import connection, idlutils, transaction, vlog
 from ovsdbapp.schema.open_vswitch import impl_idl
 
 from . import wire
-from .plan import Interface, Record
+from .plan import Interface, Record, port_names
 
 KEY = "fakevm"
 
 _TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port", "QoS")
 _ECHO = b'{"method": "echo", "params": [], "id": 0}'
-# What changes all the time, and nobody here reads.
-_NOISE = {"statistics", "status"}
+# What ovs-vswitchd tells of every interface, some of it all the time, and nobody here reads: the
+# database's JSON is parsed in Python.
+_NOISE = {
+    *("admin_state", "duplex", "ifindex", "lacp_current", "link_resets", "link_speed"),
+    *("link_state", "mac_in_use", "mtu", "statistics", "status"),
+}
 # Neutron's: a port with this tag takes no part in anything.
 _DEAD_VLAN = 4095
 
@@ -33,6 +37,9 @@ class _Idl(connection.OvsdbIdl):  # type: ignore[misc]
         self.changed = threading.Condition()
         self.changes = 0
         super().__init__(*arguments, **options)
+
+    def cooperative_yield(self) -> None:
+        """Go on: this is for programs without threads, and gives the processor away."""
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         with self.changed:
@@ -95,6 +102,24 @@ class Ovsdb:
                 if row.uuid in owners and {"iface-id", "vm-uuid"} <= row.external_ids.keys()
             }
 
+    def find(self, port_id: str) -> Interface | None:
+        """Return the interface of a port, plain or hybrid."""
+        with self._reading() as tables:
+            for name in port_names(port_id):
+                row, port = self._row("Interface", name), self._row("Port", name)
+                if row and port and row.external_ids.get("iface-id") == port_id:
+                    for bridge in tables["Bridge"].rows.values():
+                        if port in bridge.ports:
+                            return _interface(row, bridge, port)
+        return None
+
+    def records_of(self, instance_id: str) -> list[Record]:
+        """Return the records of a VM's VIFs."""
+        with self._reading() as tables:
+            keys = [row.external_ids for row in tables["Interface"].rows.values()]
+        mine = [key for key in keys if key.get("vm-uuid") == instance_id and KEY in key]
+        return [record for key in mine if (record := wire.parse_record(key[KEY]))]
+
     def wait_until_opened(self, name: str, *, timeout: float) -> None:
         """Wait until ovs-vswitchd has given the interface an ofport.
 
@@ -102,21 +127,21 @@ class Ovsdb:
         error may be of a device that was there before under this name.
         """
         if not self._wait_until(lambda: self._is_open(name), timeout=timeout):
-            raise self._not_opened(name, timeout)
+            row = self._find(name)
+            words = f": {row.error[0]}" if row and row.error else ""
+            raise WaitTimeoutError(
+                f"ovs-vswitchd has not opened {name} within {timeout:g} s{words}",
+                hint="in the host: s6-svc -r /run/services/ovs-vswitchd",
+            )
 
-    def explain(self, name: str) -> None:
-        """Raise the cause of a plug that failed, where it is the database or ovs-vswitchd.
-
-        os-vif waits for both, and does not tell them apart.
-        """
-        self.check()
-        if self._find(name) is not None and not self._is_open(name):
-            raise self._not_opened(name, self._timeout)
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an interface."""
+        return self._find(name) is not None
 
     def remember(self, name: str, record: Record) -> None:
         """Keep a record beside os-vif's keys of the interface."""
         # os-vif made it on a connection of its own: it may come here a moment later.
-        if not self._wait_until(lambda: self._find(name) is not None, timeout=self._timeout):
+        if not self._wait_until(lambda: self.has(name), timeout=self._timeout):
             raise FakevmError(f"os-vif has made no interface {name}", hint="see the agent's log")
         value = ("external_ids", {KEY: wire.dump_record(record)})
         self._execute(lambda api: api.db_set("Interface", name, value))
@@ -127,7 +152,7 @@ class Ovsdb:
 
     def wait_until_gone(self, name: str) -> None:
         """Wait until what os-vif deleted on its connection is gone here, too."""
-        if not self._wait_until(lambda: self._find(name) is None, timeout=self._timeout):
+        if not self._wait_until(lambda: not self.has(name), timeout=self._timeout):
             raise WaitTimeoutError(
                 f"interface {name} is still in Open vSwitch's database after {self._timeout:g} s",
                 hint=f"ovs-vsctl del-port {name}",
@@ -151,18 +176,13 @@ class Ovsdb:
         row = self._find(name)
         return bool(row and row.ofport and row.ofport[0] != -1)
 
-    def _not_opened(self, name: str, timeout: float) -> WaitTimeoutError:
-        row = self._find(name)
-        words = f": {row.error[0]}" if row and row.error else ""
-        return WaitTimeoutError(
-            f"ovs-vswitchd has not opened {name} within {timeout:g} s{words}",
-            hint="in the host: s6-svc -r /run/services/ovs-vswitchd",
-        )
-
     def _find(self, name: str) -> Any:
-        with self._reading() as tables:
-            rows = tables["Interface"].rows.values()
-            return next((row for row in rows if row.name == name), None)
+        with self._reading():
+            return self._row("Interface", name)
+
+    def _row(self, table: str, name: str) -> Any:
+        # By ovsdbapp's index: to look at each row takes a millisecond for some tens of them.
+        return idlutils.row_by_value(self._connected().idl, table, "name", name, None)
 
     def _wait_until(self, look: Callable[[], bool], *, timeout: float) -> bool:
         """Look after every change of the database; tell whether it was so before the timeout."""

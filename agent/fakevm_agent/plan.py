@@ -252,8 +252,13 @@ def port_name(vif: Vif) -> str:
     return hybrid_name("qvo", vif.port_id) if is_hybrid(vif) else vif.device
 
 
+def port_names(port_id: str) -> tuple[str, str]:
+    """Return the names that a port's interface may have: plain and hybrid."""
+    return hybrid_name("tap", port_id), hybrid_name("qvo", port_id)
+
+
 def hybrid_name(prefix: str, port_id: str) -> str:
-    """Return the name of one of the devices of a hybrid plug."""
+    """Return the name of one of a port's devices, of which a hybrid plug has four."""
     return f"{prefix}{port_id}"[:NIC_NAME_LEN]
 
 
@@ -300,8 +305,8 @@ def free_nic(taken: Collection[str]) -> str:
 
 def find_interface(interfaces: Mapping[str, Interface], port_id: str) -> Interface | None:
     """Return the interface of a port, plain or hybrid."""
-    for prefix in ("tap", "qvo"):
-        found = interfaces.get(hybrid_name(prefix, port_id))
+    for name in port_names(port_id):
+        found = interfaces.get(name)
         if found and found.iface_id == port_id:
             return found
     return None

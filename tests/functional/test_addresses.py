@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -247,7 +248,8 @@ def _dhclients(vm: Vm) -> list[str]:
     """Return the command lines of the DHCP clients in a VM."""
     found = []
     for pid in run("ip", "netns", "pids", vm.instance_id).split():
-        words = Path("/proc", pid, "cmdline").read_bytes().decode().split("\0")
-        if words[0] == "dhclient":
-            found.append(" ".join(words))
+        with suppress(FileNotFoundError):  # A client's script ends when it likes.
+            words = Path("/proc", pid, "cmdline").read_bytes().decode().split("\0")
+            if words[0] == "dhclient":
+                found.append(" ".join(words))
     return sorted(found)
