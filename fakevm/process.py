@@ -7,11 +7,13 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.model import AGENT_SOCKET
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(
