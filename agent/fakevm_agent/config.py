@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fakevm.model import AGENT_SOCKET
 from oslo_config import cfg
+
+from fakevm.model import AGENT_SOCKET
 
 _GROUP = "fakevm"
 

@@ -4,11 +4,12 @@ import logging
 from typing import Any
 
 import os_vif
-from fakevm.errors import ConflictError, FakevmError
-from fakevm.model import Vif, Vm
 from os_vif import exception, objects
 from oslo_config import cfg
 from vif_plug_ovs import ovs, privsep
+
+from fakevm.errors import ConflictError, FakevmError
+from fakevm.model import Vif, Vm
 
 from .plan import bridge_name, hybrid_name, is_hybrid
 

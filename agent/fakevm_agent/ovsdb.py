@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from ovsdbapp import exceptions
 from ovsdbapp.backend.ovs_idl import connection, idlutils, transaction, vlog
 from ovsdbapp.schema.open_vswitch import impl_idl
+
+from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 
 from . import wire
 from .plan import Interface, Record, port_names

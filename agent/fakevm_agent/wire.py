@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic import Base64Bytes, ConfigDict, TypeAdapter, ValidationError
+
 from fakevm.errors import ConfigError
 from fakevm.model import Vif, Vm
-from pydantic import Base64Bytes, ConfigDict, TypeAdapter, ValidationError
 
 from .plan import Record
 from .run import Terminal

@@ -10,7 +10,6 @@ from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, WaitTimeoutError
 from fakevm.neutron import Binding, Network, Neutron, NeutronAgent, Port, PortIp, Subnet
-
 from tests.fakes.host import FakeHost
 
 VIF_DETAILS = {"bridge_name": "br-int", "datapath_type": "netdev"}

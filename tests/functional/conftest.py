@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakevm.model import FixedIp, Vif, Vm
 
+from fakevm.model import FixedIp, Vif, Vm
 from tests.functional.agent import Agent
 from tests.functional.openvswitch import BRIDGE, OpenVSwitch
 from tests.functional.seen import devices, namespaces

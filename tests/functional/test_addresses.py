@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakevm.model import FixedIp, Vif, Vm
 
+from fakevm.model import FixedIp, Vif, Vm
 from tests.functional.agent import Agent, Client, RefusedError
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 
 from fakevm.model import Vm
-
 from tests.functional.agent import Agent
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import BRIDGE, OpenVSwitch, run

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakevm.model import Vm
 
+from fakevm.model import Vm
 from tests.functional.agent import Agent, Client, RefusedError, ended, memory_kib
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import run, wait_until_ended

@@ -7,8 +7,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fakevm.model import FixedIp, Vif, Vm
 
+from fakevm.model import FixedIp, Vif, Vm
 from tests.functional.agent import Agent, Client, RefusedError
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import BRIDGE, OpenVSwitch, run

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fakevm.model import Vm
 
+from fakevm.model import Vm
 from tests.functional.agent import Agent, Client, RefusedError, memory_kib
 from tests.functional.conftest import make_vif
 

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from fakevm.model import FixedIp, Vif, Vm
 
+from fakevm.model import FixedIp, Vif, Vm
 from tests.functional.agent import Agent, Client, RefusedError, ended
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import OpenVSwitch, run

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from fakevm.lab import Lab
 
+from fakevm.lab import Lab
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.host import FakeAgent, FakeHost
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from fakevm.agents import Agent, Execution
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
-
 from tests.fakes.host import FakeAgent, FakeHost, FakeStream
 
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"

@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+
 from fakevm.agents import Execution
 from fakevm.cli import COMMANDS, cli, output
 from fakevm.cli.demo import HOSTS, steps
@@ -21,7 +22,6 @@ from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
 from fakevm.results import PortRequest
 from fakevm.up import DownReport, UpReport
-
 from tests.unit.conftest import World
 
 

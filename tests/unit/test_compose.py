@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 import yaml
+
 from fakevm import compose
 from fakevm.compose import Existing, Settings, Wishes
 from fakevm.engine import NEUTRON_PORT, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.names import project
-
 from tests.fakes.engine import make_container
 
 

@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -17,7 +18,6 @@ from fakevm.errors import (
 )
 from fakevm.lab import Lab
 from fakevm.results import PortRequest
-
 from tests.fakes.neutron import make_network, make_subnet
 from tests.unit.conftest import World
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -20,7 +21,6 @@ from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
 from fakevm.migrate import AFTER_ACTIVATION, TO_ACTIVATION, check
 from fakevm.results import PortRequest
-
 from tests.unit.conftest import World
 
 # Each way to fail before activation: whose method, and its name.

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fakevm import process
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.interrupt import deferred

@@ -4,11 +4,11 @@ import socket
 from dataclasses import replace
 
 import pytest
+
 from fakevm.compose import Existing, Wishes, settings
 from fakevm.engine import Container, Network
 from fakevm.errors import ConflictError
 from fakevm.up import Up, _check_port, down
-
 from tests.fakes.engine import FakeEngine, make_container
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from fakevm import vifs
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
 from fakevm.neutron import NeutronAgent, Port, PortIp
-
 from tests.fakes.neutron import make_network, make_subnet
 
 PORT = Port(

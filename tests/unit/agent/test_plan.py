@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakevm.errors import ConflictError
 
+from fakevm.errors import ConflictError
 from fakevm_agent.netlink import Route
 from fakevm_agent.plan import (
     Bridge,

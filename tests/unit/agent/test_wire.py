@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from fakevm.errors import ConfigError, FakevmError, NotFoundError
 
+from fakevm.errors import ConfigError, FakevmError, NotFoundError
 from fakevm_agent import rpc, wire
 from tests.unit.agent.values import INSTANCE, PORT, make_record, make_vif, make_vm, static
 

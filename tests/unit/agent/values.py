@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from fakevm.model import FixedIp, Vif, Vm
-
 from fakevm_agent.netlink import Link
 from fakevm_agent.plan import Interface, Owner, Present, Record, port_name
 
