@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.integration.waiting import wait_until
+
 
 def docker(*args: str, check: bool = True, merge: bool = False) -> str:
     """Run the docker client; return its stdout, with stderr in its place if `merge`."""
@@ -104,6 +106,17 @@ class Host:
             yield
         finally:
             self.signal("CONT", *words)
+
+    @contextmanager
+    def stopped(self, service: str) -> Iterator[None]:
+        """Let the supervisor hold a service down."""
+        self.run("s6-svc", "-d", f"/run/services/{service}")
+        wait_until(f"{service} down", lambda: self.service_pid(service) == 0)
+        try:
+            yield
+        finally:
+            self.run("s6-svc", "-u", f"/run/services/{service}")
+            wait_until(f"{service} up", lambda: self.service_pid(service) != 0)
 
     def _command_lines(self) -> Iterator[tuple[int, str]]:
         # What has ended but was not reaped has no command line any more.

@@ -65,7 +65,7 @@ def test_a_destination_without_its_agent_leaves_the_vm_at_the_source(
     network = cloud.network(cidr="10.7.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with Ping(a.host, a.instance_id, b.ip) as ping:
-        with lab.host("compute-3").paused("bin/fakevm-agent"):
+        with lab.host("compute-3").stopped("fakevm-agent"):
             error = migration_fails(lab, b)
             assert "compute-3" in error
         lost = ping.stop()
@@ -73,11 +73,11 @@ def test_a_destination_without_its_agent_leaves_the_vm_at_the_source(
     b.assert_wholly_on("compute-2")
 
 
-def test_a_host_whose_l2_agent_is_at_a_stand_gets_no_vm(lab: Lab, cloud: Cloud) -> None:
+def test_a_host_without_its_l2_agent_gets_no_vm(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.7.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with Ping(a.host, a.instance_id, b.ip) as ping:
-        with lab.host("compute-3").paused("bin/neutron-openvswitch-agent"):
+        with lab.host("compute-3").stopped("l2-agent"):
             # Neutron takes it for alive, and binds; but nobody wires the VIF.
             assert "compute-3" in migration_fails(lab, b)
             b.assert_wholly_on("compute-2")
