@@ -55,7 +55,7 @@ def _rich_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     from rich.text import Text
 
     heads = columns or ("", "")
-    made = Table(box=SIMPLE_HEAD, show_header=bool(columns), pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, show_header=bool(columns), padding=(0, 1, 0, 0))
     for column in heads:
         made.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:

@@ -184,7 +184,9 @@ def list_(session: Session, *, timeout_s: float, form: str) -> None:
     """List the VMs' ports: what Neutron says and what the hosts have, and where they differ."""
     with session.lab(timeout_s=timeout_s) as lab:
         rows = lab.rows()
-    output.show(rows, form, columns=_LIST)
+    # Where both sides agree, one of them is enough to read.
+    agreed = () if any(row.differs for row in rows) else ("fixed_ips", "differs")
+    output.show(rows, form, columns=[name for name in _LIST if name not in agreed])
 
 
 @click.command()
