@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -106,6 +106,9 @@ class Step:
     actor: Actor
     act: Callable[[Migration], None]
     undo: Callable[[Migration], None] | None = None
+    # Only waits, so that Ctrl-C may come in between. A request that is cut off is carried out all
+    # the same, and perhaps after its undo.
+    waits: bool = False
 
 
 def check(source: str, destination: str) -> None:
@@ -267,7 +270,7 @@ TO_ACTIVATION = (
     Step(name="bind", actor="conductor", act=bind, undo=unbind),
     Step(name="plug", actor="destination", act=plug, undo=unplug_destination),
     Step(name="announce", actor="destination", act=announce, undo=withdraw),
-    Step(name="wait for the L2 agent", actor="source", act=wait_until_wired),
+    Step(name="wait for the L2 agent", actor="source", act=wait_until_wired, waits=True),
     Step(name="activate", actor="source", act=activate, undo=deactivate),
 )
 
@@ -297,7 +300,8 @@ def carry_out(
                 if step is to_activation[-1]:
                     # From its request on nobody knows whether the VM is here or there.
                     whole.enter_context(deferred(forget=True))
-                step.act(migration)
+                with nullcontext() if step.waits else deferred():
+                    step.act(migration)
         except BaseException as error:
             with deferred():
                 _undo(migration, done, error)
