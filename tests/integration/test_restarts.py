@@ -21,7 +21,8 @@ def test_an_agent_s_restart_loses_no_packet(lab: Lab, cloud: Cloud) -> None:
         ping.wait_for_replies(5)
         host.run("kill", "-KILL", str(pid))
         wait_until("another fakevm-agent", lambda: host.service_pid("fakevm-agent") not in (0, pid))
-        a.exec("true")
+        command = ("exec", a.port_id, "--", "true")
+        wait_until("its answer", lambda: lab.fakevm.run(*command).exit_code == 0)
         ping.wait_for_replies(10)
         lost = ping.stop()
     assert lost == []
