@@ -95,6 +95,11 @@ class Agent:
         self._closed = False
         threading.Thread(target=self._read, name=f"agent-{host}", daemon=True).start()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the stream has ended, so that another one is needed."""
+        return self._lost is not None
+
     def info(self) -> HostInfo:
         """Return what the host says of itself."""
         return HostInfo(**_known(HostInfo, self.request("info", {})))

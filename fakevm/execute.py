@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fakevm.names import container_name, find_port, is_uuid
+from fakevm.names import container_name, find_port, is_host, is_uuid
 from fakevm.process import ProcessStream, connect
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def execute(
     stdin: bool = False,
 ) -> Execution:
     """Start a command in the VM that has a port; leaving the Execution's block ends it."""
-    if not host or not is_uuid(ref):
+    if not is_uuid(ref) or not (host and is_host(host)):
         ref, host = _located(lab, ref, host)
     # It is on its way while the rest is imported.
     stream = connect(container_name(lab, host))

@@ -76,7 +76,8 @@ class Lab(Parts):
                 port, network, request.addressing, silent=self._silent_subnets(port, network)
             )
             undo.callback(agent.unplug, port.id)
-            with clock.measured("plug"):
+            # Were it cut off, the undo could overtake it.
+            with clock.measured("plug"), deferred():
                 vif = vifs.vif(port, network, port, ips)
                 agent.plug(vif, replace(vm, project_id=port.project_id))
             self._complete(agent, port, clock, timeout_s=timeout_s)
@@ -84,18 +85,17 @@ class Lab(Parts):
         (row,) = vifs.rows([replace(port, status="ACTIVE")], {host: plugged})
         return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
 
-    def delete_ports(self, refs: Sequence[str]) -> list[str]:
-        """Delete ports; one that is not there does not keep the others, but is an error at last."""
+    def delete_ports(self, refs: Sequence[str]) -> tuple[list[str], list[FakevmError]]:
+        """Delete ports; return the ids of those that are, and the others' errors."""
         _ = self.containers
-        deleted, missing = [], []
+        deleted: list[str] = []
+        failures: list[FakevmError] = []
         for ref in refs:
             try:
                 deleted.append(self.delete_port(ref))
-            except NotFoundError as error:
-                missing.append(str(error))
-        if missing:
-            raise NotFoundError("; ".join(missing), hint="fakevm list")
-        return deleted
+            except FakevmError as error:
+                failures.append(error)
+        return deleted, failures
 
     def delete_port(self, ref: str) -> str:
         """Unplug a port on its host and delete it; return its id.
@@ -103,6 +103,7 @@ class Lab(Parts):
         Content if the host is gone, or has it no more.
         """
         port = self.find(ref, whole=False)
+        _check_owner(port)
         try:
             if port.host:
                 self.agent(port.host).unplug(port.id)
@@ -116,31 +117,37 @@ class Lab(Parts):
         ref: str,
         *,
         host: str | None = None,
-        addressing: Addressing = "dhcp",
+        addressing: Addressing | None = None,
         timeout_s: float = WAIT_S,
     ) -> Row:
-        """Plug a port on its host; one that is not bound yet is bound to the host first."""
+        """Plug a port on its host; one that is not bound yet is bound to the host first.
+
+        What is plugged already comes by its addresses as before, if nothing else is asked for.
+        """
         port = self.find(ref)
-        if port.device_owner and not port.device_owner.startswith("compute:"):
-            raise ConflictError(f"port {port.id} is no VM's: it belongs to {port.device_owner}")
+        _check_owner(port)
         wanted = self.host(host) if host else None
         if port.bound and wanted not in (None, port.host):
-            return self._plug_elsewhere(port, str(wanted), addressing)
+            return self._plug_elsewhere(port, str(wanted), addressing or "dhcp")
         network = self.neutron.network_of(port)
         target = wanted or port.host or self._host_for(vifs.vm_of_port(port), None)
         clock = Clock(self.neutron, start=time.monotonic())
         agent = self.agent(target)
         if not port.bound:
             port = self._bind(port, target)
-        ips = vifs.fixed_ips(port, network, addressing, silent=self._silent_subnets(port, network))
-        done = agent.plug(vifs.vif(port, network, port, ips), vifs.vm_of_port(port))
-        try:
+        silent = self._silent_subnets(port, network)
+        ips = vifs.fixed_ips(port, network, addressing or "dhcp", silent=silent)
+        present = agent.vifs()
+        before = next((one for one in present if one.port_id == port.id), None)
+        if before and not addressing:
+            ips = vifs.as_before(ips, before)
+        with self._undone_on_failure() as undo:
+            if before is None:
+                undo.callback(agent.unplug, port.id)
+            # Were it cut off, the undo could overtake it.
+            with deferred():
+                agent.plug(vifs.vif(port, network, port, ips), vifs.vm_of_port(port, present))
             self._complete(agent, port, clock, timeout_s=timeout_s)
-        except BaseException:
-            if done.changed:
-                with deferred():
-                    agent.unplug(port.id)
-            raise
         return self.show(port.id)
 
     def unplug(self, ref: str, *, host: str | None = None) -> HostResult:
@@ -261,11 +268,14 @@ class Lab(Parts):
         row = next((one for one in made if one.plugged_host == port.host), made[0])
         return replace(row, network=self.neutron.network_names().get(port.network_id, ""))
 
-    def cleanup(self, *, dry_run: bool = False) -> list[Leftover]:
-        """Remove from every host what is left of ports that Neutron does not have there."""
+    def cleanup(self, *, dry_run: bool = False) -> tuple[list[Leftover], list[FakevmError]]:
+        """Remove from every host what is left of ports that Neutron does not have there.
 
-        def clean_up(host: str) -> list[Removed]:
-            agent = self.agent(host)
+        Return what that was, and the errors of hosts that could not be looked at.
+        """
+
+        def clean_up(agent: Agent) -> list[Removed]:
+            host = agent.host
             # The host is asked first: what is plugged later is none of the candidates, and what
             # is being plugged now has its port already.
             candidates = agent.left_over(self._bound_to(host))
@@ -277,17 +287,22 @@ class Lab(Parts):
                 return stale
             return agent.clean_up(bound, only={one.port_id for one in stale if one.port_id})
 
-        hosts = []
-        for container in self.computes:
-            if container.running:
-                hosts.append(container.service)
-            else:
-                self._say(f"{container.service} is {container.state}: not looked at")
-        return [
+        stopped = {c.service: c.state for c in self.computes if not c.running}
+        for host, state in stopped.items():
+            self._say(f"{host} is {state}: not looked at")
+        answers = self.ask_hosts(clean_up)
+        leftovers = [
             Leftover(host=host, kind=one.kind, name=one.name, port_id=one.port_id)
-            for host, removed in at_once(clean_up, hosts).items()
+            for host, removed in answers.items()
+            if isinstance(removed, list)
             for one in removed
         ]
+        failures = [
+            answer
+            for host, answer in answers.items()
+            if isinstance(answer, FakevmError) and host not in stopped
+        ]
+        return leftovers, failures
 
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""
@@ -439,6 +454,14 @@ class Lab(Parts):
             stack.close()
         except FakevmError as failure:
             error.add_note(f"and not all could be undone: {failure}")
+
+
+def _check_owner(port: Port) -> None:
+    if port.device_owner and not port.device_owner.startswith("compute:"):
+        raise ConflictError(
+            f"port {port.id} is no VM's: it belongs to {port.device_owner}",
+            hint=f"fakevm openstack port show {port.id}",
+        )
 
 
 def _port_body(

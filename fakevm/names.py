@@ -20,11 +20,19 @@ class Named(Protocol):
     def name(self) -> str:
         """Its name, which others may have, too."""
 
+    @property
+    def device_owner(self) -> str:
+        """Whose it is: "compute:…" for a VM's, "" for nobody's yet."""
+
 
 P = TypeVar("P", bound=Named)
 
 DEFAULT_LAB = "fakevm"
 
+# As Docker shows a container's id; less of one may be meant otherwise.
+_ID_LEN = 12
+
+_HOST = re.compile(r"compute-[1-9][0-9]*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -33,12 +41,24 @@ def is_uuid(ref: str) -> bool:
     return bool(_UUID.fullmatch(ref))
 
 
+def is_host(ref: str) -> bool:
+    """Tell whether a user's word is a compute host's name, and not its container's id."""
+    return bool(_HOST.fullmatch(ref))
+
+
 def find_port(ref: str, ports: Collection[P]) -> P:
     """Return the port with this UUID, or this name, or the one UUID that begins so."""
     choices: tuple[tuple[str, Callable[[P], bool]], ...] = (
         ("", lambda port: port.id == ref),
         ("are named", lambda port: port.name == ref),
-        ("begin with", lambda port: port.id.startswith(ref.lower())),
+        # Not a DHCP agent's or a router's, of which a user sees nothing in fakevm.
+        (
+            "begin with",
+            lambda port: (
+                port.id.startswith(ref.lower())
+                and (not port.device_owner or port.device_owner.startswith("compute:"))
+            ),
+        ),
     )
     for words, matches in choices:
         found = [port for port in ports if ref and matches(port)]
@@ -56,7 +76,7 @@ def _called(port: Named) -> str:
 
 def find_host(ref: str, hosts: Mapping[str, str]) -> str:
     """Return the host with this name or container id, of name → container id."""
-    found = [name for name, id_ in hosts.items() if ref == name or (ref and id_.startswith(ref))]
+    found = [name for name, id_ in hosts.items() if len(ref) >= _ID_LEN and id_.startswith(ref)]
     if ref in hosts or len(found) == 1:
         return ref if ref in hosts else found[0]
     raise NotFoundError(f"there is no compute host {ref!r}; there are {', '.join(hosts)}")

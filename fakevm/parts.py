@@ -100,6 +100,12 @@ class Parts:
 
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
+        with self._opening:
+            known = self._agents.get(host)
+            if known is not None and known.lost:
+                # The agent, or its host, ended; what is there now may be another.
+                del self._agents[host]
+                self.__dict__.pop("containers", None)
         container = self.running_compute(host)
         with self._opening:
             if host not in self._agents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
@@ -34,13 +34,15 @@ def vm_of(instance: str) -> Vm:
         return Vm(instance_id=str(uuid.uuid5(_NAMESPACE, instance)), name=instance)
 
 
-def vm_of_port(port: Port) -> Vm:
+def vm_of_port(port: Port, plugged: Iterable[PluggedVif] = ()) -> Vm:
     """Return the VM that a port belongs to; a port of none gets one of its own.
 
-    Neutron does not know the VM's name: only the host where it is plugged does.
+    Neutron does not know the VM's name: only the host where a NIC of it is plugged does.
     """
     instance_id = port.device_id or str(uuid.uuid5(_NAMESPACE, port.id))
-    return Vm(instance_id=instance_id, name=instance_id, project_id=port.project_id)
+    names = (one.vm_name for one in plugged if one.instance_id == instance_id)
+    name = next(names, instance_id)
+    return Vm(instance_id=instance_id, name=name, project_id=port.project_id)
 
 
 def choose_host(instance_id: str, *, hosts: Sequence[str], ports: Iterable[Port]) -> str:
@@ -95,6 +97,12 @@ def fixed_ips(
         )
         for ip in port.fixed_ips
     )
+
+
+def as_before(ips: Iterable[FixedIp], before: PluggedVif) -> tuple[FixedIp, ...]:
+    """Return the addresses, each come by as the VIF that is plugged comes by it."""
+    methods = {ip.ip_address: ip.method for ip in before.fixed_ips}
+    return tuple(replace(ip, method=methods.get(ip.ip_address, ip.method)) for ip in ips)
 
 
 def requested_ips(wanted: Sequence[str], subnets: Sequence[Subnet]) -> list[dict[str, str]]:

@@ -84,8 +84,8 @@ class Host:
         A failure undoes what was made. Paused, the VM's NIC stays down and without addresses.
         """
         self._osvif.check(vif)
-        self._ovsdb.check()
         with self._ports.held(vif.port_id), ExitStack() as undo:
+            self._ovsdb.check()
             steps = self._converge(Record(vif=vif, vm=vm, nic="", paused=paused), undo)
             self._ovsdb.wait_until_opened(port_name(vif), timeout=self._conf.fakevm.ofport_timeout)
             (plugged,) = self.vifs(vif.port_id)
@@ -121,8 +121,8 @@ class Host:
 
     def unplug(self, port_id: str) -> bool:
         """Remove the VIF, with the VM if it was the last one; tell whether anything was there."""
-        self._ovsdb.check()
         with self._ports.held(port_id):
+            self._ovsdb.check()
             return self._unplug(port_id)
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:

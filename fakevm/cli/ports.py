@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import click
 
 from fakevm.cli import output
@@ -13,6 +16,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
+from fakevm.errors import FakevmError
 from fakevm.results import PortRequest
 from fakevm.vifs import Addressing
 
@@ -24,18 +28,23 @@ _LIST = (
     *("vm_name", "nic", "port_id", "name", "host", "status", "network"),
     *("fixed_ips", "addresses", "device", "differs"),
 )
+T = TypeVar("T", bound=Callable[..., object])
+
 _RESULT = ("host", "port_id", "changed", "error")
 
 _host_option = click.option("--host", metavar="HOST", help="A compute host, by name or id.")
-_address_option = click.option(
-    "--address",
-    "addressing",
-    type=click.Choice(["dhcp", "static", "none"]),
-    default="dhcp",
-    show_default=True,
-    help="How the VM comes by its addresses: by DHCP or SLAAC where the subnet has it; as Neutron"
-    " has them, set by hand; not at all.",
-)
+
+
+def _address_option(default: str | None) -> Callable[[T], T]:
+    return click.option(
+        "--address",
+        "addressing",
+        type=click.Choice(["dhcp", "static", "none"]),
+        default=default,
+        show_default=default or "as before, or dhcp",
+        help="How the VM comes by its addresses: by DHCP or SLAAC where the subnet has it; as"
+        " Neutron has them, set by hand; not at all.",
+    )
 
 
 @click.command("create-port")
@@ -57,7 +66,7 @@ _address_option = click.option(
 )
 @click.option("--no-port-security", is_flag=True, help="No filters, no anti-spoofing.")
 @click.option("--vnic-type", default="normal", show_default=True, help="As Neutron names it.")
-@_address_option
+@_address_option("dhcp")
 @click.option("--timings", is_flag=True, help="Show where the time went.")
 @lab_option
 @timeout_option
@@ -117,13 +126,14 @@ def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, fo
     VIF is a port's UUID, the beginning of one, or a name. One that fails does not keep the others.
     """
     with session.lab(timeout_s=timeout_s) as lab:
-        deleted = lab.delete_ports(refs)
+        deleted, failures = lab.delete_ports(refs)
     output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
+    _raise(failures)
 
 
 @click.command()
 @_host_option
-@_address_option
+@_address_option(None)
 @lab_option
 @timeout_option
 @format_option
@@ -134,7 +144,7 @@ def plug(
     *,
     ref: str,
     host: str | None,
-    addressing: Addressing,
+    addressing: Addressing | None,
     timeout_s: float,
     form: str,
 ) -> None:
@@ -211,6 +221,16 @@ def show(session: Session, *, ref: str, timeout_s: float, form: str) -> None:
 def cleanup(session: Session, *, dry_run: bool, timeout_s: float, form: str) -> None:
     """Remove what is left in the hosts of ports that are gone."""
     with session.lab(timeout_s=timeout_s) as lab:
-        leftovers = lab.cleanup(dry_run=dry_run)
+        leftovers, failures = lab.cleanup(dry_run=dry_run)
     output.show(leftovers, form, columns=("host", "kind", "name", "port_id"))
     say(f"{'would be removed' if dry_run else 'removed'}: {len(leftovers)}")
+    _raise(failures)
+
+
+def _raise(failures: Sequence[FakevmError]) -> None:
+    """Raise the first error, the others as its notes."""
+    if failures:
+        first, *others = failures
+        for other in others:
+            first.add_note(f"Error: {other}")
+        raise first

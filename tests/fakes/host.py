@@ -63,7 +63,7 @@ class FakeHost:
                 addresses=() if paused else tuple(static),
                 fixed_ips=vif.fixed_ips,
             )
-        self._change(vif.port_id, ofport=1, error="")
+        self._change(vif.port_id, ofport=1, error="", vm_name=vm.name, fixed_ips=vif.fixed_ips)
         return changed
 
     def resume(self, port_id: str, addresses: Sequence[str]) -> PluggedVif:

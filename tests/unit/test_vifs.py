@@ -92,9 +92,9 @@ def test_an_unknown_port_is_not_found(ref: str) -> None:
 
 
 def test_a_host_is_found_by_name_or_container_id() -> None:
-    hosts = {"compute-1": "c0ffee", "compute-2": "beef"}
+    hosts = {"compute-1": "c0ffee" * 10, "compute-2": "deadbeef" * 8}
     assert find_host("compute-2", hosts) == "compute-2"
-    assert find_host("c0ff", hosts) == "compute-1"
+    assert find_host("c0ffeec0ffee", hosts) == "compute-1"
     with pytest.raises(NotFoundError, match="'compute-9'; there are compute-1, compute-2"):
         find_host("compute-9", hosts)
     with pytest.raises(NotFoundError):
