@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what must not be cut in two is finished first."""
+"""Ctrl-C, SIGTERM and SIGHUP: what must not be cut in two is finished first."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# A terminal that is closed sends SIGHUP.
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which undoes what is half-made just as Ctrl-C does."""
+    """SIGTERM or SIGHUP, which undo what is half-made just as Ctrl-C does."""
 
 
 def raise_on_sigterm() -> None:
-    """Let SIGTERM unwind the program as Ctrl-C does."""
+    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does."""
 
     def handler(_signal: int, _frame: FrameType | None) -> None:
         raise Terminated
 
-    signal.signal(signal.SIGTERM, handler)
+    for number in ENDS:
+        # What nohup lets ignore stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @contextmanager
 def deferred(*, forget: bool = False) -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM until the block has ended; `forget` drops them.
+    """Hold back Ctrl-C, SIGTERM and SIGHUP until the block has ended; `forget` drops them.
 
     In another thread than the main one no signal arrives, and this does nothing.
     """
@@ -36,7 +42,7 @@ def deferred(*, forget: bool = False) -> Iterator[None]:
     def remember(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
 
-    before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, remember) for s in (signal.SIGINT, *ENDS)}
     try:
         yield
     finally:

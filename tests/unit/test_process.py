@@ -5,13 +5,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fakevm import process
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.interrupt import deferred
+from fakevm.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
 from fakevm.lock import exclusive
 from fakevm.process import ProcessStream
 
@@ -98,19 +99,38 @@ def test_an_interrupt_that_comes_too_late_is_dropped() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_sigterm_is_held_back_too() -> None:
-    class TermError(Exception):
-        pass
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in ENDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
-    def handler(*_: object) -> None:
-        raise TermError
 
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        with pytest.raises(TermError), deferred():
-            os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+@pytest.mark.usefixtures("_own_signals")
+@pytest.mark.parametrize("number", ENDS)
+def test_sigterm_and_sighup_unwind_and_are_held_back_too(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise_on_sigterm()
+    done = []
+
+    def work() -> None:
+        with deferred():
+            os.kill(os.getpid(), number)
+            done.append("all")
+
+    with pytest.raises(Terminated):
+        work()
+    assert done == ["all"]
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_a_hangup_that_nohup_lets_ignore_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise_on_sigterm()
+    with deferred():
+        os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 def test_in_another_thread_no_signal_is_waited_for() -> None:
