@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from fakevm import vifs
 from fakevm.errors import ConfigError, ConflictError, FakevmError, WaitTimeoutError
@@ -18,6 +18,8 @@ from fakevm.neutron import Binding, Network, Port
 POLL_S = 0.1
 
 MIGRATING_TO = "migrating_to"
+
+T = TypeVar("T")
 
 Actor = Literal["conductor", "source", "destination"]
 
@@ -229,8 +231,10 @@ def deactivate(migration: Migration) -> None:
 
 def resume(migration: Migration) -> None:
     """Let the guest run on the destination, with the addresses that it had."""
-    for nic in migration.nics:
-        migration.destination.resume(nic.port.id, nic.guest.addresses)
+    _for_each(
+        migration.nics,
+        lambda nic: migration.destination.resume(nic.port.id, nic.guest.addresses),
+    )
 
 
 def unplug_source(migration: Migration) -> None:
@@ -238,8 +242,7 @@ def unplug_source(migration: Migration) -> None:
 
     nova: ComputeManager._post_live_migration, post_live_migration_at_source.
     """
-    for nic in migration.nics:
-        migration.source.unplug(nic.port.id)
+    _for_each(migration.nics, lambda nic: migration.source.unplug(nic.port.id))
 
 
 def unbind_source(migration: Migration) -> None:
@@ -247,22 +250,26 @@ def unbind_source(migration: Migration) -> None:
 
     nova: API.setup_networks_on_host with teardown, from post_live_migration_at_destination.
     """
-    for nic in migration.nics:
-        migration.neutron.delete_binding(nic.port.id, migration.source_name)
+    _for_each(
+        migration.nics,
+        lambda nic: migration.neutron.delete_binding(nic.port.id, migration.source_name),
+    )
 
 
 def wait_until_active(migration: Migration) -> None:
     """Wait until Neutron calls every port ACTIVE: now the other hosts know the new place."""
-    for nic in migration.nics:
-        if nic.port.admin_state_up:
-            migration.neutron.wait_until_active(nic.port.id, timeout_s=migration.timeout_s)
+    _for_each(
+        [nic for nic in migration.nics if nic.port.admin_state_up],
+        lambda nic: migration.neutron.wait_until_active(nic.port.id, timeout_s=migration.timeout_s),
+    )
 
 
 def configure(migration: Migration) -> None:
     """Start the DHCP and SLAAC clients that the VM had at the source."""
-    for nic in migration.nics:
-        if nic.guest.configured:
-            migration.destination.configure(nic.port.id, timeout_s=migration.timeout_s)
+    _for_each(
+        [nic for nic in migration.nics if nic.guest.configured],
+        lambda nic: migration.destination.configure(nic.port.id, timeout_s=migration.timeout_s),
+    )
 
 
 # All that can be taken back; the last one is the point of no return.
@@ -274,6 +281,7 @@ TO_ACTIVATION = (
     Step(name="activate", actor="source", act=activate, undo=deactivate),
 )
 
+# Each is tried whatever became of those before it: the VM is at the destination.
 AFTER_ACTIVATION = (
     Step(name="resume", actor="destination", act=resume),
     Step(name="unplug", actor="source", act=unplug_source),
@@ -290,7 +298,10 @@ def carry_out(
     to_activation: Sequence[Step] = TO_ACTIVATION,
     after_activation: Sequence[Step] = AFTER_ACTIVATION,
 ) -> None:
-    """Move the VM. A failure or Ctrl-C before activation is undone; later ones come too late."""
+    """Move the VM. A failure or Ctrl-C before activation is undone.
+
+    After it Ctrl-C comes too late, and a failure is raised when all else has been done.
+    """
     done: list[Step] = []
     with ExitStack() as whole:
         try:
@@ -306,9 +317,49 @@ def carry_out(
             with deferred():
                 _undo(migration, done, error)
             raise
-        for step in after_activation:
+        _finish(migration, after_activation, on_step)
+
+
+def _finish(migration: Migration, steps: Sequence[Step], on_step: Callable[[Step], None]) -> None:
+    failed: list[str] = []
+
+    def act(step: Step) -> None:
+        # It cannot be told on a terminal that was closed.
+        with suppress(OSError):
             on_step(step)
+        try:
             step.act(migration)
+        except FakevmError:
+            failed.append(f"'{step.name}'")
+            raise
+
+    try:
+        _for_each(steps, act)
+    except FakevmError as error:
+        error.add_note(
+            f"the VM is on {migration.destination_name} all the same;"
+            f" not all was done of {', '.join(failed)}"
+        )
+        ports = ", ".join(f"fakevm show {nic.port.id}" for nic in migration.nics)
+        left = f"{ports}; fakevm cleanup, for what is left on {migration.source_name}"
+        error.hint = "; ".join(filter(None, (error.hint, left)))
+        raise
+
+
+def _for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
+    """Do it for each, also after a failure; then raise the first, with the others as its notes."""
+    failures: list[FakevmError] = []
+    for thing in things:
+        try:
+            act(thing)
+        except FakevmError as failure:
+            failures.append(failure)
+    if failures:
+        first, *others = failures
+        for other in others:
+            for words in (f"and {other}", *getattr(other, "__notes__", ())):
+                first.add_note(words)
+        raise first
 
 
 def _undo(migration: Migration, done: Sequence[Step], error: BaseException) -> None:

@@ -120,6 +120,7 @@ class FakeNeutron(Neutron):
         self.bindings_by_port.pop(port_id, None)
 
     def wait_until_active(self, port_id: str, *, timeout_s: float, sleep: object = None) -> None:
+        self.before("wait_until_active")
         if "wait_until_active" in self.broken:
             raise self.broken["wait_until_active"]
         self._wire(port_id)

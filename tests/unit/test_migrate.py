@@ -32,6 +32,15 @@ FAILURES = [
     ("neutron", "activate_binding"),
 ]
 
+# And after it, where the rest is done all the same: the step's name, too.
+LATE_FAILURES = [
+    ("compute-3", "resume", "resume"),
+    ("compute-2", "unplug", "unplug"),
+    ("neutron", "delete_binding", "unbind"),
+    ("neutron", "wait_until_active", "wait for ACTIVE"),
+    ("compute-3", "configure", "configure"),
+]
+
 
 @pytest.fixture
 def vm(lab: Lab) -> list[str]:
@@ -146,6 +155,45 @@ def test_an_interrupt_before_activation_leaves_no_trace(
         signal.signal(signal.SIGINT, old)
     assert state(world) == before
     lab.migrate(vm[0], "compute-3")
+
+
+@pytest.mark.parametrize(("whose", "method", "step"), LATE_FAILURES)
+def test_after_a_failure_past_activation_all_else_is_done(
+    lab: Lab, world: World, vm: list[str], whose: str, method: str, step: str
+) -> None:
+    world.neutron.writes.clear()
+    break_it(world, whose, method)
+    with pytest.raises(UnavailableError, match=f"{whose} does not answer") as caught:
+        lab.migrate(vm[0], "compute-3")
+    (told,) = caught.value.__notes__
+    assert told == f"the VM is on compute-3 all the same; not all was done of '{step}'"
+    assert f"fakevm show {vm[0]}" in caught.value.hint
+    assert "fakevm cleanup" in caught.value.hint
+    first, second = vm
+    there, here = world.hosts["compute-3"], world.hosts["compute-2"]
+    assert there.paused == ({first} if step == "resume" else set())
+    assert set(here.vifs_by_port) == ({first} if step == "unplug" else set())
+    left = {"compute-2", "compute-3"} if step == "unbind" else {"compute-3"}
+    assert set(world.neutron.bindings_by_port[first]) == left
+    assert set(world.neutron.bindings_by_port[second]) == {"compute-3"}
+    down = [i for i in vm if world.neutron.ports_by_id[i].status == "DOWN"]
+    assert down == ([first] if step == "wait for ACTIVE" else [])
+    assert there.vifs_by_port[first].configured == (step != "configure")
+    assert there.vifs_by_port[second].configured
+
+
+def test_every_failure_past_activation_is_told(lab: Lab, world: World, vm: list[str]) -> None:
+    world.hosts["compute-3"].broken["resume"] = ConflictError("no room", hint="make room")
+    world.hosts["compute-2"].broken["unplug"] = UnavailableError("gone")
+    with pytest.raises(ConflictError, match="no room") as caught:
+        lab.migrate(vm[0], "compute-3")
+    assert caught.value.__notes__ == [
+        "and compute-3: no room",
+        "and compute-2: gone",
+        "and compute-2: gone",
+        "the VM is on compute-3 all the same; not all was done of 'resume', 'unplug'",
+    ]
+    assert caught.value.hint.startswith("make room; fakevm show")
 
 
 def test_an_interrupt_after_activation_comes_too_late(
