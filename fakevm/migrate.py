@@ -79,10 +79,6 @@ class Nic:
     guest: PluggedVif
     bindings: tuple[Binding, ...]
 
-    def at(self, host: str) -> Binding | None:
-        """Return the port's binding to a host."""
-        return next((binding for binding in self.bindings if binding.host == host), None)
-
 
 @dataclass(kw_only=True)
 class Migration:
@@ -127,9 +123,11 @@ def bind(migration: Migration) -> None:
     nova: LiveMigrationTask._bind_ports_on_destination, API.bind_ports_to_host.
     """
     for nic in migration.nics:
-        if nic.at(migration.destination_name):
-            # Of a migration that was killed; this one must see a fresh answer.
-            migration.neutron.delete_binding(nic.port.id, migration.destination_name)
+        for binding in nic.bindings:
+            if not binding.active:
+                # Of a migration that was killed, to here or elsewhere; this one must see a fresh
+                # answer.
+                migration.neutron.delete_binding(nic.port.id, binding.host)
         migration.answers[nic.port.id] = migration.neutron.create_binding(
             nic.port.id,
             migration.destination_name,

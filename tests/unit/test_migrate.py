@@ -225,9 +225,13 @@ def test_a_destination_that_nobody_wires_is_given_up_in_time(
 
 
 def test_what_a_killed_migration_left_is_no_obstacle(lab: Lab, world: World, vm: list[str]) -> None:
-    world.neutron.create_binding(vm[0], "compute-3", vnic_type="normal", profile={"old": 1})
+    for host in ("compute-1", "compute-3"):
+        world.neutron.create_binding(vm[0], host, vnic_type="normal", profile={"old": 1})
+    port = world.neutron.ports_by_id[vm[0]]
+    world.neutron.ports_by_id[vm[0]] = replace(port, profile={"migrating_to": "compute-1"})
     lab.migrate(vm[0], "compute-3")
     assert world.neutron.ports_by_id[vm[0]].profile == {}
+    assert set(world.neutron.bindings_by_port[vm[0]]) == {"compute-3"}
 
 
 def test_migrate_without_dst_host() -> None:
