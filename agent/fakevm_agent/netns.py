@@ -1,7 +1,9 @@
 """Network namespaces by name, as `ip netns` keeps them, and the processes in them."""
 
+import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +16,8 @@ from . import libc
 DIRECTORY = Path("/run/netns")
 
 _OWN = "/proc/thread-self/ns/net"
+
+_making_directory = threading.Lock()
 
 
 def path(name: str) -> Path:
@@ -41,7 +45,7 @@ def names() -> list[str]:
 
 def create(name: str) -> None:
     """Make a namespace; its IPv6 takes no router advertisements until a NIC is told to."""
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    _make_directory()
     with ExitStack() as undo:
         path(name).touch(mode=0o444)
         undo.callback(path(name).unlink, missing_ok=True)
@@ -53,6 +57,19 @@ def create(name: str) -> None:
             # An address that goes leaves the others of its subnet.
             write_sysctl("net/ipv4/conf/all/promote_secondaries", "1")
         undo.pop_all()
+
+
+def _make_directory() -> None:
+    """Make the folder a shared mount, or the first `ip netns add` would lay one over ours."""
+    with _making_directory:
+        DIRECTORY.mkdir(parents=True, exist_ok=True)
+        try:
+            libc.mount("", DIRECTORY, "none", libc.MS_SHARED | libc.MS_REC)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            libc.mount(DIRECTORY, DIRECTORY, "none", libc.MS_BIND | libc.MS_REC)
+            libc.mount("", DIRECTORY, "none", libc.MS_SHARED | libc.MS_REC)
 
 
 def delete(name: str) -> None:
