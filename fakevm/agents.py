@@ -19,7 +19,7 @@ from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
 # For what an agent does by itself, on a busy machine.
 TIMEOUT_S = 60.0
 
-# Pieces of output of a command that wait for their reader; then the command waits.
+# Pieces of output of a command that wait for their reader; see Agent._make_room.
 BACKLOG = 256
 
 _Item = tuple[Literal["result", "error", "output"], Any]
@@ -87,7 +87,8 @@ class Agent:
         self._timeout_s = timeout_s
         self._explain = explain
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()
+        # Of what stands in the next lines; notified when the reader may go on.
+        self._changed = threading.Condition()
         # Another one: a write may block until the reader, which needs the first, has made room.
         self._writing = threading.Lock()
         self._waiting: dict[int, queue.Queue[_Item]] = {}
@@ -184,25 +185,33 @@ class Agent:
 
     def forget(self, request_id: int) -> None:
         """Drop what still comes for a request."""
-        with self._lock:
-            answers = self._waiting.pop(request_id, None)
-        # The reader may be waiting for room.
-        while answers is not None and not answers.empty():
-            with suppress(queue.Empty):
-                answers.get_nowait()
+        with self._changed:
+            self._waiting.pop(request_id, None)
+            self._changed.notify_all()
+
+    def next_of(self, answers: queue.Queue[_Item]) -> _Item:
+        """Wait for what comes next of a command."""
+        item = answers.get()
+        with self._changed:
+            self._changed.notify_all()
+        return item
 
     def close(self) -> None:
         """Hang up; commands that were started here end."""
-        self._closed = True
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         self._stream.close()
 
     def _start(self, method: str, params: Mapping[str, Any]) -> tuple[int, queue.Queue[_Item]]:
         request_id = next(self._ids)
-        answers: queue.Queue[_Item] = queue.Queue(BACKLOG)
-        with self._lock:
+        # Without a bound, so that an answer or the end can always be told.
+        answers: queue.Queue[_Item] = queue.Queue()
+        with self._changed:
             if self._lost:
                 raise self._lost
             self._waiting[request_id] = answers
+            self._changed.notify_all()
         self._write({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         return request_id, answers
 
@@ -216,33 +225,63 @@ class Agent:
 
     def _read(self) -> None:
         rest = b""
-        while data := self._stream.read():
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                if line.strip():
-                    self._dispatch(json.loads(line))
-        lost = self._ended()
-        with self._lock:
-            self._lost = lost
-            waiting = list(self._waiting.values())
-        for answers in waiting:
-            answers.put(("error", lost))
+        try:
+            while data := self._stream.read():
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        self._dispatch(json.loads(line))
+        finally:
+            lost = self._ended()
+            with self._changed:
+                self._lost = lost
+                waiting = list(self._waiting.values())
+            for answers in waiting:
+                answers.put(("error", lost))
 
     def _dispatch(self, message: Mapping[str, Any]) -> None:
         if message.get("method") == "exec.output":
             params = message["params"]
             item: _Item = ("output", (params["stream"], base64.b64decode(params["data"])))
-            request_id = params["id"]
+            with self._changed:
+                if answers := self._make_room(params["id"]):
+                    answers.put(item)
+            return
+        if "error" in message:
+            item = ("error", _error(self.host, message["error"]))
         else:
-            request_id = message["id"]
-            if "error" in message:
-                item = ("error", _error(self.host, message["error"]))
-            else:
-                item = ("result", message["result"])
-        with self._lock:
-            answers = self._waiting.get(request_id)
-        if answers is not None:
-            answers.put(item)
+            item = ("result", message["result"])
+        with self._changed:
+            if answers := self._waiting.pop(message["id"], None):
+                answers.put(item)
+
+    def _make_room(self, request_id: int) -> queue.Queue[_Item] | None:
+        """Return where a command's output goes, once there is room; None if nobody wants it.
+
+        While nothing else is under way the stream itself is held up, and so the command waits for
+        its reader. Others must not wait for that reader: then the command is ended.
+        """
+        answers = self._waiting.get(request_id)
+        if answers is None:
+            return None
+        self._changed.wait_for(
+            lambda: answers.qsize() < BACKLOG or self._closed or set(self._waiting) != {request_id}
+        )
+        if request_id not in self._waiting:
+            return None
+        if answers.qsize() >= BACKLOG and not self._closed:
+            del self._waiting[request_id]
+            answers.put(
+                ("error", FakevmError(f"{self.host}: a command was ended: its output is not read"))
+            )
+            # By another thread, since this one must read on for a write to get through.
+            threading.Thread(target=self._cancel, args=(request_id,), daemon=True).start()
+            return None
+        return answers
+
+    def _cancel(self, request_id: int) -> None:
+        with suppress(FakevmError):
+            self.notify("exec.cancel", {"id": request_id})
 
     def _ended(self) -> FakevmError:
         if not self._closed:
@@ -278,7 +317,7 @@ class Execution:
     def output(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
         """Yield what the command says, as it comes, to its end; then `exit_code` is known."""
         while True:
-            item = self._answers.get()
+            item = self._agent.next_of(self._answers)
             if item[0] == "output":
                 yield item[1]
                 continue

@@ -14,6 +14,9 @@ from typing import Any
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
 
+# The size of a piece of what `flood` says.
+FLOOD = 4096
+
 
 @dataclass
 class FakeHost:
@@ -156,6 +159,8 @@ class FakeAgent:
         self.host = host
         self.inputs: dict[int, bytearray] = {}
         self.ended: dict[int, threading.Event] = {}
+        # When all of a `flood` was taken.
+        self.flooded = threading.Event()
         self._connections: list[socket.socket] = []
         self._writing = threading.Lock()
 
@@ -243,6 +248,13 @@ class FakeAgent:
             case ["sleep"]:
                 self.ended.setdefault(request_id, threading.Event()).wait(10)
                 return {"exit_code": 143}
+            case ["flood", count]:
+                for _ in range(int(count)):
+                    if self.ended.setdefault(request_id, threading.Event()).is_set():
+                        return {"exit_code": 143}
+                    self._output(sock, request_id, "stdout", b"x" * FLOOD)
+                self.flooded.set()
+                return {"exit_code": 0}
             case ["die"]:
                 self.die()
                 raise UnavailableError("the host stops")

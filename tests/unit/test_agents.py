@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fakevm.agents import Agent, Execution
+from fakevm.agents import BACKLOG, Agent, Execution
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
-from tests.fakes.host import FakeAgent, FakeHost, FakeStream
+from tests.fakes.host import FLOOD, FakeAgent, FakeHost, FakeStream
 
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"
 VM = Vm(instance_id="11111111-0000-4000-8000-000000000001", name="vm")
@@ -48,6 +49,13 @@ def run(execution: Execution) -> tuple[bytes, bytes, int]:
         for stream, data in execution.output():
             said[stream] += data
     return said["stdout"], said["stderr"], execution.exit_code
+
+
+def wait_until_full(execution: Execution) -> None:
+    deadline = time.monotonic() + 5
+    while execution._answers.qsize() < BACKLOG:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_values_go_over_the_wire_and_come_back(agent: Agent, fake: FakeAgent) -> None:
@@ -165,6 +173,45 @@ def test_leaving_a_command_ends_it(agent: Agent, fake: FakeAgent) -> None:
     assert agent.info().host == "compute-1"
     (ended,) = fake.ended.values()
     assert ended.wait(5)
+
+
+def test_a_command_waits_for_its_slow_reader(agent: Agent, fake: FakeAgent) -> None:
+    count = 4 * BACKLOG
+    with agent.execute(PORT, ["flood", str(count)]) as execution:
+        wait_until_full(execution)
+        assert not fake.flooded.is_set()
+        assert sum(len(data) for _, data in execution.output()) == count * FLOOD
+    assert execution.exit_code == 0
+
+
+def test_a_command_whose_output_nobody_reads_is_ended_when_others_would_wait(
+    agent: Agent, fake: FakeAgent
+) -> None:
+    with agent.execute(PORT, ["flood", str(4 * BACKLOG)]) as execution:
+        wait_until_full(execution)
+        assert agent.info().host == "compute-1"
+        with pytest.raises(FakevmError, match="its output is not read"):
+            list(execution.output())
+    (ended,) = fake.ended.values()
+    assert ended.wait(5)
+
+
+def test_who_reads_late_is_told_of_the_end_too(agent: Agent, fake: FakeAgent) -> None:
+    execution = agent.execute(PORT, ["flood", str(4 * BACKLOG)])
+    wait_until_full(execution)
+    fake.die()
+    with pytest.raises(UnavailableError, match="compute-1"):
+        list(execution.output())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_no_message_ends_all_that_wait() -> None:
+    ours, theirs = socket.socketpair()
+    agent = Agent("compute-1", FakeStream(ours), timeout_s=5)
+    theirs.sendall(b"oops\n")
+    with pytest.raises(UnavailableError, match="compute-1"):
+        agent.info()
+    theirs.close()
 
 
 def test_a_command_s_end_with_its_host_is_an_error(agent: Agent) -> None:
