@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
@@ -132,7 +133,9 @@ def _start(
 
 def _stop(child: subprocess.Popen[str]) -> None:
     for sign in (signal.SIGINT, signal.SIGKILL):
-        child.send_signal(sign)
+        # All of its group: `docker compose` leaves the work to a plugin.
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, sign)
         try:
             child.communicate(timeout=20)
         except subprocess.TimeoutExpired:

@@ -61,6 +61,14 @@ def test_an_interrupt_ends_the_program_in_order(tmp_path: Path) -> None:
     assert ended.exists()
 
 
+def test_the_program_s_children_are_ended_in_order_too(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    child = f"trap 'touch {ended}; exit 1' INT; while :; do sleep 0.05; done"
+    with pytest.raises(WaitTimeoutError):
+        process.run(("sh", "-c", 'sh -c "$0"; true', child), timeout_s=0.3, wait_s=0.1)
+    assert ended.exists()
+
+
 def test_what_waits_is_called_meanwhile() -> None:
     calls: list[float] = []
     process.run(("sleep", "0.3"), wait_s=0.05, on_wait=lambda: calls.append(time.monotonic()))
