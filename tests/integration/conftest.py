@@ -30,9 +30,11 @@ def lab() -> Iterator[Lab]:
         lab.fakevm.ok("up", "--name", lab.name, "--computes", str(len(COMPUTES)))
         yield lab
     finally:
-        lab.save_logs(LOGS / lab.name)
-        if not os.environ.get("FAKEVM_TEST_KEEP"):
-            lab.fakevm.ok("down", "--name", lab.name)
+        try:
+            lab.save_logs(LOGS / lab.name)
+        finally:
+            if not os.environ.get("FAKEVM_TEST_KEEP"):
+                lab.fakevm.ok("down", "--name", lab.name)
 
 
 @pytest.fixture
