@@ -7,7 +7,6 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-NEUTRON_VERSION := $(or $(FAKEVM_NEUTRON_VERSION),28.0.2)
 TEST_LAB := test
 
 # Behind a proxy with its own certificate authority, pip needs this machine's certificates in the builds, too.
