@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "fakevm"
+AGENT = ROOT.parent / "agent" / "fakevm_agent"
 
 # From the top down; modules in one line do not import each other.
 ORDER = (
@@ -34,11 +35,18 @@ ONLY_IN = {
     "yaml": {"compose", "cli.output"},
 }
 
+ONLY_IN_OF_THE_AGENT = {
+    "pyroute2": {"netlink"},
+    "ovsdbapp": {"ovsdb"},
+    "os_vif": {"osvif"},
+    "pydantic": {"wire"},
+}
 
-def modules() -> dict[str, Path]:
-    found = (path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py")))
+
+def modules(root: Path = ROOT) -> dict[str, Path]:
+    found = (path.relative_to(root).with_suffix("") for path in sorted(root.rglob("*.py")))
     return {
-        ".".join(part for part in path.parts if part != "__init__"): ROOT / path.with_suffix(".py")
+        ".".join(part for part in path.parts if part != "__init__"): root / path.with_suffix(".py")
         for path in found
         if path.parts != ("__init__",)
     }
@@ -49,10 +57,8 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.module, "relative imports hide where they go"
-            assert not node.level
             for alias in node.names:
-                yield f"{node.module}.{alias.name}"
+                yield f"{'.' * node.level}{node.module or ''}.{alias.name}"
 
 
 def level(module: str) -> int:
@@ -62,7 +68,9 @@ def level(module: str) -> int:
 
 @pytest.mark.parametrize("module", modules())
 def test_a_module_imports_what_is_below_it(module: str) -> None:
-    ours = {name.split(".")[1] for name in imports(modules()[module]) if name.startswith("fakevm.")}
+    names = list(imports(modules()[module]))
+    assert not [name for name in names if name.startswith(".")], "they hide where they go"
+    ours = {name.split(".")[1] for name in names if name.startswith("fakevm.")}
     if module.startswith("cli"):
         ours -= {"cli"}
     below = {name for name in ours if level(name) > level(module)}
@@ -73,6 +81,22 @@ def test_a_module_imports_what_is_below_it(module: str) -> None:
 def test_a_library_is_imported_in_its_own_module(module: str) -> None:
     used = {name.split(".")[0] for name in imports(modules()[module])}
     assert {lib for lib, owners in ONLY_IN.items() if lib in used and module not in owners} == set()
+
+
+@pytest.mark.parametrize("module", modules(AGENT))
+def test_the_agent_shares_values_and_errors_alone(module: str) -> None:
+    ours = {name for name in imports(modules(AGENT)[module]) if name.split(".")[0] == "fakevm"}
+    assert {name for name in ours if name.split(".")[1] not in ("model", "errors")} == set()
+
+
+@pytest.mark.parametrize("library", ONLY_IN_OF_THE_AGENT)
+def test_a_library_has_one_importer_in_the_agent(library: str) -> None:
+    importers = {
+        module
+        for module, path in modules(AGENT).items()
+        if library in {name.split(".")[0] for name in imports(path)}
+    }
+    assert importers == ONLY_IN_OF_THE_AGENT[library]
 
 
 def test_the_agent_is_not_imported() -> None:
