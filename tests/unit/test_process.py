@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -158,12 +160,32 @@ def test_a_lock_is_held_once_and_freed_at_the_end() -> None:
     name = f"test/{os.getpid()}"
     with (
         exclusive(name, busy="it is taken"),
-        pytest.raises(ConflictError, match="it is taken"),
+        pytest.raises(ConflictError, match="it is taken") as caught,
         exclusive(name, busy="it is taken"),
     ):
         pass
+    assert "fakevm status" in caught.value.hint
     with exclusive(name, busy="it is taken"):
         pass
+
+
+def test_a_lock_s_name_may_be_long() -> None:
+    with exclusive("x" * 300, busy=""), exclusive("x" * 301, busy=""):
+        pass
+
+
+def test_a_lock_that_cannot_be_had_is_not_called_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(socket.socket):
+        def bind(self, _address: object) -> None:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    with (
+        pytest.raises(FakevmError, match="No buffer space") as caught,
+        exclusive("test", busy="it is taken"),
+    ):
+        pass
+    assert not isinstance(caught.value, ConflictError)
 
 
 def test_a_lock_ends_with_the_process_that_holds_it() -> None:
