@@ -128,8 +128,16 @@ class Engine:
 
     def delete_container(self, container: Container) -> None:
         """Kill and remove a container with its anonymous volumes; content if it is gone."""
-        with suppress(NotFoundError), _translated():
-            self._client.remove_container(container.id, v=True, force=True)
+        with suppress(NotFoundError):
+            try:
+                with _translated():
+                    self._client.remove_container(container.id, v=True, force=True)
+            except ConflictError as error:
+                if "already in progress" not in str(error):
+                    raise
+                # Another one removes it; before its end its networks can't be removed.
+                with _translated():
+                    self._client.wait(container.id, timeout=TIMEOUT_S, condition="removed")
 
     def delete_network(self, network: Network) -> None:
         """Remove a network; content if it is gone."""

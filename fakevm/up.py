@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,8 +73,7 @@ class Up:
 
     def run(self, *, timeout_s: float) -> UpReport:
         """Bring the lab up, or to what is wished now, and wait until it is healthy."""
-        busy = f"another `fakevm up` of the lab {self._lab!r} is running"
-        with exclusive(f"{self._lab}/up", busy=busy):
+        with _alone(self._lab):
             with self._phase("check"):
                 wanted, existing = self._checked()
             docker_compose = Compose(wanted, compose.files())
@@ -253,17 +252,25 @@ def _check_port(port: int) -> None:
 def down(lab: str, *, engine: Engine) -> DownReport:
     """Remove all that carries a lab's label, however much of it there is."""
     compose.check_name(lab)
-    containers = engine.containers(lab=lab)
-    _all_at_once(engine.delete_container, containers)
-    networks = [network for network in engine.networks() if network.lab == lab]
-    _all_at_once(engine.delete_network, networks)
-    volumes = engine.volumes(lab)
-    _all_at_once(engine.delete_volume, volumes)
+    with _alone(lab):
+        containers = engine.containers(lab=lab)
+        _all_at_once(engine.delete_container, containers)
+        networks = [network for network in engine.networks() if network.lab == lab]
+        _all_at_once(engine.delete_network, networks)
+        volumes = engine.volumes(lab)
+        _all_at_once(engine.delete_volume, volumes)
     return DownReport(
         lab=lab,
         containers=tuple(container.name for container in containers),
         networks=tuple(network.name for network in networks),
         volumes=tuple(volumes),
+    )
+
+
+def _alone(lab: str) -> AbstractContextManager[None]:
+    """Keep another `up` or `down` of the lab from coming in between."""
+    return exclusive(
+        f"{lab}/up", busy=f"another `fakevm up` or `fakevm down` of the lab {lab!r} is running"
     )
 
 

@@ -3,11 +3,14 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 
+import docker
 import pytest
+import requests
 
 from fakevm.compose import Existing, Wishes, settings
-from fakevm.engine import Container, Network
+from fakevm.engine import Container, Engine, Network
 from fakevm.errors import ConflictError
+from fakevm.lock import exclusive
 from fakevm.up import Up, _check_port, down
 from tests.fakes.engine import FakeEngine, make_container
 
@@ -37,6 +40,12 @@ class RemovingEngine(FakeEngine):
         self.all_networks.remove(network)
 
 
+def make_response(status_code: int) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status_code
+    return response
+
+
 def make_up(engine: FakeEngine, said: list[str]) -> Up:
     return Up("fakevm", Wishes(), engine=engine, say=said.append)
 
@@ -50,6 +59,43 @@ def test_down_removes_what_is_labelled_and_nothing_else() -> None:
     assert engine.all_containers == [other]
     assert [network.name for network in engine.all_networks] == ["bridge"]
     assert down("fakevm", engine=engine).empty
+
+
+@pytest.mark.parametrize("lab", ["fakevm", "other"])
+def test_down_does_not_come_in_between_an_up(lab: str) -> None:
+    engine = RemovingEngine(make_container("mariadb"))
+    with (
+        exclusive(f"{lab}/up", busy="we are up"),
+        pytest.raises(ConflictError, match="`fakevm up` or `fakevm down`") as caught,
+    ):
+        down(lab, engine=engine)
+    assert "wait" in caught.value.hint
+    assert len(engine.all_containers) == 1
+
+
+@pytest.mark.parametrize("words", ["removal of container x is already in progress", "it is busy"])
+def test_a_container_that_another_removes_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    waited: list[str] = []
+
+    class Client:
+        def remove_container(self, _id: str, **_: object) -> None:
+            raise docker.errors.APIError(words, response=make_response(409), explanation=words)
+
+        def wait(self, container_id: str, **_: object) -> None:
+            waited.append(container_id)
+            raise docker.errors.NotFound("gone", response=make_response(404))
+
+    engine = Engine()
+    monkeypatch.setattr(engine, "_client", Client(), raising=False)
+    container = make_container("mariadb")
+    if words == "it is busy":
+        with pytest.raises(ConflictError, match="busy"):
+            engine.delete_container(container)
+    else:
+        engine.delete_container(container)
+        assert waited == [container.id]
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_made() -> None:
