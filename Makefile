@@ -15,7 +15,7 @@ export FAKEVM_CA_BUNDLE ?= $(or $(SYSTEM_CA),/dev/null)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/stamp: pyproject.toml
 	@compose/ensure-venv.sh $(PYTHON) $(VENV)
