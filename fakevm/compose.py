@@ -195,10 +195,44 @@ def settings(
         neutron_version=wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON,
         datapath=wishes.datapath or existing.setting("network-1", "FAKEVM_DATAPATH") or "auto",
         passwords={
-            variable: existing.setting(service, name) or environ.get(variable) or new_password()
+            variable: existing.setting(service, name)
+            or _password(variable, environ)
+            or new_password()
             for variable, (service, name) in PASSWORDS.items()
         },
     )
+
+
+def _password(variable: str, environ: Mapping[str, str]) -> str:
+    found = environ.get(variable, "")
+    # It becomes a part of URLs and SQL.
+    if not re.fullmatch(r"[A-Za-z0-9]*", found):
+        raise ConfigError(f"{variable}: only letters and digits are expected in it")
+    return found
+
+
+def releases(root: Path) -> list[str]:
+    """Return the releases of Neutron that the images can be built with, oldest first."""
+    found = (root / "images" / "neutron" / "constraints").glob("*.txt")
+    return sorted((path.stem for path in found), key=_release)
+
+
+def check_release(lab: str, *, wanted: str, existing: str, supported: Collection[str]) -> None:
+    """Refuse a release that can't be built, and the way back: a database can't be downgraded."""
+    if wanted not in supported and wanted != existing:
+        raise ConfigError(
+            f"Neutron {wanted} is not supported, but {', '.join(supported)}",
+            hint=f"fakevm up --neutron-version {DEFAULT_NEUTRON}",
+        )
+    if _release(wanted) < _release(existing):
+        raise ConflictError(
+            f"the lab {lab!r} has Neutron {existing}; it can't go back to {wanted}",
+            hint=f"fakevm --lab {lab} down, and then again",
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _number(host: str) -> int:

@@ -108,6 +108,12 @@ class Up:
             networks=networks,
             environ=os.environ,
         )
+        compose.check_release(
+            self._lab,
+            wanted=wanted.neutron_version,
+            existing=existing.neutron_version,
+            supported=compose.releases(compose.files()),
+        )
         if not any(wanted.api_port in c.ports.values() for c in existing.containers):
             _check_port(wanted.api_port)
         self._refuse_to_remove_vms(wanted, existing)

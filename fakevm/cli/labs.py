@@ -17,7 +17,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
-from fakevm.compose import Wishes
+from fakevm.compose import DEFAULT_NEUTRON, Wishes
 from fakevm.engine import NEUTRON_PORT
 from fakevm.names import project
 from fakevm.results import Status
@@ -41,7 +41,7 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
 @click.option(
     "--neutron-version",
     envvar=["FAKEVM_UP_NEUTRON_VERSION", "FAKEVM_NEUTRON_VERSION"],
-    help="Neutron's release.",
+    help=f"Neutron's release.  [default: the lab's, or {DEFAULT_NEUTRON}]",
 )
 @click.option(
     "--datapath",

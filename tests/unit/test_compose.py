@@ -152,6 +152,47 @@ def test_what_is_no_lab_s_name_is_refused(name: str) -> None:
         compose.check_name(name)
 
 
+def test_the_releases_are_those_with_constraints() -> None:
+    found = compose.releases(compose.files())
+    assert compose.DEFAULT_NEUTRON in found
+    assert found[0] == "28.0.2"
+
+
+@pytest.mark.parametrize("wanted", ["27.0.0", "latest", "../x"])
+def test_an_unsupported_release_is_refused_with_the_supported_ones(wanted: str) -> None:
+    with pytest.raises(ConfigError, match=r"28\.0\.2, 29\.0\.0"):
+        compose.check_release("ci", wanted=wanted, existing="", supported=("28.0.2", "29.0.0"))
+
+
+def test_a_lab_of_a_release_that_is_supported_no_more_stays_as_it_is() -> None:
+    compose.check_release("ci", wanted="27.0.0", existing="27.0.0", supported=["28.0.2"])
+
+
+@pytest.mark.parametrize("existing", ["", "9.0.0", "28.0.2", "29.0.0"])
+def test_a_lab_goes_on_to_a_newer_release(existing: str) -> None:
+    compose.check_release("ci", wanted="29.0.0", existing=existing, supported=["29.0.0"])
+
+
+def test_a_lab_does_not_go_back_to_an_older_release() -> None:
+    supported = ("28.0.2", "29.0.0")
+    with pytest.raises(ConflictError, match=r"has Neutron 29\.0\.0") as caught:
+        compose.check_release("ci", wanted="28.0.2", existing="29.0.0", supported=supported)
+    assert "fakevm --lab ci down" in caught.value.hint
+
+
+@pytest.mark.parametrize("variable", compose.PASSWORDS)
+@pytest.mark.parametrize("password", ["p@ss", "a b", "x/y", "день", "a$b", "a\n"])
+def test_a_password_that_would_break_a_url_is_refused(variable: str, password: str) -> None:
+    with pytest.raises(ConfigError, match=variable) as caught:
+        decide(environ={variable: password})
+    assert password not in str(caught.value)
+
+
+def test_a_password_of_the_user_s_environment_is_taken() -> None:
+    made = decide(environ={"FAKEVM_DATABASE_PASSWORD": "Abc123"})
+    assert made.passwords["FAKEVM_DATABASE_PASSWORD"] == "Abc123"
+
+
 def test_the_project_is_named_after_the_lab() -> None:
     assert (project("fakevm"), project("ci")) == ("fakevm", "fakevm-ci")
 
