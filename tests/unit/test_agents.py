@@ -207,11 +207,15 @@ def test_who_reads_late_is_told_of_the_end_too(agent: Agent, fake: FakeAgent) ->
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_is_no_message_ends_all_that_wait() -> None:
     ours, theirs = socket.socketpair()
+    before = set(threading.enumerate())
     agent = Agent("compute-1", FakeStream(ours), timeout_s=5)
     theirs.sendall(b"oops\n")
     with pytest.raises(UnavailableError, match="compute-1"):
         agent.info()
     theirs.close()
+    # Its traceback belongs to this test.
+    for reader in set(threading.enumerate()) - before:
+        reader.join(5)
 
 
 def test_a_command_s_end_with_its_host_is_an_error(agent: Agent) -> None:
