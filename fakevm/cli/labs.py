@@ -96,11 +96,12 @@ def up(
 
 
 @click.command()
-@lab_option
+@click.option("--name", "--lab", "name", metavar="NAME", help="The lab's name, as --lab.")
 @format_option
 @pass_session
-def down(session: Session, *, form: str) -> None:
+def down(session: Session, *, name: str | None, form: str) -> None:
     """Remove a lab with all it has: containers, networks, volumes."""
+    session.lab_name = name or session.lab_name
     report = session.down()
     if form != "table":
         output.show(report, form)

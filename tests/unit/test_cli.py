@@ -128,6 +128,13 @@ def test_up_takes_its_wishes_from_options_and_environment(session: FakeSession) 
     assert session.wishes == [("ci", wishes, 9.0)]
 
 
+@pytest.mark.parametrize(
+    "argv", [("down", "--name", "ci"), ("down", "--lab", "ci"), ("--lab", "ci", "down")]
+)
+def test_down_takes_the_lab_as_up_does(session: FakeSession, argv: tuple[str, ...]) -> None:
+    assert "removed the lab 'ci'" in run(session, *argv).stderr
+
+
 def test_up_prints_the_lab_and_tells_the_rest(session: FakeSession) -> None:
     result = run(session, "up")
     assert "compute-3" in result.stdout
