@@ -289,10 +289,11 @@ class Neutron:
         try:
             # The proxy as an adapter: its resources would do with several calls what is one here.
             answer = self._connection.network.request(path, method, json=body)
-        except exceptions.ConnectTimeout as error:
-            raise _no_answer(self.endpoint, f"nothing within {self.timeout_s:g} s") from error
         except exceptions.ClientException as error:
-            raise _no_answer(self.endpoint, str(error)) from error
+            # A timeout in the discovery of the API's version comes as another error.
+            late = time.monotonic() - start >= self.timeout_s
+            words = f"nothing within {self.timeout_s:g} s" if late else str(error)
+            raise _no_answer(self.endpoint, words) from error
         finally:
             self.seconds += time.monotonic() - start
         return _checked(answer.status_code, answer.content)
@@ -327,7 +328,8 @@ def locate(endpoint: str, ref: str, *, timeout_s: float) -> list[Port]:
     """
     from http.client import HTTPConnection, HTTPException
 
-    query = [("fields", name) for name in ("id", "name", "binding:host_id")]
+    fields = ("id", "name", "device_owner", "binding:host_id")
+    query = [("fields", name) for name in fields]
     query += [("id", ref)] if is_uuid(ref) else []
     connection = HTTPConnection(endpoint.removeprefix("http://"), timeout=timeout_s)
     try:
