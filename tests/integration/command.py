@@ -106,8 +106,10 @@ class Fakevm:
 
 def interrupt_when(process: subprocess.Popen[str], what: str, seen: Callable[[], object]) -> None:
     """Press Ctrl-C as soon as a step is seen, or find the command ended; wait for its end."""
-    wait_until(what, lambda: seen() or process.poll() is not None, interval_s=0.01)
-    process.send_signal(signal.SIGINT)
+    try:
+        wait_until(what, lambda: seen() or process.poll() is not None, interval_s=0.01)
+    finally:
+        process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode in (0, 130), stderr
     assert "Traceback" not in stderr, stderr

@@ -30,8 +30,10 @@ def docker(*args: str, check: bool = True, merge: bool = False) -> str:
 
 def container_ids(lab: str) -> dict[str, str]:
     """Return the full id of each container of a lab, by service."""
-    ids = docker("ps", "-aq", "--no-trunc", "--filter", f"label=fakevm.lab={lab}").split()
-    return {c["Config"]["Labels"]["com.docker.compose.service"]: c["Id"] for c in inspect(ids)}
+    form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
+    label = f"label=fakevm.lab={lab}"
+    lines = docker("ps", "-a", "--no-trunc", "--filter", label, "--format", form).splitlines()
+    return dict(line.split() for line in lines)
 
 
 def inspect(ids: list[str]) -> list[dict[str, Any]]:
