@@ -46,14 +46,8 @@ demo: ## Set everything up, start the lab and walk the demo; leaves the lab runn
 	phase 'the demo' $(BIN)/fakevm demo
 	printf '%8d s  all\n' $$((SECONDS - started)) >>"$$times"
 	echo; echo "Time of each phase:"; cat "$$times"; echo
-	echo "The lab is running. Try next:"
-	echo "  source $(BIN)/activate"
-	echo "  fakevm status"
-	echo "  fakevm shell VIF                        # a VIF of fakevm list"
-	echo "  fakevm openstack network agent list"
-	echo "  fakevm create-port --help"
-	echo "Stop it:"
-	echo "  fakevm down"
+	echo "The lab is running. To use it: source $(BIN)/activate, then try what is named above."
+	echo "To stop it: fakevm down"
 
 .PHONY: lint
 lint: venv ## Check style and types
@@ -73,7 +67,11 @@ functional: images venv ## The agent's modules, on a private Open vSwitch in a c
 
 .PHONY: integration
 integration: images venv ## The stories, on a lab of its own name
-	FAKEVM_TEST_LAB=$(TEST_LAB) $(BIN)/pytest -q --durations=15 tests/integration
+	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
+	trap '$(BIN)/fakevm down --name $(TEST_LAB)' EXIT
+	# Real agents on a busy machine: what failed is told, and gets one more try, alone.
+	$(BIN)/pytest -q --durations=15 tests/integration ||
+	    { echo "Once more, what failed:"; $(BIN)/pytest -q --last-failed tests/integration; }
 
 .PHONY: test
 test: lint unit functional integration ## Every test
