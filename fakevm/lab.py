@@ -457,7 +457,7 @@ class Lab(Parts):
 
 
 def _check_owner(port: Port) -> None:
-    if port.device_owner and not port.device_owner.startswith("compute:"):
+    if not names.may_be_a_vms(port):
         raise ConflictError(
             f"port {port.id} is no VM's: it belongs to {port.device_owner}",
             hint=f"fakevm openstack port show {port.id}",

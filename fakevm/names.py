@@ -46,6 +46,11 @@ def is_host(ref: str) -> bool:
     return bool(_HOST.fullmatch(ref))
 
 
+def may_be_a_vms(port: Named) -> bool:
+    """Tell whether a port is a VM's, or nobody's yet."""
+    return not port.device_owner or port.device_owner.startswith("compute:")
+
+
 def find_port(ref: str, ports: Collection[P]) -> P:
     """Return the port with this UUID, or this name, or the one UUID that begins so."""
     choices: tuple[tuple[str, Callable[[P], bool]], ...] = (
@@ -54,10 +59,7 @@ def find_port(ref: str, ports: Collection[P]) -> P:
         # Not a DHCP agent's or a router's, of which a user sees nothing in fakevm.
         (
             "begin with",
-            lambda port: (
-                port.id.startswith(ref.lower())
-                and (not port.device_owner or port.device_owner.startswith("compute:"))
-            ),
+            lambda port: port.id.startswith(ref.lower()) and may_be_a_vms(port),
         ),
     )
     for words, matches in choices:
