@@ -76,6 +76,11 @@ class Network:
 class Engine:
     """The engine that the docker program would use: by DOCKER_HOST, or of the current context."""
 
+    def __init__(self, client: docker.APIClient | None = None) -> None:
+        """Use a client of the docker package; without one, the one that is found at first use."""
+        if client is not None:
+            self._client = client
+
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
         """Return the containers of a lab, a project or all labs, stopped ones too, by service."""
         label = f"{LAB_LABEL}={lab}" if lab else LAB_LABEL

@@ -13,6 +13,12 @@ from tests.fakes.host import FakeAgent, FakeHost
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 
 
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test find an engine, so that none needs one unnoticed."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+
+
 @dataclass
 class World:
     """A lab and all that it talks to."""
