@@ -137,7 +137,9 @@ def test_a_command_has_a_clean_environment(agent: Agent, guest: Vm) -> None:
     # No descriptor of the agent's, and no signal that Python ignores.
     assert agent.exec(guest, "ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
     status = agent.exec(guest, "cat", "/proc/self/status").stdout
-    assert "SigIgn:\t0000000000000000" in status
+    ignored = int(next(line for line in status.splitlines() if "SigIgn" in line).split()[1], 16)
+    # 32 and 33 are the C library's own: they stay as the Docker engine was started with.
+    assert ignored & ~(0b11 << 31) == 0
 
 
 def test_a_vms_name_is_made_a_hosts_name(agent: Agent) -> None:
