@@ -1,45 +1,17 @@
-"""Requests to the hosts' agents: JSON-RPC 2.0, one message a line, many in flight on one stream."""
+"""Requests to the hosts' agents."""
 
 from __future__ import annotations
 
 import base64
-import itertools
-import json
 import queue
-import re
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from fakevm.errors import BY_NAME, FakevmError, UnavailableError
+from fakevm.errors import FakevmError
 from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
-
-# For what an agent does by itself, on a busy machine.
-TIMEOUT_S = 60.0
-
-# Pieces of output of a command that wait for their reader; see Agent._make_room.
-BACKLOG = 256
-
-_Item = tuple[Literal["result", "error", "output"], Any]
-
-
-class Stream(Protocol):
-    """What carries the messages; `read` returns b"" at the end."""
-
-    def read(self) -> bytes:
-        """Return what came next."""
-
-    def write(self, data: bytes) -> None:
-        """Send all of it."""
-
-    def close(self) -> None:
-        """Hang up; a reader sees the end."""
-
-    @property
-    def complaint(self) -> str:
-        """Why it ended, as far as it is known."""
+from fakevm.rpc import Connection, Item, known, result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,42 +40,14 @@ class Terminal:
     term: str
 
 
-class Agent:
-    """One host's agent. Any thread may ask; a stream that ended fails all that wait.
+class Agent(Connection):
+    """One host's agent."""
 
-    `explain` is called when it ended by itself, and may raise an error that says more.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        stream: Stream,
-        *,
-        timeout_s: float = TIMEOUT_S,
-        explain: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.host = host
-        self._stream = stream
-        self._timeout_s = timeout_s
-        self._explain = explain
-        self._ids = itertools.count(1)
-        # Of what stands in the next lines; notified when the reader may go on.
-        self._changed = threading.Condition()
-        # Another one: a write may block until the reader, which needs the first, has made room.
-        self._writing = threading.Lock()
-        self._waiting: dict[int, queue.Queue[_Item]] = {}
-        self._lost: FakevmError | None = None
-        self._closed = False
-        threading.Thread(target=self._read, name=f"agent-{host}", daemon=True).start()
-
-    @property
-    def lost(self) -> bool:
-        """Whether the stream has ended, so that another one is needed."""
-        return self._lost is not None
+    peer = "the agent"
 
     def info(self) -> HostInfo:
         """Return what the host says of itself."""
-        return HostInfo(**_known(HostInfo, self.request("info", {})))
+        return HostInfo(**known(HostInfo, self.request("info", {})))
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         """Return what is plugged, all of it or one port's."""
@@ -158,147 +102,13 @@ class Agent:
             "tty": asdict(terminal) if terminal else None,
             "stdin": stdin,
         }
-        return Execution(self, *self._start("exec", params))
-
-    def request(
-        self, method: str, params: Mapping[str, Any], *, timeout_s: float | None = None
-    ) -> Any:
-        """Send a request and return its result.
-
-        Raises the agent's own error, or UnavailableError where no answer comes in time.
-        """
-        patience = self._timeout_s if timeout_s is None else timeout_s
-        request_id, answers = self._start(method, params)
-        try:
-            return _result(answers.get(timeout=patience))
-        except queue.Empty:
-            raise UnavailableError(
-                f"{self.host}: the agent has not answered `{method}` within {patience:g} s",
-                hint="fakevm status",
-            ) from None
-        finally:
-            self.forget(request_id)
-
-    def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send what has no answer."""
-        self._write({"jsonrpc": "2.0", "method": method, "params": params})
-
-    def forget(self, request_id: int) -> None:
-        """Drop what still comes for a request."""
-        with self._changed:
-            self._waiting.pop(request_id, None)
-            self._changed.notify_all()
-
-    def next_of(self, answers: queue.Queue[_Item]) -> _Item:
-        """Wait for what comes next of a command."""
-        item = answers.get()
-        with self._changed:
-            self._changed.notify_all()
-        return item
-
-    def close(self) -> None:
-        """Hang up; commands that were started here end."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._stream.close()
-
-    def _start(self, method: str, params: Mapping[str, Any]) -> tuple[int, queue.Queue[_Item]]:
-        request_id = next(self._ids)
-        # Without a bound, so that an answer or the end can always be told.
-        answers: queue.Queue[_Item] = queue.Queue()
-        with self._changed:
-            if self._lost:
-                raise self._lost
-            self._waiting[request_id] = answers
-            self._changed.notify_all()
-        self._write({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
-        return request_id, answers
-
-    def _write(self, message: Mapping[str, Any]) -> None:
-        line = json.dumps(message, ensure_ascii=False).encode() + b"\n"
-        try:
-            with self._writing:
-                self._stream.write(line)
-        except OSError as error:
-            raise self._lost or self._ended() from error
-
-    def _read(self) -> None:
-        rest = b""
-        try:
-            while data := self._stream.read():
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        self._dispatch(json.loads(line))
-        finally:
-            lost = self._ended()
-            with self._changed:
-                self._lost = lost
-                waiting = list(self._waiting.values())
-            for answers in waiting:
-                answers.put(("error", lost))
-
-    def _dispatch(self, message: Mapping[str, Any]) -> None:
-        if message.get("method") == "exec.output":
-            params = message["params"]
-            item: _Item = ("output", (params["stream"], base64.b64decode(params["data"])))
-            with self._changed:
-                if answers := self._make_room(params["id"]):
-                    answers.put(item)
-            return
-        if "error" in message:
-            item = ("error", _error(self.host, message["error"]))
-        else:
-            item = ("result", message["result"])
-        with self._changed:
-            if answers := self._waiting.pop(message["id"], None):
-                answers.put(item)
-
-    def _make_room(self, request_id: int) -> queue.Queue[_Item] | None:
-        """Return where a command's output goes, once there is room; None if nobody wants it.
-
-        While nothing else is under way the stream itself is held up, and so the command waits for
-        its reader. Others must not wait for that reader: then the command is ended.
-        """
-        answers = self._waiting.get(request_id)
-        if answers is None:
-            return None
-        self._changed.wait_for(
-            lambda: answers.qsize() < BACKLOG or self._closed or set(self._waiting) != {request_id}
-        )
-        if request_id not in self._waiting:
-            return None
-        if answers.qsize() >= BACKLOG and not self._closed:
-            del self._waiting[request_id]
-            answers.put(
-                ("error", FakevmError(f"{self.host}: a command was ended: its output is not read"))
-            )
-            # By another thread, since this one must read on for a write to get through.
-            threading.Thread(target=self._cancel, args=(request_id,), daemon=True).start()
-            return None
-        return answers
-
-    def _cancel(self, request_id: int) -> None:
-        with suppress(FakevmError):
-            self.notify("exec.cancel", {"id": request_id})
-
-    def _ended(self) -> FakevmError:
-        if not self._closed:
-            try:
-                self._explain()
-            except FakevmError as error:
-                return error
-        # socat puts the date, its process and its place in the source before its words.
-        told = re.sub(r"^.* socat\[\d+\] \w ", "", self._stream.complaint)
-        words = ": ".join(filter(None, ("the connection to the agent ended", told)))
-        return UnavailableError(f"{self.host}: {words}", hint="fakevm status")
+        return Execution(self, *self.start("exec", params))
 
 
 class Execution:
     """A command that runs in a VM. Leaving the `with` block ends it if it still runs."""
 
-    def __init__(self, agent: Agent, request_id: int, answers: queue.Queue[_Item]) -> None:
+    def __init__(self, agent: Agent, request_id: int, answers: queue.Queue[Item]) -> None:
         self._agent = agent
         self._id = request_id
         self._answers = answers
@@ -322,7 +132,7 @@ class Execution:
                 yield item[1]
                 continue
             self._running = False
-            self.exit_code = int(_result(item)["exit_code"])
+            self.exit_code = int(result(item)["exit_code"])
             return
 
     def send(self, data: bytes) -> None:
@@ -341,28 +151,9 @@ class Execution:
 
 def plugged_vif(found: Mapping[str, Any]) -> PluggedVif:
     """Return the value of an agent's JSON object."""
-    known = _known(PluggedVif, found)
-    known["addresses"] = tuple(known.get("addresses") or ())
-    known["fixed_ips"] = tuple(
-        FixedIp(**_known(FixedIp, ip)) for ip in known.get("fixed_ips") or ()
+    values = known(PluggedVif, found)
+    values["addresses"] = tuple(values.get("addresses") or ())
+    values["fixed_ips"] = tuple(
+        FixedIp(**known(FixedIp, ip)) for ip in values.get("fixed_ips") or ()
     )
-    return PluggedVif(**known)
-
-
-def _known(cls: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    # A host's image may be newer than this client, and say more.
-    names = {field.name for field in fields(cls)}
-    return {name: value for name, value in found.items() if name in names}
-
-
-def _result(item: _Item) -> Any:
-    kind, value = item
-    if kind == "error":
-        raise value
-    return value
-
-
-def _error(host: str, error: Mapping[str, Any]) -> FakevmError:
-    data = error.get("data") or {}
-    cls = BY_NAME.get(data.get("type", ""), FakevmError)
-    return cls(f"{host}: {error['message']}", hint=data.get("hint", ""))
+    return PluggedVif(**values)

@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Self, TypeVar
 
 from fakevm import names
-from fakevm.agents import Agent, Stream
+from fakevm.agents import Agent
 from fakevm.engine import NEUTRON_PORT, Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.neutron import Neutron
 from fakevm.process import connect
+from fakevm.rpc import Stream
 
 T = TypeVar("T")
 

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fakevm.agents import BACKLOG, Agent, Execution
+from fakevm.agents import Agent, Execution
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
+from fakevm.rpc import BACKLOG
 from tests.fakes.host import FLOOD, FakeAgent, FakeHost, FakeStream
 
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"

@@ -21,7 +21,7 @@ ORDER = (
     {"results"},
     {"vifs"},
     {"agents", "engine", "neutron"},
-    {"process", "names"},
+    {"process", "names", "rpc"},
     {"lock", "interrupt", "model"},
     {"errors"},
 )
