@@ -87,6 +87,11 @@ class StepTime:
     # Why it failed; of an undo, what it could not undo.
     error: str = ""
 
+    @property
+    def label(self) -> str:
+        """Its name, that of an undo told apart."""
+        return f"undo {self.name}" if self.outcome == "undone" else self.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:

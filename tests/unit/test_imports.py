@@ -18,6 +18,7 @@ ORDER = (
     {"up", "execute"},
     {"lab"},
     {"parts", "migrate", "clock", "compose"},
+    {"flows"},
     {"results"},
     {"vifs"},
     {"agents", "engine", "neutron"},
