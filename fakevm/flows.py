@@ -17,7 +17,7 @@ from fakevm.results import FlowReport, Moments, Samples, Split, StepTime
 # Who saw a packet: the VM's end on one host or the other, or the prober.
 End = Literal["source", "destination", "prober"]
 
-# A packet that was sent less than this before the end, and has not come, may be under way.
+# What was sent less than this before the end, and has not come, may be under way.
 GRACE_S = 0.3
 
 
@@ -49,12 +49,44 @@ class Records:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recording:
+    """All that was seen of all flows, by flow and end."""
+
+    flows: tuple[Flow, ...]
+    ends: Mapping[str, Mapping[End, Records]]
+    rate: float
+    # Every flow flowed from here on; and when all was over.
+    since: float | None = None
+    until: float | None = None
+    # What went wrong with the ends themselves, so that a loss may be none.
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gap:
     """A time without receptions, from one to the next; open: the next never came."""
 
     start: float
     end: float
     open: bool = False
+
+
+def reports(
+    recording: Recording, *, moments: Moments, steps: Sequence[StepTime] = ()
+) -> tuple[FlowReport, ...]:
+    """Return what became of all flows."""
+    return tuple(
+        report(
+            flow,
+            recording.ends.get(flow.id, {}),
+            rate=recording.rate,
+            moments=moments,
+            steps=steps,
+            since=recording.since,
+            until=recording.until,
+        )
+        for flow in recording.flows
+    )
 
 
 def report(
@@ -69,7 +101,8 @@ def report(
 ) -> FlowReport:
     """Return what became of a flow's packets between two times, by default of all.
 
-    lost        sent, and never received. What was sent in the last GRACE_S counts only if it came
+    lost        sent, and never received. What was sent in the last GRACE_S is left out, unless it
+                or a later one came
     duplicated  received once more than it was sent
     reordered   received after one with a higher number (RFC 4737, Type-P-Reordered), copies aside
     longest gap the longest time between two receptions less one interval, in ms; the time from
@@ -84,7 +117,8 @@ def report(
     until = seen[-1] if until is None and seen else until
     known, came = (Counter(seq for seq, _ in records) for records in (sent, received))
     if until is not None:
-        sent = [(seq, t) for seq, t in sent if came[seq] or t <= until - GRACE_S]
+        newest = max(came, default=-1)
+        sent = [(seq, t) for seq, t in sent if seq <= newest or t <= until - GRACE_S]
     lost = _lost(sent, came)
     first = first_new_path(flow, ends, moments)
     gap = None

@@ -14,6 +14,9 @@ from typing import Any
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
 
+# A program: its stdin so far, a way to print on stdout and stderr, and its end; its exit code.
+Program = Callable[[bytearray, Callable[[str, bytes], None], threading.Event], int]
+
 # The size of a piece of what `flood` says.
 FLOOD = 4096
 
@@ -159,6 +162,8 @@ class FakeAgent:
         self.host = host
         self.inputs: dict[int, bytearray] = {}
         self.ended: dict[int, threading.Event] = {}
+        # Programs in the VMs, by name.
+        self.programs: dict[str, Program] = {}
         # When all of a `flood` was taken.
         self.flooded = threading.Event()
         self._connections: list[socket.socket] = []
@@ -233,6 +238,11 @@ class FakeAgent:
             case unknown:
                 raise AssertionError(f"no such method: {unknown}")
 
+    def _run(self, sock: socket.socket, request_id: int, program: Program) -> int:
+        stdin = self.inputs.setdefault(request_id, bytearray())
+        ended = self.ended.setdefault(request_id, threading.Event())
+        return program(stdin, lambda name, data: self._output(sock, request_id, name, data), ended)
+
     def _exec(self, sock: socket.socket, request_id: int, argv: list[str]) -> Any:
         match argv:
             case ["echo", *words]:
@@ -255,6 +265,8 @@ class FakeAgent:
                     self._output(sock, request_id, "stdout", b"x" * FLOOD)
                 self.flooded.set()
                 return {"exit_code": 0}
+            case [name] if name in self.programs:
+                return {"exit_code": self._run(sock, request_id, self.programs[name])}
             case ["die"]:
                 self.die()
                 raise UnavailableError("the host stops")

@@ -222,6 +222,12 @@ def test_what_is_under_way_at_the_end_is_not_lost(flow: Flow) -> None:
 
 
 @every_flow
+def test_what_a_later_one_overtook_is_lost_even_at_the_end(flow: Flow) -> None:
+    report = said(flow, Traffic(dropped=frozenset(range(980, 999))))
+    assert (report.sent, report.lost) == (1000, 19)
+
+
+@every_flow
 def test_without_records_nothing_is_claimed(flow: Flow) -> None:
     report = made(flow, {})
     assert (report.sent, report.lost, report.longest_gap_ms) == (0, 0, 0.0)

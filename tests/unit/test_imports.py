@@ -18,6 +18,7 @@ ORDER = (
     {"up", "execute"},
     {"lab"},
     {"parts", "migrate", "clock", "compose"},
+    {"probe"},
     {"flows"},
     {"results"},
     {"vifs"},
