@@ -68,7 +68,7 @@ class Agent(Connection):
     def configure(self, port_id: str, *, timeout_s: float) -> tuple[str, ...]:
         """Start the NIC's clients, wait for the addresses that Neutron gave, return all it has."""
         params = {"port_id": port_id, "timeout_s": timeout_s}
-        answer = self.request("configure", params, timeout_s=timeout_s + self._timeout_s)
+        answer = self.request("configure", params, timeout_s=timeout_s + self.timeout_s)
         return tuple(answer["addresses"])
 
     def unplug(self, port_id: str) -> bool:

@@ -98,3 +98,27 @@ class HostInfo:
     ovs_version: str
     vms: int
     vifs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """An event that Neutron sent to Nova, or a step that fakevm took."""
+
+    # Only grows, also over a restart of what keeps it: a cursor is one of these.
+    seq: int
+    # When it arrived, in seconds since the epoch.
+    time: float
+    kind: Literal["event", "step"]
+    instance_id: str
+    # "": none, or all of the instance's.
+    port_id: str
+    # An event's, as "network-vif-plugged", or a step's.
+    name: str
+    # Of an event: completed, failed, in-progress. Of a step: started, done, failed, undone.
+    status: str
+    # The service that sent it, or its address; a step's actor.
+    source: str
+    # What an event was answered with; 0 of a step.
+    code: int = 0
+    # One boot's or migration's id; "" of an event.
+    operation: str = ""

@@ -11,11 +11,15 @@ from fakevm import names
 from fakevm.agents import Agent
 from fakevm.engine import NEUTRON_PORT, Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
+from fakevm.events import Events
 from fakevm.neutron import Neutron
 from fakevm.process import connect
-from fakevm.rpc import Stream
+from fakevm.rpc import Connection, Stream
 
 T = TypeVar("T")
+
+# The service that stands for Nova's API.
+EVENTS = "nova-events"
 
 # How long Neutron may take for one answer.
 ANSWER_S = 30.0
@@ -57,7 +61,9 @@ class Parts:
         self.close()
 
     def close(self) -> None:
-        """Hang up on the hosts' agents."""
+        """Hang up on the hosts' agents and on nova-events."""
+        if "events" in self.__dict__:
+            self.events.close()
         for agent in self._agents.values():
             agent.close()
         self._agents.clear()
@@ -118,6 +124,20 @@ class Parts:
                     explain=lambda: Parts(self.name, engine=self._engine).running_compute(host),
                 )
             return self._agents[host]
+
+    @cached_property
+    def events(self) -> Events:
+        """What Neutron tells Nova."""
+
+        def connect() -> Connection:
+            return Connection(
+                EVENTS,
+                self._open_stream(self.service(EVENTS).name),
+                timeout_s=self._agent_s,
+                explain=lambda: Parts(self.name, engine=self._engine).service(EVENTS),
+            )
+
+        return Events(connect)
 
     def host(self, ref: str) -> str:
         """Return the name of the compute host that a user names by name or container id."""

@@ -61,7 +61,7 @@ class Connection:
     ) -> None:
         self.host = host
         self._stream = stream
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._explain = explain
         self._ids = itertools.count(1)
         # Of what stands in the next lines; notified when the reader may go on.
@@ -85,7 +85,7 @@ class Connection:
 
         Raises the error that it is answered with, or UnavailableError if no answer comes in time.
         """
-        patience = self._timeout_s if timeout_s is None else timeout_s
+        patience = self.timeout_s if timeout_s is None else timeout_s
         request_id, answers = self.start(method, params)
         try:
             return result(answers.get(timeout=patience))

@@ -240,7 +240,10 @@ def _last_line(error: FakevmError) -> str:
     return f"docker compose: {str(error).splitlines()[-1]}"
 
 
-_ORDER = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "neutron-periodic", "network")
+_ORDER = (
+    *("nova-events", "mariadb", "rabbitmq"),
+    *("neutron-api", "neutron-rpc", "neutron-periodic", "network"),
+)
 
 
 def _check_port(port: int) -> None:

@@ -11,7 +11,10 @@ from tests.integration.cloud import Cloud
 from tests.integration.hosts import container_ids, inspect
 from tests.integration.lab import COMPUTES, Lab
 
-CONTROL = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "neutron-periodic", "network-1")
+CONTROL = (
+    *("nova-events", "mariadb", "rabbitmq"),
+    *("neutron-api", "neutron-rpc", "neutron-periodic", "network-1"),
+)
 
 
 def test_every_container_is_healthy_and_labelled(lab: Lab) -> None:

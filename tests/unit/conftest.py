@@ -9,7 +9,8 @@ import pytest
 
 from fakevm.lab import Lab
 from tests.fakes.engine import FakeEngine, make_container
-from tests.fakes.host import FakeAgent, FakeHost
+from tests.fakes.events import LocalNovaEvents
+from tests.fakes.host import FakeAgent, FakeHost, FakeStream
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 
 
@@ -27,31 +28,38 @@ class World:
     agents: dict[str, FakeAgent]
     neutron: FakeNeutron
     engine: FakeEngine
+    events: LocalNovaEvents = field(default_factory=LocalNovaEvents)
     said: list[str] = field(default_factory=list)
 
     def lab(self) -> Lab:
         return Lab(
             engine=self.engine,
             neutron=self.neutron,
-            open_stream=lambda name: self.agents[name[len("fakevm-") : -len("-1")]].stream(),
+            open_stream=self.stream,
             agent_s=5,
             say=self.said.append,
         )
 
+    def stream(self, container: str) -> FakeStream:
+        service = container[len("fakevm-") : -len("-1")]
+        return (self.events if service == "nova-events" else self.agents[service]).stream()
+
 
 @pytest.fixture
-def world() -> World:
+def world() -> Iterator[World]:
     hosts = {name: FakeHost(name) for name in ("compute-1", "compute-2", "compute-3")}
-    services = ("mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "network-1", *hosts)
-    return World(
+    control = ("nova-events", "mariadb", "rabbitmq", "neutron-api", "neutron-rpc", "network-1")
+    world = World(
         hosts=hosts,
         agents={name: FakeAgent(host) for name, host in hosts.items()},
         neutron=FakeNeutron(
             hosts,
             make_network("net", make_subnet(1)),
         ),
-        engine=FakeEngine(*map(make_container, services)),
+        engine=FakeEngine(*map(make_container, (*control, *hosts))),
     )
+    yield world
+    world.events.close()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ ORDER = (
     {"flows"},
     {"results"},
     {"vifs"},
-    {"agents", "engine", "neutron"},
+    {"agents", "engine", "events", "neutron"},
     {"process", "names", "rpc"},
     {"lock", "interrupt", "model"},
     {"errors"},

@@ -1,0 +1,234 @@
+"""What Neutron tells Nova, as the lab's nova-events keeps it, and waiting for it as Nova does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
+from fakevm.model import Entry
+from fakevm.rpc import Connection, known
+
+__all__ = ["Entry", "Events", "Waiter", "cursor_at"]
+
+# The longest that is waited in one request.
+_POLL_S = 20.0
+
+# How long the service may be away that was there before: its container may be restarting.
+_AWAY_S = 10.0
+_AWAY_INTERVAL_S = 0.2
+
+# What an event was answered with that nobody got.
+_REFUSALS = {400: "without a tag", 404: "no such server", 422: "the server is on no host"}
+
+
+class Events:
+    """The lab's nova-events. Any thread may ask; a connection that was lost is made anew."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._connecting = threading.Lock()
+        # Since it answered once, it is worth waiting for.
+        self._answered = False
+        # Something was sent of which it is not known yet whether it arrived.
+        self._pending = False
+
+    def register(self, instance_id: str, host: str | None) -> None:
+        """Let Nova's API know a server and its host; its events are refused otherwise."""
+        self._request("register", {"instance_id": instance_id, "host": host})
+
+    def record(
+        self,
+        name: str,
+        status: str,
+        *,
+        source: str,
+        instance_id: str,
+        port_id: str = "",
+        operation: str = "",
+    ) -> None:
+        """Note a step of ours among the events; nothing is waited for.
+
+        status is started, done, failed or undone; source the step's actor. Nothing fails since it
+        can't be noted.
+        """
+        entry = {"name": name, "status": status, "source": source, "instance_id": instance_id}
+        more = {"port_id": port_id, "operation": operation, "kind": "step"}
+        with suppress(FakevmError):
+            self._open().notify("record", {"entries": [{**entry, **more}]})
+            self._pending = True
+
+    def cursor(self) -> int:
+        """Return where what has arrived until now ends."""
+        return self.read(-1)[1]
+
+    def read(
+        self,
+        after: int,
+        *,
+        timeout_s: float = 0,
+        instance_ids: Collection[str] | None = None,
+        away_s: float = _AWAY_S,
+    ) -> tuple[list[Entry], int]:
+        """Return what came after a cursor, some of it if it is much, and the cursor to go on with.
+
+        Where there is nothing, something is waited for; empty after `timeout_s`.
+        """
+        ids = None if instance_ids is None else list(instance_ids)
+        params = {"after": after, "instance_ids": ids}
+        answer = self._request("read", params, wait_s=timeout_s, away_s=away_s)
+        return [_entry(found) for found in answer["entries"]], int(answer["cursor"])
+
+    def kept(self, after: int = 0, *, instance_ids: Collection[str] | None = None) -> list[Entry]:
+        """Return all that has come after a cursor until now and is still kept."""
+        found: list[Entry] = []
+        while True:
+            entries, after = self.read(after, instance_ids=instance_ids)
+            if not entries:
+                return found
+            found += entries
+
+    def follow(self, after: int) -> Iterator[Entry]:
+        """Yield what comes after a cursor, for ever."""
+        while True:
+            entries, after = self.read(after, timeout_s=_POLL_S, away_s=6 * _AWAY_S)
+            yield from entries
+
+    @contextmanager
+    def waiting(self, instance_id: str, name: str, port_ids: Sequence[str]) -> Iterator[Waiter]:
+        """Wait for an event of each port that comes from now on; what came before is lost.
+
+        Nova: ComputeVirtAPI.wait_for_instance_event, keyed by server, name and tag.
+        """
+        yield Waiter(self, instance_id, name, port_ids, after=self.cursor())
+
+    def close(self) -> None:
+        """Hang up, once all that was noted has arrived."""
+        if self._pending:
+            with suppress(FakevmError):
+                self._request("read", {"after": -1}, away_s=0)
+        with self._connecting:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _request(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        wait_s: float = 0,
+        away_s: float = _AWAY_S,
+    ) -> Any:
+        end = time.monotonic() + wait_s
+        away_since: float | None = None
+        while True:
+            left = max(0.0, end - time.monotonic())
+            waiting = {"timeout_s": left} if wait_s else {}
+            try:
+                connection = self._open()
+                answer = connection.request(
+                    method, {**params, **waiting}, timeout_s=connection.timeout_s + left
+                )
+            except UnavailableError:
+                now = time.monotonic()
+                away_since = now if away_since is None else away_since
+                if not self._answered or now - away_since >= away_s:
+                    raise
+            else:
+                self._answered = True
+                self._pending = False
+                return answer
+            time.sleep(_AWAY_INTERVAL_S)
+
+    def _open(self) -> Connection:
+        with self._connecting:
+            if self._connection is not None and self._connection.lost:
+                self._connection.close()
+                self._connection = None
+            if self._connection is None:
+                self._connection = self._connect()
+            return self._connection
+
+
+class Waiter:
+    """Waits for one event for each of a server's ports."""
+
+    def __init__(
+        self, events: Events, instance_id: str, name: str, port_ids: Sequence[str], *, after: int
+    ) -> None:
+        self._events = events
+        self._instance_id = instance_id
+        self._name = name
+        self._after = after
+        self._missing = list(dict.fromkeys(port_ids))
+        self._found: dict[str, Entry] = {}
+        self._refused: dict[str, int] = {}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ports whose event has not been seen yet."""
+        return tuple(self._missing)
+
+    def wait(self, timeout_s: float) -> dict[str, Entry]:
+        """Wait until each port has its event; return them by port.
+
+        Raises WaitTimeoutError with the ports that are missing, and FakevmError for the first event
+        that says anything but "completed"; wait again to go on with the other ports.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self._missing:
+            left = max(0.0, deadline - time.monotonic())
+            entries, cursor = self._events.read(
+                self._after,
+                timeout_s=min(left, _POLL_S),
+                instance_ids=(self._instance_id,),
+                away_s=max(left, _AWAY_S),
+            )
+            for entry in entries:
+                self._after = entry.seq
+                self._take(entry)
+            self._after = cursor
+            if self._missing and not entries and left == 0:
+                raise WaitTimeoutError(
+                    f"Neutron sent no {self._name} within {timeout_s:g} s for"
+                    f" {', '.join(map(self._described, self._missing))}",
+                    hint=f"fakevm show {self._missing[0]}; fakevm events",
+                )
+        return dict(self._found)
+
+    def _take(self, entry: Entry) -> None:
+        port_id = entry.port_id
+        if entry.kind != "event" or entry.name != self._name or port_id not in self._missing:
+            return
+        if entry.code != 200:
+            self._refused[port_id] = entry.code
+            return
+        self._missing.remove(port_id)
+        self._found[port_id] = entry
+        if entry.status != "completed":
+            raise FakevmError(
+                f"Neutron says that {self._name} has {entry.status} for port {port_id}",
+                hint=f"fakevm show {port_id}",
+            )
+
+    def _described(self, port_id: str) -> str:
+        code = self._refused.get(port_id)
+        reason = f" (it came, but was answered {code}: {_REFUSALS.get(code, '')})" if code else ""
+        return f"port {port_id}{reason}"
+
+
+def cursor_at(moment: float) -> int:
+    """Return the cursor after which comes what arrived since then, in seconds since the epoch.
+
+    An entry's number is the time of its arrival in microseconds, or more if others came with it.
+    """
+    return max(0, int(moment * 1_000_000) - 1)
+
+
+def _entry(found: Mapping[str, Any]) -> Entry:
+    return Entry(**known(Entry, found))
