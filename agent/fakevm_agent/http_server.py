@@ -5,6 +5,7 @@ import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 
 from .nova_api import BODY_MAX, Answer, Request
@@ -12,6 +13,7 @@ from .nova_api import BODY_MAX, Answer, Request
 _HEAD_MAX = 64 * 1024
 # How long the rest of a request may take that has begun to come.
 _PATIENCE = 60
+_LINGER = 1
 
 Respond = Callable[[Request], Awaitable[Answer]]
 
@@ -31,6 +33,7 @@ async def serve(
             except (MalformedError, TimeoutError) as error:
                 fault = {"badRequest": {"code": 400, "message": str(error) or "too slow"}}
                 await _send(writer, Answer(status=400, body=fault), last=True)
+                await _drop(reader)
                 return
             if request is None:
                 return
@@ -38,6 +41,7 @@ async def serve(
             last = _is_last(request) or len(request.body) > BODY_MAX
             await _send(writer, await respond(request), last=last)
             if last:
+                await _drop(reader)
                 return
     except ConnectionError:
         pass  # It is gone.
@@ -77,6 +81,14 @@ async def _request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method=words[0], path=path, headers=headers, body=body)
 
 
+async def _drop(reader: asyncio.StreamReader) -> None:
+    """Read what still comes for a moment: a close with unread data would take back the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER):
+            while await reader.read(_HEAD_MAX):
+                pass
+
+
 def _is_last(request: Request) -> bool:
     said = request.headers.get("connection", "").lower()
     return said == "close" or (request.headers[":http"] == "HTTP/1.0" and said != "keep-alive")
@@ -101,3 +113,5 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, last: bool) -> 
     lines += [f"{name}: {value}" for name, value in headers.items()]
     writer.write("\r\n".join((*lines, "", "")).encode() + body)
     await writer.drain()
+    if last:
+        writer.write_eof()
