@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.model import Entry
 from fakevm.rpc import Connection, known
 
-__all__ = ["Entry", "Events", "Waiter", "cursor_at"]
+__all__ = ["Choice", "Entry", "Events", "Waiter", "cursor_at"]
 
 # The longest that is waited in one request.
 _POLL_S = 20.0
@@ -23,6 +24,21 @@ _AWAY_INTERVAL_S = 0.2
 
 # What an event was answered with that nobody got.
 _REFUSALS = {400: "without a tag", 404: "no such server", 422: "the server is on no host"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The entries of a port, and those of its instance as a whole."""
+
+    # A UUID or its beginning, since the port may be gone.
+    port_id: str
+    instance_id: str = ""
+
+    def has(self, entry: Entry) -> bool:
+        """Tell whether an entry is one of them."""
+        if entry.port_id:
+            return entry.port_id.startswith(self.port_id)
+        return bool(self.instance_id) and entry.instance_id == self.instance_id
 
 
 class Events:
@@ -92,11 +108,11 @@ class Events:
                 return found
             found += entries
 
-    def follow(self, after: int) -> Iterator[Entry]:
-        """Yield what comes after a cursor, for ever."""
+    def follow(self, after: int, *, look_s: float = _POLL_S) -> Iterator[list[Entry]]:
+        """Yield what comes after a cursor, as it comes, for ever; [] when `look_s` were quiet."""
         while True:
-            entries, after = self.read(after, timeout_s=_POLL_S, away_s=6 * _AWAY_S)
-            yield from entries
+            entries, after = self.read(after, timeout_s=look_s, away_s=6 * _AWAY_S)
+            yield entries
 
     @contextmanager
     def waiting(self, instance_id: str, name: str, port_ids: Sequence[str]) -> Iterator[Waiter]:

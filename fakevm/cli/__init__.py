@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "exec": "vms:execute",
         "shell": "vms:shell",
         "migrate": "vms:migrate",
+        "events": "events:events",
     },
 }
 

@@ -140,8 +140,8 @@ def test_what_is_followed_comes_in_order_over_a_restart(
     enough = threading.Event()
 
     def follow() -> None:
-        for entry in events.follow(after):
-            seen.append(entry.port_id)
+        for batch in events.follow(after):
+            seen.extend(entry.port_id for entry in batch)
             if len(seen) == 4:
                 enough.set()
                 return
