@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fakevm.errors import FakevmError
-from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
+from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm.rpc import Connection, Item, known, result
 
 
@@ -54,16 +54,35 @@ class Agent(Connection):
         params = {} if port_id is None else {"port_id": port_id}
         return [plugged_vif(found) for found in self.request("list", params)["vifs"]]
 
-    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> Plugged:
-        """Plug a VIF; paused, its NIC stays down and without addresses."""
-        params = {"vif": asdict(vif), "vm": asdict(vm)}
-        answer = self.request("plug", {**params, "paused": True} if paused else params)
+    def plug(
+        self, vif: Vif, vm: Vm, *, paused: bool = False, late_tap: bool = False, nic: str = ""
+    ) -> Plugged:
+        """Plug a VIF; paused, its NIC stays down and without addresses.
+
+        With `late_tap` its device is made after the OVS port, as an old libvirt does. A VM that
+        moves keeps the name of its NIC by `nic`, where that is free.
+        """
+        params: dict[str, Any] = {"vif": asdict(vif), "vm": asdict(vm)}
+        params |= {"paused": True} if paused else {}
+        params |= {"late_tap": True} if late_tap else {}
+        params |= {"nic": nic} if nic else {}
+        answer = self.request("plug", params)
         return Plugged(vif=plugged_vif(answer), changed=answer["changed"])
 
-    def resume(self, port_id: str, addresses: Sequence[str]) -> PluggedVif:
-        """Set a paused NIC up, with these addresses."""
-        params = {"port_id": port_id, "addresses": list(addresses)}
-        return plugged_vif(self.request("resume", params))
+    def suspend(self, instance_id: str) -> GuestState:
+        """Pause a VM: set all its NICs down; return what it had. ConflictError: it is paused."""
+        return guest_state(self.request("suspend", {"instance_id": instance_id}))
+
+    def resume(
+        self, instance_id: str, state: GuestState | None = None, *, rarp: bool = True
+    ) -> float:
+        """Let a paused VM go on, with what it had when it was suspended, or as it boots.
+
+        Returns when its last NIC was up; now, where it runs already. RARP frames tell the network
+        where it is, as QEMU sends them after a migration.
+        """
+        params = {"instance_id": instance_id, "state": state and asdict(state), "rarp": rarp}
+        return float(self.request("resume", params)["time"])
 
     def configure(self, port_id: str, *, timeout_s: float) -> tuple[str, ...]:
         """Start the NIC's clients, wait for the addresses that Neutron gave, return all it has."""
@@ -157,3 +176,12 @@ def plugged_vif(found: Mapping[str, Any]) -> PluggedVif:
         FixedIp(**known(FixedIp, ip)) for ip in values.get("fixed_ips") or ()
     )
     return PluggedVif(**values)
+
+
+def guest_state(found: Mapping[str, Any]) -> GuestState:
+    """Return the value of an agent's JSON object."""
+    values = known(GuestState, found)
+    values |= {name: tuple(told) for name, told in values.items() if isinstance(told, list)}
+    values["nics"] = tuple(GuestNic(**known(GuestNic, nic)) for nic in values["nics"])
+    values["processes"] = {int(pid): command for pid, command in values["processes"].items()}
+    return GuestState(**values)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from fakevm import vifs
 from fakevm.errors import ConfigError, ConflictError, FakevmError, WaitTimeoutError
 from fakevm.interrupt import deferred
-from fakevm.model import PluggedVif, Vif, Vm
+from fakevm.model import GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron import Binding, Network, Port
 
 # How often the destination is asked whether its L2 agent has wired the NICs; an answer takes 5 ms.
@@ -57,11 +57,16 @@ class Host(Protocol):
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         """Return what is plugged."""
 
-    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> object:
+    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False, nic: str = "") -> object:
         """Plug a VIF."""
 
-    def resume(self, port_id: str, addresses: Sequence[str]) -> object:
-        """Set a paused NIC up."""
+    def suspend(self, instance_id: str) -> GuestState:
+        """Pause the VM."""
+
+    def resume(
+        self, instance_id: str, state: GuestState | None = None, *, rarp: bool = True
+    ) -> object:
+        """Let the VM go on."""
 
     def configure(self, port_id: str, *, timeout_s: float) -> object:
         """Start a NIC's clients and wait for its addresses."""
@@ -93,6 +98,8 @@ class Migration:
     destination: Host
     timeout_s: float
     answers: dict[str, Binding] = field(default_factory=dict)
+    # What the guest had when it was paused.
+    state: GuestState | None = None
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -150,7 +157,10 @@ def plug(migration: Migration) -> None:
     for nic in migration.nics:
         binding = migration.answers[nic.port.id]
         migration.destination.plug(
-            vifs.vif(nic.port, nic.network, binding, nic.guest.fixed_ips), migration.vm, paused=True
+            vifs.vif(nic.port, nic.network, binding, nic.guest.fixed_ips),
+            migration.vm,
+            paused=True,
+            nic=nic.guest.nic,
         )
 
 
@@ -224,15 +234,22 @@ def deactivate(migration: Migration) -> None:
             migration.neutron.activate_binding(nic.port.id, migration.source_name)
             # The source's L2 agent deletes the OVS port of a binding that is not active any more.
             back = vifs.vif(nic.port, nic.network, nic.port, nic.guest.fixed_ips)
-            migration.source.plug(back, migration.vm)
+            migration.source.plug(back, migration.vm, paused=True)
+
+
+def suspend(migration: Migration) -> None:
+    """Pause the guest on the source."""
+    migration.state = migration.source.suspend(migration.vm.instance_id)
+
+
+def resume_source(migration: Migration) -> None:
+    """Let the guest go on where it was."""
+    migration.source.resume(migration.vm.instance_id, migration.state)
 
 
 def resume(migration: Migration) -> None:
-    """Let the guest run on the destination, with the addresses that it had."""
-    _for_each(
-        migration.nics,
-        lambda nic: migration.destination.resume(nic.port.id, nic.guest.addresses),
-    )
+    """Let the guest go on at the destination, with all that it had."""
+    migration.destination.resume(migration.vm.instance_id, migration.state)
 
 
 def unplug_source(migration: Migration) -> None:
@@ -276,6 +293,7 @@ TO_ACTIVATION = (
     Step(name="plug", actor="destination", act=plug, undo=unplug_destination),
     Step(name="announce", actor="destination", act=announce, undo=withdraw),
     Step(name="wait for the L2 agent", actor="source", act=wait_until_wired, waits=True),
+    Step(name="suspend", actor="source", act=suspend, undo=resume_source),
     Step(name="activate", actor="source", act=activate, undo=deactivate),
 )
 

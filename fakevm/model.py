@@ -45,6 +45,8 @@ class Vif:
     vif_details: Mapping[str, Any] = field(default_factory=dict)
     vnic_type: str = "normal"
     fixed_ips: tuple[FixedIp, ...] = ()
+    # os-vif's own field: the port was given to the VM, not made by its boot, and outlives it.
+    preserve_on_delete: bool = False
 
     @property
     def device(self) -> str:
@@ -86,6 +88,41 @@ class PluggedVif:
     fixed_ips: tuple[FixedIp, ...] = ()
     # Its DHCP and SLAAC clients were asked for.
     configured: bool = False
+    preserve_on_delete: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestNic:
+    """A NIC of a guest that is paused: its name and its number in the guest's netns."""
+
+    port_id: str
+    nic: str
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestState:
+    """What a guest had in its netns when it was paused: one host's agent hands it to another's.
+
+    Of interest to others are `time`, `processes` and `not_moved`.
+    """
+
+    # When the last NIC was down.
+    time: float
+    # What ran in the guest, by PID: it does not move.
+    processes: Mapping[int, str] = field(default_factory=dict)
+    # What else does not, in words.
+    not_moved: tuple[str, ...] = ()
+    nics: tuple[GuestNic, ...] = ()
+    # The kernel's own messages, in base64 (rtnetlink(7)).
+    addresses: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    # Below /proc/sys; only what is not as the agent sets it.
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    # DHCP leases and the resolver, by path in the VM's folder.
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

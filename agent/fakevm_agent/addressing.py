@@ -2,8 +2,10 @@
 
 import ipaddress
 import os
+import re
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
@@ -15,6 +17,10 @@ from .plan import Record
 from .run import Spawner
 
 _LAST_WORDS = 3
+_COMMAND_MAX = 1000
+# A client, and what waits to become one.
+_OWN_CLIENT = re.compile(rb"\0-pf\0/run/dhclient6?\.eth\d+\.pid\0")
+_OWN_COMMANDS = {"dhclient-script", "fakevm-probe"}
 # What dhclient says after the reason, whenever it gives up.
 _BOILERPLATE = "If you think you have received this message due to a bug"
 
@@ -48,6 +54,19 @@ def stop(nic: str, guest: Guest) -> None:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def other_processes(guest: Guest) -> dict[int, str]:
+    """Return what runs in a VM beside the agent's own clients and probers: PID and command line."""
+    found = {}
+    for pid, command in netns.processes(netns.identity(guest.instance_id)).items():
+        # One that ended while we looked.
+        with suppress(OSError):
+            line = Path("/proc", str(pid), "cmdline").read_bytes()
+            if command not in _OWN_COMMANDS and not _OWN_CLIENT.search(line):
+                words = line.replace(b"\0", b" ").decode(errors="replace").strip()
+                found[pid] = words[:_COMMAND_MAX] or command
+    return found
 
 
 def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> list[str]:

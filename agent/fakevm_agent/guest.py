@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,9 @@ from fakevm.errors import NotFoundError
 from fakevm.model import Vm
 
 _HOSTNAME_MAX = 63
+_CARRIED_MAX = 64 * 1024
+_CARRIED = re.compile(r"resolv\.conf|dhcp/\w[\w.-]*\.leases")
+_LEASED_BY = re.compile(r'interface "([^"]*)";')
 
 # Short intervals: the server is in the lab. What is asked for is what Debian's own file asks for.
 _DHCLIENT_CONF = """\
@@ -34,6 +39,11 @@ def hostname(vm: Vm) -> str:
     """Return the VM's name as a host's name may be (RFC 1123)."""
     name = re.sub("[^a-z0-9-]+", "-", vm.name.lower())[:_HOSTNAME_MAX].strip("-")
     return name or f"vm-{vm.instance_id[:8]}"
+
+
+def is_carried(name: str) -> bool:
+    """Tell whether a file of this path in a VM's folder moves with the guest."""
+    return bool(_CARRIED.fullmatch(name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +92,24 @@ class Guest:
             # The last, since it hides this folder itself.
             (self.directory / "run", "/run"),
         ]
+
+    def carried(self) -> dict[str, str]:
+        """Return what moves with the guest, by path in the folder: its leases, its resolver."""
+        found = {}
+        for path in [self.directory / "resolv.conf", *self.directory.glob("dhcp/*.leases")]:
+            with suppress(OSError):
+                text = path.read_text(errors="replace")[-_CARRIED_MAX:]
+                if text:
+                    found[str(path.relative_to(self.directory))] = text
+        return found
+
+    def take_over(self, files: Mapping[str, str], *, nics: Mapping[str, str]) -> None:
+        """Write what the guest brings along; `nics` are its NICs' names here by those there."""
+        for name, text in files.items():
+            stem, dot, nic = name.removesuffix(".leases").partition(".eth")
+            there = f"{stem}.{nics.get(f'eth{nic}', f'eth{nic}')}.leases" if dot else name
+            said = _LEASED_BY.sub(lambda m: f'interface "{nics.get(m[1], m[1])}";', text)
+            (self.directory / there).write_text(said)
 
     def log(self, client: str) -> Path:
         """Return the file with a client's output."""

@@ -8,17 +8,18 @@ NICs come and go.
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
-from fakevm.model import HostInfo, PluggedVif, Vif, Vm
+from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
 
-from . import addressing, netlink, netns, view
+from . import addressing, netlink, netns, state, view
+from .announce import Announcer
 from .cleanup import Leftover, left_over
 from .guest import Guest
 from .locks import Locks
@@ -28,6 +29,7 @@ from .plan import (
     Bridge,
     MakeNetns,
     MakeNic,
+    MissDevice,
     Owner,
     PlugPort,
     Present,
@@ -39,13 +41,14 @@ from .plan import (
     SetState,
     Step,
     UnplugPort,
-    carried_addresses,
     default_routes,
     free_nic,
     hybrid_name,
     is_hybrid,
     plan,
     port_name,
+    static_addresses,
+    with_late_device,
 )
 from .run import Spawner
 
@@ -66,6 +69,7 @@ class Host:
         self._spawner = spawner
         self._ports = Locks()
         self._vms = Locks()
+        self._announcer = Announcer()
 
     def info(self) -> HostInfo:
         """Tell what this host is."""
@@ -78,31 +82,65 @@ class Host:
             vifs=len(view.owners(netlink.links())),
         )
 
-    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> tuple[PluggedVif, bool]:
+    def plug(
+        self, vif: Vif, vm: Vm, *, paused: bool = False, late_tap: bool = False, nic: str = ""
+    ) -> tuple[PluggedVif, bool]:
         """Make the VIF as it should be; tell what it is then, and whether anything was done.
 
         A failure undoes what was made. Paused, the VM's NIC stays down and without addresses.
+        With `late_tap` its device is made after the OVS port. A new NIC is called `nic` if that
+        is free.
         """
         self._osvif.check(vif)
         with self._ports.held(vif.port_id), ExitStack() as undo:
             self._ovsdb.check()
-            steps = self._converge(Record(vif=vif, vm=vm, nic="", paused=paused), undo)
+            wanted = Record(vif=vif, vm=vm, nic="", paused=paused)
+            steps = self._converge(wanted, undo, late_tap=late_tap, nic=nic)
             self._ovsdb.wait_until_opened(port_name(vif), timeout=self._conf.fakevm.ofport_timeout)
             (plugged,) = self.vifs(vif.port_id)
             undo.pop_all()
         return plugged, bool(steps)
 
-    def resume(self, port_id: str, addresses: Collection[str]) -> PluggedVif:
-        """Set a paused NIC up with these addresses, which its guest had elsewhere."""
-        with self._ports.held(port_id), ExitStack() as undo:
-            record = self._recorded(port_id)
-            self._converge(replace(record, paused=False), undo)
-            with netns.entered(record.vm.instance_id):
-                routes = default_routes(record.nic, carried_addresses(record.vif, addresses))
-                netlink.set_addresses(record.nic, add=addresses, remove=(), routes=routes)
-            undo.pop_all()
-        (plugged,) = self.vifs(port_id)
-        return plugged
+    def suspend(self, instance_id: str) -> GuestState:
+        """Pause a VM: set all its NICs down; return what it had."""
+        with self._all_ports_held(instance_id) as records:
+            if all(record.paused for record in records):
+                raise ConflictError(f"VM {records[0].vm.name} is paused")
+            self._announcer.stop(instance_id)
+            guest = self._guest(instance_id)
+            processes = addressing.other_processes(guest)
+            nics = {record.vif.port_id: (record.nic, record.vif.mtu) for record in records}
+            with netns.entered(instance_id):
+                found = state.suspend(nics, processes=processes, files=guest.carried())
+            self._remember_paused(records, paused=True)
+        return found
+
+    def resume(self, instance_id: str, given: GuestState | None, *, rarp: bool) -> float:
+        """Let a paused VM go on, with what it had, or as it boots; content if it runs.
+
+        Returns when its last NIC was up.
+        """
+        with self._all_ports_held(instance_id) as records:
+            if not any(record.paused for record in records):
+                return time.time()
+            nics = {record.vif.port_id: record.nic for record in records}
+            if given:
+                there = {nic.nic: nics.get(nic.port_id, nic.nic) for nic in given.nics}
+                self._guest(instance_id).take_over(given.files, nics=there)
+            with netns.entered(instance_id):
+                now, refused = state.resume(nics, given)
+                if rarp:
+                    macs = {record.nic: record.vif.mac_address for record in records}
+                    self._announcer.start(instance_id, macs)
+                if given is None:
+                    self._set_static_addresses(records)
+            self._remember_paused(records, paused=False)
+        if refused:
+            raise FakevmError(
+                f"VM {records[0].vm.name} runs, but the kernel refused of what it had: "
+                f"{', '.join(refused)}"
+            )
+        return now
 
     def configure(self, port_id: str, *, timeout: float) -> list[str]:
         """Start the clients that the VIF's addresses ask for, and wait for the addresses."""
@@ -173,6 +211,8 @@ class Host:
         """Make again what OVSDB has and the kernel has not; a failure of one is only logged."""
         for name in self._leftover_folders():
             Guest(instance_id=name, directory=self._folder(name)).delete()
+        # Now, so that no guest that is paused has to wait for it.
+        state.fresh()
         records = view.records(self._ovsdb.interfaces())
         order = sorted(records.values(), key=lambda record: (record.vm.instance_id, record.nic))
         with ThreadPoolExecutor(_RESTORED_SIDE_BY_SIDE) as pool:
@@ -190,6 +230,32 @@ class Host:
         if not netns.exists(instance_id):
             raise NotFoundError(f"this host has no VM {instance_id}", hint="fakevm list")
         return self._guest(instance_id)
+
+    @contextmanager
+    def _all_ports_held(self, instance_id: str) -> Iterator[list[Record]]:
+        """Hold the locks of all of a VM's ports, then the VM's; yield their records, by NIC."""
+        with ExitStack() as held:
+            for port_id in sorted(r.vif.port_id for r in self._ovsdb.records_of(instance_id)):
+                held.enter_context(self._ports.held(port_id))
+            held.enter_context(self._vms.held(instance_id))
+            records = self._ovsdb.records_of(instance_id)
+            if not records or not netns.exists(instance_id):
+                raise NotFoundError(
+                    f"this host has no VM {instance_id} that is plugged", hint="fakevm list"
+                )
+            yield sorted(records, key=lambda record: record.nic)
+
+    def _remember_paused(self, records: Collection[Record], *, paused: bool) -> None:
+        for record in records:
+            if record.paused != paused:
+                self._ovsdb.remember(port_name(record.vif), replace(record, paused=paused))
+
+    def _set_static_addresses(self, records: Collection[Record]) -> None:
+        for record in records:
+            static = static_addresses(record.vif)
+            if static:
+                routes = default_routes(record.nic, static)
+                netlink.set_addresses(record.nic, add=static, remove=(), routes=routes)
 
     def _recorded(self, port_id: str) -> Record:
         """Return the record of a VIF that is plugged."""
@@ -210,8 +276,13 @@ class Host:
         except FakevmError as error:
             LOG.error("port %s of VM %s: %s", port_id, record.vm.instance_id, error)
 
-    def _converge(self, wanted: Record, undo: ExitStack) -> list[Step]:
-        """Plan and execute; `wanted` without a NIC gets the one that it had, or the next."""
+    def _converge(
+        self, wanted: Record, undo: ExitStack, *, late_tap: bool = False, nic: str = ""
+    ) -> list[Step]:
+        """Plan and execute; `wanted` without a NIC gets the one that it had, or `nic`, or the next.
+
+        With `late_tap` it is all done while the VM is held, since its device has no NIC yet.
+        """
         vm = wanted.vm
         with self._vms.held(vm.instance_id):
             present = self._present(wanted.vif, vm)
@@ -220,15 +291,21 @@ class Host:
                 owner = Owner.of(present.device) if present.device else None
                 wanted = replace(
                     wanted,
-                    nic=owner.nic if owner else kept.nic if kept else self._free_nic(vm, present),
+                    nic=owner.nic
+                    if owner
+                    else kept.nic
+                    if kept
+                    else self._free_nic(vm, present, nic),
                     configured=bool(kept and kept.configured),
                 )
             steps = plan(wanted, present)
+            if late_tap:
+                steps = with_late_device(steps)
             for step in steps:
-                if isinstance(step, _INSIDE):
+                if late_tap or isinstance(step, _INSIDE):
                     self._execute(step, wanted, undo)
         for step in steps:
-            if not isinstance(step, _INSIDE):
+            if not (late_tap or isinstance(step, _INSIDE)):
                 self._execute(step, wanted, undo)
         if MakeNic() in steps and wanted.configured and not wanted.paused:
             addressing.start(wanted, self._guest(vm.instance_id), self._spawner)
@@ -274,6 +351,9 @@ class Host:
                     # with its own timeout and words.
                     if not self._ovsdb.has(port_name(vif)):
                         raise
+            case MissDevice():
+                timeout = self._conf.fakevm.ofport_timeout
+                self._ovsdb.wait_until_tried(port_name(vif), timeout=timeout)
             case Bridge():
                 netlink.set_master(vif.device, hybrid_name("qbr", vif.port_id))
             case Remember():
@@ -288,6 +368,7 @@ class Host:
         if owner is None and interface is None and not hybrid:
             return False
         if owner:
+            self._announcer.stop(owner.instance_id)
             with self._vms.held(owner.instance_id):
                 addressing.stop(owner.nic, self._guest(owner.instance_id))
                 # First, as libvirt does when it destroys a guest; Nova then calls os-vif.
@@ -368,10 +449,10 @@ class Host:
             interface=self._ovsdb.find(vif.port_id),
         )
 
-    def _free_nic(self, vm: Vm, present: Present) -> str:
+    def _free_nic(self, vm: Vm, present: Present, nic: str) -> str:
         # After a restart of the host some of its NICs may stand in OVSDB only.
-        kept = {record.nic for record in self._ovsdb.records_of(vm.instance_id)}
-        return free_nic(present.nics | kept)
+        taken = present.nics | {record.nic for record in self._ovsdb.records_of(vm.instance_id)}
+        return nic if nic and nic not in taken else free_nic(taken)
 
     def _guest(self, instance_id: str) -> Guest:
         return Guest(instance_id=instance_id, directory=self._folder(instance_id))

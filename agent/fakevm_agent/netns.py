@@ -52,11 +52,24 @@ def create(name: str) -> None:
         with _back_again():
             libc.unshare(libc.CLONE_NEWNET)
             libc.mount(_OWN, path(name), "none", libc.MS_BIND)
-            for key in ("accept_ra", "autoconf"):
-                write_sysctl(f"net/ipv6/conf/default/{key}", "0")
-            # An address that goes leaves the others of its subnet.
-            write_sysctl("net/ipv4/conf/all/promote_secondaries", "1")
+            _set_up()
         undo.pop_all()
+
+
+@contextmanager
+def unnamed() -> Iterator[None]:
+    """Run the block's system calls in a namespace like a fresh VM's, which goes with the block."""
+    with _back_again():
+        libc.unshare(libc.CLONE_NEWNET)
+        _set_up()
+        yield
+
+
+def _set_up() -> None:
+    for key in ("accept_ra", "autoconf"):
+        write_sysctl(f"net/ipv6/conf/default/{key}", "0")
+    # An address that goes leaves the others of its subnet.
+    write_sysctl("net/ipv4/conf/all/promote_secondaries", "1")
 
 
 def _make_directory() -> None:

@@ -108,7 +108,7 @@ class OsVif:
             "port_profile": profile,
             "vif_name": vif.device,
             "has_traffic_filtering": bool(vif.vif_details.get("port_filter", False)),
-            "preserve_on_delete": False,
+            "preserve_on_delete": vif.preserve_on_delete,
             "active": False,
         }
         if is_hybrid(vif):

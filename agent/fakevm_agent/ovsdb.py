@@ -135,6 +135,14 @@ class Ovsdb:
                 hint="in the host: s6-svc -r /run/services/ovs-vswitchd",
             )
 
+    def wait_until_tried(self, name: str, *, timeout: float) -> None:
+        """Wait until ovs-vswitchd has looked for the interface's device, found or not."""
+        if not self._wait_until(lambda: self._is_tried(name), timeout=timeout):
+            raise WaitTimeoutError(
+                f"ovs-vswitchd has not looked for {name} within {timeout:g} s",
+                hint="in the host: s6-svc -r /run/services/ovs-vswitchd",
+            )
+
     def has(self, name: str) -> bool:
         """Tell whether there is such an interface."""
         return self._find(name) is not None
@@ -176,6 +184,10 @@ class Ovsdb:
     def _is_open(self, name: str) -> bool:
         row = self._find(name)
         return bool(row and row.ofport and row.ofport[0] != -1)
+
+    def _is_tried(self, name: str) -> bool:
+        row = self._find(name)
+        return bool(row and row.ofport)
 
     def _find(self, name: str) -> Any:
         with self._reading():

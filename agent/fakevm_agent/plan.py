@@ -1,7 +1,7 @@
 """What is to be done for a VIF: from what should be to the steps that lead there."""
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fakevm.errors import ConflictError
@@ -139,6 +139,11 @@ class PlugPort:
 
 
 @dataclass(frozen=True)
+class MissDevice:
+    """Wait until ovs-vswitchd has found no device for the port."""
+
+
+@dataclass(frozen=True)
 class Bridge:
     """Make the device a port of the VIF's own Linux bridge (hybrid plug)."""
 
@@ -157,6 +162,7 @@ Step = (
     | SetAddresses
     | UnplugPort
     | PlugPort
+    | MissDevice
     | Bridge
     | Remember
 )
@@ -199,7 +205,8 @@ def plan(wanted: Record, present: Present) -> list[Step]:
         if (present.nic.mac_address, present.nic.mtu) != (vif.mac_address, vif.mtu):
             steps.append(SetNic(vif.mac_address, vif.mtu))
         before = present.interface.record if present.interface else None
-        if before and before.paused != wanted.paused:
+        # Without a record, since the L2 agent took the port away, the NIC itself says how it was.
+        if before.paused != wanted.paused if before else present.nic.up == wanted.paused:
             steps.append(SetState(up=not wanted.paused))
         add = tuple(value for value in static if value not in present.addresses)
         remove = tuple(
@@ -210,6 +217,18 @@ def plan(wanted: Record, present: Present) -> list[Step]:
         if add or remove:
             steps.append(SetAddresses(add, remove, routes))
     return steps + _port_steps(wanted, present, whole=whole)
+
+
+def with_late_device(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps so that the port is plugged before its device is made.
+
+    So it was where libvirt made the tap, and os-vif had plugged the port before (create_tap).
+    """
+    if PlugPort(new=True) not in steps or MakeNic() not in steps:
+        return list(steps)
+    early = [step for step in steps if isinstance(step, UnplugPort | MakeNetns | RemoveDevice)]
+    late = [step for step in steps if step not in early and step != PlugPort(new=True)]
+    return [*early, PlugPort(new=True), MissDevice(), *late]
 
 
 def _must_be_plugged_anew(wanted: Record, interface: Interface, *, whole: bool) -> bool:
@@ -268,17 +287,6 @@ def static_addresses(vif: Vif) -> dict[str, FixedIp]:
         str(ipaddress.ip_interface(f"{fixed.ip_address}/{fixed.prefix_len}")): fixed
         for fixed in vif.fixed_ips
         if fixed.method == "static"
-    }
-
-
-def carried_addresses(vif: Vif, addresses: Iterable[str]) -> dict[str, FixedIp]:
-    """Return those of a guest's addresses whose default route it had by DHCP or by hand."""
-    by_ip = {ipaddress.ip_address(fixed.ip_address): fixed for fixed in vif.fixed_ips}
-    values = {value: by_ip.get(ipaddress.ip_interface(value).ip) for value in addresses}
-    return {
-        value: fixed
-        for value, fixed in values.items()
-        if fixed and fixed.method in ("static", "dhcp")
     }
 
 

@@ -120,6 +120,7 @@ class Client:
         self._requests: Mapping[str, Callable[[Call], Awaitable[object]]] = {
             "info": self._info,
             "plug": self._plug,
+            "suspend": self._suspend,
             "resume": self._resume,
             "configure": self._configure,
             "unplug": self._unplug,
@@ -215,14 +216,25 @@ class Client:
         params = _params(wire.PlugParams, call)
         plug = self._server.host.plug
         plugged, changed = await self._server.in_thread(
-            plug, params.vif, params.vm, paused=params.paused
+            plug,
+            params.vif,
+            params.vm,
+            paused=params.paused,
+            late_tap=params.late_tap,
+            nic=params.nic,
         )
         return {**wire.dump(plugged), "changed": changed}
+
+    async def _suspend(self, call: Call) -> object:
+        params = _params(wire.SuspendParams, call)
+        suspend = self._server.host.suspend
+        return wire.dump(await self._server.in_thread(suspend, params.instance_id))
 
     async def _resume(self, call: Call) -> object:
         params = _params(wire.ResumeParams, call)
         resume = self._server.host.resume
-        return wire.dump(await self._server.in_thread(resume, params.port_id, params.addresses))
+        arguments = params.instance_id, params.state
+        return {"time": await self._server.in_thread(resume, *arguments, rarp=params.rarp)}
 
     async def _configure(self, call: Call) -> object:
         params = _params(wire.ConfigureParams, call)

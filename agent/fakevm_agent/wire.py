@@ -11,13 +11,15 @@ from typing import Any, TypeVar
 from pydantic import Base64Bytes, ConfigDict, TypeAdapter, ValidationError
 
 from fakevm.errors import ConfigError
-from fakevm.model import Vif, Vm
+from fakevm.model import GuestState, Vif, Vm
 
+from . import state
 from .plan import Record
 from .run import Terminal
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_NIC = re.compile("eth[0-9]{1,4}")
 _MTU = range(68, 65536)
 _TIMEOUT_MAX = 7 * 86400
 _SIZES = range(1, 65536)
@@ -42,15 +44,26 @@ class PlugParams:
     vif: Vif
     vm: Vm
     paused: bool = False
+    late_tap: bool = False
+    nic: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuspendParams:
+    """What `suspend` takes."""
+
+    __pydantic_config__ = _STRICT
+    instance_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeParams:
-    """What `resume` takes."""
+    """What `resume` takes; no state: the guest boots."""
 
     __pydantic_config__ = _STRICT
-    port_id: str
-    addresses: tuple[str, ...] = ()
+    instance_id: str
+    state: GuestState | None = None
+    rarp: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +175,10 @@ def parse_record(text: str) -> Record | None:
 def _check(values: object) -> None:
     """Check what types do not say: these strings become names of files and devices."""
     match values:
-        case PlugParams(vif=vif, vm=vm) | Record(vif=vif, vm=vm):
+        case PlugParams(vif=vif, vm=vm, nic=nic) | Record(vif=vif, vm=vm, nic=nic):
             _check_uuid("vm.instance_id", vm.instance_id)
+            if nic and not _NIC.fullmatch(nic):
+                raise ConfigError(f"nic: {nic!r:.80} is not like eth0")
             _check_vif(vif)
         case ConfigureParams(port_id=port_id, timeout_s=timeout_s):
             _check_uuid("port_id", port_id)
@@ -180,13 +195,12 @@ def _check(values: object) -> None:
             for field, port_ids in (("keep", keep), ("only", only or ())):
                 for number, port_id in enumerate(port_ids):
                     _check_uuid(f"{field}.{number}", port_id)
-        case ResumeParams(port_id=port_id, addresses=addresses):
-            _check_uuid("port_id", port_id)
-            for number, value in enumerate(addresses):
-                try:
-                    ipaddress.ip_interface(value)
-                except ValueError as error:
-                    raise ConfigError(f"addresses.{number}: {error}") from error
+        case SuspendParams(instance_id=instance_id):
+            _check_uuid("instance_id", instance_id)
+        case ResumeParams(instance_id=instance_id, state=found):
+            _check_uuid("instance_id", instance_id)
+            if found:
+                state.check(found)
 
 
 def _check_exec(values: ExecParams) -> None:

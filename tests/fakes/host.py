@@ -6,13 +6,15 @@ import base64
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from fakevm.errors import FakevmError, NotFoundError, UnavailableError
-from fakevm.model import FixedIp, HostInfo, PluggedVif, Vif, Vm
+from fakevm.agents import guest_state
+from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
 
 # A program: its stdin so far, a way to print on stdout and stderr, and its end; its exit code.
 Program = Callable[[bytearray, Callable[[str, bytes], None], threading.Event], int]
@@ -28,6 +30,10 @@ class FakeHost:
     name: str
     vifs_by_port: dict[str, PluggedVif] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    # What runs in each VM.
+    processes: dict[int, str] = field(default_factory=dict)
+    # Ports that RARP frames were sent of.
+    announced: list[str] = field(default_factory=list)
     broken: dict[str, FakevmError] = field(default_factory=dict)
     # Called before a request is carried out, with its method.
     before: Callable[[str], None] = lambda _method: None
@@ -48,7 +54,9 @@ class FakeHost:
         self._begin("list", port_id or "")
         return [v for v in self.vifs_by_port.values() if port_id in (None, v.port_id)]
 
-    def plug(self, vif: Vif, vm: Vm, *, paused: bool = False) -> bool:
+    def plug(
+        self, vif: Vif, vm: Vm, *, paused: bool = False, late_tap: bool = False, nic: str = ""
+    ) -> bool:
         self._begin("plug", vif.port_id)
         changed = vif.port_id not in self.vifs_by_port
         others = [v for v in self.vifs_by_port.values() if v.instance_id == vm.instance_id]
@@ -61,22 +69,57 @@ class FakeHost:
                 instance_id=vm.instance_id,
                 vm_name=vm.name,
                 netns=vm.instance_id,
-                nic=f"eth{len(others)}",
+                nic=nic or f"eth{len(others)}",
                 device=vif.device,
                 mac_address=vif.mac_address,
                 mtu=vif.mtu,
                 ofport=1,
                 addresses=() if paused else tuple(static),
                 fixed_ips=vif.fixed_ips,
+                preserve_on_delete=vif.preserve_on_delete,
             )
         self._change(vif.port_id, ofport=1, error="", vm_name=vm.name, fixed_ips=vif.fixed_ips)
         return changed
 
-    def resume(self, port_id: str, addresses: Sequence[str]) -> PluggedVif:
-        self._begin("resume", port_id)
-        self.paused.discard(port_id)
-        self._change(port_id, addresses=tuple(addresses))
-        return self.vifs_by_port[port_id]
+    def suspend(self, instance_id: str) -> GuestState:
+        self._begin("suspend", instance_id)
+        found = self._ports_of(instance_id)
+        if self.paused.issuperset(found):
+            raise ConflictError(f"VM {instance_id} is paused")
+        addresses = [f"{i} {address}" for i in found for address in self._get(i).addresses]
+        for port_id in found:
+            self.paused.add(port_id)
+            self._change(port_id, addresses=())
+        nics = [
+            GuestNic(port_id=port_id, nic=self._get(port_id).nic, index=number)
+            for number, port_id in enumerate(found, 2)
+        ]
+        return GuestState(
+            time=time.time(),
+            processes=dict(self.processes),
+            nics=tuple(nics),
+            addresses=tuple(addresses),
+        )
+
+    def resume(
+        self, instance_id: str, state: GuestState | None = None, *, rarp: bool = True
+    ) -> float:
+        self._begin("resume", instance_id)
+        for port_id in self._ports_of(instance_id):
+            if port_id not in self.paused:
+                continue
+            self.paused.discard(port_id)
+            if state:
+                told = [words.split() for words in state.addresses]
+                self._change(port_id, addresses=tuple(a for i, a in told if i == port_id))
+            else:
+                static = [i for i in self._get(port_id).fixed_ips if i.method == "static"]
+                self._change(
+                    port_id, addresses=tuple(f"{i.ip_address}/{i.prefix_len}" for i in static)
+                )
+            if rarp:
+                self.announced.append(port_id)
+        return time.time()
 
     def configure(self, port_id: str, *, timeout_s: float) -> list[str]:
         self._begin("configure", port_id)
@@ -123,6 +166,12 @@ class FakeHost:
         self.calls.append((method, port_id))
         if method in self.broken:
             raise self.broken[method]
+
+    def _ports_of(self, instance_id: str) -> list[str]:
+        found = [i for i, vif in self.vifs_by_port.items() if vif.instance_id == instance_id]
+        if not found:
+            raise NotFoundError(f"this host has no VM {instance_id}")
+        return found
 
     def _get(self, port_id: str) -> PluggedVif:
         if port_id not in self.vifs_by_port:
@@ -223,10 +272,14 @@ class FakeAgent:
                 return {"vifs": [asdict(vif) for vif in self.host.vifs(**params)]}
             case "plug":
                 vif, vm = _vif(params["vif"]), Vm(**params["vm"])
-                changed = self.host.plug(vif, vm, paused=params.get("paused", False))
+                options = {k: v for k, v in params.items() if k not in ("vif", "vm")}
+                changed = self.host.plug(vif, vm, **options)
                 return {**asdict(self.host.vifs_by_port[vif.port_id]), "changed": changed}
+            case "suspend":
+                return asdict(self.host.suspend(**params))
             case "resume":
-                return asdict(self.host.resume(**params))
+                state = params["state"] and guest_state(params["state"])
+                return {"time": self.host.resume(**{**params, "state": state})}
             case "configure":
                 return {"addresses": self.host.configure(**params)}
             case "unplug":

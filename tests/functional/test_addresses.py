@@ -200,9 +200,8 @@ def test_a_restart_of_the_host_starts_the_clients_again(mortal_agent: Agent, vm:
 
 def test_a_paused_vif_is_silent_until_it_is_resumed(agent: Agent, vm: Vm) -> None:
     """As on the destination of a live migration, where the same VM still runs on its source."""
-    fixed = replace(_fixed("10.0.0.5", "dhcp"), gateway_ip="10.0.0.1")
-    static = _fixed("10.0.0.7", "static")
-    vif = make_vif(fixed_ips=(fixed, static))
+    static = replace(_fixed("10.0.0.7", "static"), gateway_ip="10.0.0.1")
+    vif = make_vif(fixed_ips=(_fixed("10.0.0.5", "dhcp"), static))
     plugged = _plug_paused(agent, vif, vm)
     assert plugged["changed"]
     assert plugged["ofport"] > 0
@@ -211,16 +210,11 @@ def test_a_paused_vif_is_silent_until_it_is_resumed(agent: Agent, vm: Vm) -> Non
     assert not _plug_paused(agent, vif, vm)["changed"]
     with pytest.raises(RefusedError, match="paused"):
         agent.call("configure", port_id=vif.port_id)
-    resume = {"port_id": vif.port_id, "addresses": ["10.0.0.5/24", "10.0.0.7/24"]}
-    resumed = agent.call("resume", **resume)
-    assert set(resumed["addresses"]) == {"10.0.0.5/24", "10.0.0.7/24"}
+    agent.call("resume", instance_id=vm.instance_id)
+    assert addresses(vm.instance_id, "eth0") == {"10.0.0.7/24"}
     assert "UP" in devices(vm.instance_id)["eth0"]["flags"]
     assert [route["gateway"] for route in routes(vm.instance_id)] == ["10.0.0.1"]
-    assert agent.call("resume", **resume) == resumed
-    assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24", "10.0.0.7/24"}
     assert not agent.plug(vif, vm)["changed"]
-    with pytest.raises(RefusedError):
-        agent.call("resume", port_id=make_vif().port_id)
 
 
 def test_a_paused_vif_stays_so_when_the_host_restarts(mortal_agent: Agent, vm: Vm) -> None:

@@ -39,7 +39,7 @@ def test_what_is_no_record_is_none(text: str) -> None:
         (wire.ExecParams, {"argv": ["a"], "port_id": PORT, "timeout_s": 0}, "timeout_s"),
         (wire.ResizeParams, {"id": 1, "rows": 0, "cols": 1}, "size"),
         (wire.StdinParams, {"id": 1, "data": "not base64!"}, "data"),
-        (wire.ResumeParams, {"port_id": PORT, "addresses": ["x"]}, "addresses.0"),
+        (wire.ResumeParams, {"instance_id": "x"}, "instance_id"),
         (wire.CleanupParams, {"keep": [], "only": ["x"]}, "only.0"),
     ],
 )
