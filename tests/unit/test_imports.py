@@ -19,7 +19,7 @@ ORDER = (
     {"lab"},
     {"parts", "migrate", "clock", "compose"},
     {"probe"},
-    {"flows"},
+    {"flows", "report"},
     {"results"},
     {"vifs"},
     {"agents", "engine", "events", "neutron"},
