@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 from fakevm import names, vifs
 from fakevm.agents import Agent, Execution, Removed, Terminal
+from fakevm.boot import AS_NOVA, Boot, Plugging, complete, delete_vm, user_body
 from fakevm.clock import Clock
 from fakevm.engine import Container
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.interrupt import deferred
-from fakevm.lock import exclusive
-from fakevm.migrate import Migration, Nic, Step, carry_out, check
+from fakevm.migrate.run import MigrationRequest, abort, migrate
 from fakevm.model import HostInfo, Vm
-from fakevm.names import is_uuid
-from fakevm.neutron import DEVICE_OWNER, L2_AGENTS, Network, NeutronAgent, Port, prepare
-from fakevm.parts import Parts, at_once
+from fakevm.neutron import L2_AGENTS, HttpRequest, Network, NeutronAgent, Port, prepare
+from fakevm.parts import PLACE, Parts, at_once
 from fakevm.results import (
     CreatedPort,
     HostResult,
     HostStatus,
     Leftover,
-    Migrated,
+    MigrationReport,
     PortRequest,
     ServiceStatus,
     Status,
 )
+from fakevm.steps import Journal, note
 from fakevm.vifs import Addressing, Row
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0
-
-# What a VIF's place is read from; the whole port takes Neutron longer.
-_PLACE = ("id", "name", "device_id", "device_owner", "binding:host_id")
 
 
 class Lab(Parts):
@@ -44,16 +40,17 @@ class Lab(Parts):
 
     # Ports
 
-    def find(self, ref: str, *, whole: bool = True) -> Port:
-        """Return the port that a user names by UUID, name, or the UUID's beginning."""
-        fields = () if whole else _PLACE
-        found = self.neutron.ports(id=ref, fields=fields) if is_uuid(ref) else []
-        return names.find_port(ref, found or self.neutron.ports(fields=fields))
-
-    def create_port(self, request: PortRequest, *, timeout_s: float = WAIT_S) -> CreatedPort:
+    def create_port(
+        self,
+        request: PortRequest,
+        *,
+        plugging: Plugging = AS_NOVA,
+        timeout_s: float = WAIT_S,
+    ) -> CreatedPort:
         """Create a port for a VM, plug it, wait until it is ACTIVE and the VM has its addresses.
 
-        A failure on the way, or Ctrl-C, removes what was made.
+        The first port boots the VM, another one is attached. A failure on the way, or Ctrl-C,
+        removes what was made.
         """
         start = time.monotonic()
         vm = vifs.vm_of(request.instance)
@@ -61,26 +58,15 @@ class Lab(Parts):
         self.neutron.connect()
         clock = Clock(self.neutron, start=start)
         network = self.neutron.network(request.network)
-        host = self._host_for(vm, request.host)
+        host, running = self._host_for(vm, request.host)
         agent = self.agent(host)
         groups = [self.neutron.security_group_id(ref) for ref in request.security_groups]
-        body = _port_body(request, vm, host, network, groups)
-        with self._undone_on_failure() as undo:
-            # Were it cut off, nobody would know the id of the port that Neutron made.
-            with deferred():
-                port = self.neutron.create_port(body)
-                undo.callback(self.neutron.delete_port, port.id)
-            if port.vif_type == "binding_failed":
-                raise vifs.binding_failed(port, self.neutron.agents())
-            ips = vifs.fixed_ips(
-                port, network, request.addressing, silent=self._silent_subnets(port, network)
-            )
-            undo.callback(agent.unplug, port.id)
-            # Were it cut off, the undo could overtake it.
-            with clock.measured("plug"), deferred():
-                vif = vifs.vif(port, network, port, ips)
-                agent.plug(vif, replace(vm, project_id=port.project_id))
-            self._complete(agent, port, clock, timeout_s=timeout_s)
+        with self._boot(vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+            port = boot.create(user_body(request, vm, network, groups))
+            port = boot.bind(port)
+            silent = self._silent_subnets(port, network)
+            ips = vifs.fixed_ips(port, network, request.addressing, silent=silent)
+            boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s)
             plugged = agent.vifs(port.id)
         (row,) = vifs.rows([replace(port, status="ACTIVE")], {host: plugged})
         return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
@@ -117,37 +103,28 @@ class Lab(Parts):
         ref: str,
         *,
         host: str | None = None,
+        instance: str | None = None,
         addressing: Addressing | None = None,
+        plugging: Plugging = AS_NOVA,
         timeout_s: float = WAIT_S,
     ) -> Row:
-        """Plug a port on its host; one that is not bound yet is bound to the host first.
+        """Plug a port on its host; one that is not bound yet is given to a VM and bound first.
 
         What is plugged already comes by its addresses as before, if nothing else is asked for.
         """
         port = self.find(ref)
         _check_owner(port)
         wanted = self.host(host) if host else None
-        if port.bound and wanted not in (None, port.host):
-            return self._plug_elsewhere(port, str(wanted), addressing or "dhcp")
+        vm = vifs.vm_of(instance) if instance else vifs.vm_of_port(port)
+        if port.device_id not in ("", vm.instance_id):
+            raise ConflictError(f"port {port.id} belongs to VM {port.device_id}")
         network = self.neutron.network_of(port)
-        target = wanted or port.host or self._host_for(vifs.vm_of_port(port), None)
-        clock = Clock(self.neutron, start=time.monotonic())
-        agent = self.agent(target)
         if not port.bound:
-            port = self._bind(port, target)
-        silent = self._silent_subnets(port, network)
-        ips = vifs.fixed_ips(port, network, addressing or "dhcp", silent=silent)
-        present = agent.vifs()
-        before = next((one for one in present if one.port_id == port.id), None)
-        if before and not addressing:
-            ips = vifs.as_before(ips, before)
-        with self._undone_on_failure() as undo:
-            if before is None:
-                undo.callback(agent.unplug, port.id)
-            # Were it cut off, the undo could overtake it.
-            with deferred():
-                agent.plug(vifs.vif(port, network, port, ips), vifs.vm_of_port(port, present))
-            self._complete(agent, port, clock, timeout_s=timeout_s)
+            self._give(port, network, vm, wanted, addressing or "dhcp", plugging, timeout_s)
+        elif wanted in (None, port.host):
+            self._plug_again(port, network, addressing, timeout_s)
+        else:
+            return self._plug_elsewhere(port, network, str(wanted), addressing or "dhcp")
         return self.show(port.id)
 
     def unplug(self, ref: str, *, host: str | None = None) -> HostResult:
@@ -176,6 +153,17 @@ class Lab(Parts):
 
     # VMs
 
+    def delete_vm(self, instance: str) -> list[str]:
+        """Delete a VM: unplug its NICs, unbind the ports it was given, delete the others.
+
+        Return the ports' ids.
+        """
+        vm = vifs.vm_of(instance)
+        deleted = delete_vm(self, vm.instance_id, warn=self._say)
+        if not deleted:
+            raise NotFoundError(f"there is no VM {instance!r}", hint="fakevm list")
+        return deleted
+
     def execute(
         self,
         ref: str,
@@ -201,45 +189,25 @@ class Lab(Parts):
     def migrate(
         self,
         ref: str,
-        destination: str,
+        request: MigrationRequest,
         *,
-        source: str | None = None,
-        timeout_s: float = WAIT_S,
-    ) -> Migrated:
-        """Move the VM that has a port, with all its NICs and addresses, to another host."""
-        check(source or "", destination)
-        destination = self.host(destination)
+        on_request: Callable[[HttpRequest], None] = lambda _request: None,
+        on_report: Callable[[MigrationReport], None] = lambda _report: None,
+    ) -> MigrationReport:
+        """Move the VM that has a port, with all its NICs, to another host; return what was seen.
+
+        Before the point of no return a failure, or Ctrl-C, leaves it where it was. `on_request` is
+        called after each request to Neutron, `on_report` also with the report of a failure.
+        """
         port = self.find(ref)
-        if not port.host or not port.device_id:
-            raise ConflictError(f"port {port.id} is not bound to a host", hint=f"fakevm plug {ref}")
-        if source and self.host(source) != port.host:
-            raise ConflictError(f"port {port.id} is on {port.host}, not on {source}")
-        check(port.host, destination)
-        busy = f"VM {port.device_id} is being migrated already"
-        with exclusive(f"{self.name}/migrate/{port.device_id}", busy=busy):
-            migration = self._migration(port, destination, timeout_s=timeout_s)
-            seconds: dict[str, float] = {}
-            started: list[tuple[str, float]] = []
-
-            def on_step(step: Step | None) -> None:
-                now = time.monotonic()
-                if started:
-                    name, since = started.pop()
-                    seconds[name] = round(now - since, 3)
-                if step:
-                    self._say(f"{step.name} ({step.actor})")
-                    started.append((step.name, now))
-
-            carry_out(migration, on_step=on_step)
-            on_step(None)
-        return Migrated(
-            instance_id=port.device_id,
-            vm_name=migration.vm.name,
-            source=port.host,
-            destination=destination,
-            port_ids=tuple(nic.port.id for nic in migration.nics),
-            seconds=seconds,
+        _check_owner(port)
+        return migrate(
+            self, port, request, say=self._say, on_request=on_request, on_report=on_report
         )
+
+    def abort_migration(self, ref: str) -> list[str]:
+        """Clean up after a migration whose process was killed; return what was done, in words."""
+        return abort(self, self.find(ref), say=self._say)
 
     def rows(self) -> list[Row]:
         """Return every VM's ports: what Neutron says and what the hosts have, side by side."""
@@ -266,7 +234,20 @@ class Lab(Parts):
         made = vifs.rows([port], plugged, silent_hosts=answers.keys() - plugged.keys())
         # More than one where it is plugged on several hosts: the one that it is bound to.
         row = next((one for one in made if one.plugged_host == port.host), made[0])
-        return replace(row, network=self.neutron.network_names().get(port.network_id, ""))
+        # Neutron tells of the bindings of a VM's ports alone.
+        bindings = (
+            self.neutron.bindings(port.id) if port.device_owner.startswith("compute:") else []
+        )
+        left = [
+            f"{binding.status} binding to {binding.host} (fakevm migrate --abort {port.id})"
+            for binding in bindings
+            if not binding.active
+        ]
+        return replace(
+            row,
+            network=self.neutron.network_names().get(port.network_id, ""),
+            differs="; ".join(filter(None, [row.differs, *left])),
+        )
 
     def cleanup(self, *, dry_run: bool = False) -> tuple[list[Leftover], list[FakevmError]]:
         """Remove from every host what is left of ports that Neutron does not have there.
@@ -333,10 +314,13 @@ class Lab(Parts):
         filters = {"binding:host_id": host}
         return {port.id for port in self.neutron.ports(fields=("id",), **filters)}
 
-    def _host_for(self, vm: Vm, ref: str | None) -> str:
-        """Return the host for a VM's new port: where the VM is, as asked, or the least busy one."""
+    def _host_for(self, vm: Vm, ref: str | None) -> tuple[str, bool]:
+        """Return the host for a VM's new port, and whether the VM is there already.
+
+        It is where the VM is, as asked, or the least busy one.
+        """
         wanted = self.host(ref) if ref else None
-        ports = self.neutron.ports(fields=_PLACE)
+        ports = self.neutron.ports(fields=PLACE)
         here = {p.host for p in ports if p.device_id == vm.instance_id and p.host} - {""}
         if wanted and here - {wanted}:
             raise ConflictError(
@@ -344,13 +328,13 @@ class Lab(Parts):
                 hint=f"fakevm migrate {wanted} VIF moves all of it",
             )
         if wanted:
-            return wanted
+            return wanted, bool(here)
         healthy = [c.service for c in self.computes if c.running and c.health != "unhealthy"]
         compute_ports = (p for p in ports if p.device_owner.startswith("compute:"))
         host = vifs.choose_host(vm.instance_id, hosts=healthy, ports=compute_ports)
         if not here:
             self._say(f"host: {host}")
-        return host
+        return host, bool(here)
 
     def _silent_subnets(self, port: Port, network: Network) -> set[str]:
         """Return the SLAAC subnets of a port on which no router advertises, with a warning."""
@@ -368,29 +352,70 @@ class Lab(Parts):
                 self._say(f"warning: no router is on subnet {subnet.cidr}: no address by SLAAC")
         return silent
 
-    def _complete(self, agent: Agent, port: Port, clock: Clock, *, timeout_s: float) -> None:
-        if port.admin_state_up:
-            with clock.measured("active"):
-                self.neutron.wait_until_active(port.id, timeout_s=timeout_s)
-        with clock.measured("configure"):
-            agent.configure(port.id, timeout_s=timeout_s)
+    @contextmanager
+    def _boot(
+        self, vm: Vm, agent: Agent, *, running: bool, plugging: Plugging, clock: Clock
+    ) -> Iterator[Boot]:
+        """Give what boots a VM, or attaches to it; undone if the block fails."""
+        with self._undone_on_failure() as undo:
+            yield Boot(
+                *(self, vm, agent),
+                running=running,
+                plugging=plugging,
+                journal=Journal(tell=note(self.events, vm.instance_id)),
+                clock=clock,
+                undo=undo,
+                warn=self._say,
+            )
 
-    def _bind(self, port: Port, host: str) -> Port:
-        body = {
-            "binding:host_id": host,
-            "device_id": vifs.vm_of_port(port).instance_id,
-            "device_owner": port.device_owner or DEVICE_OWNER,
-        }
-        bound = self.neutron.update_port(port.id, body)
-        if bound.vif_type == "binding_failed":
-            raise vifs.binding_failed(bound, self.neutron.agents())
-        return bound
+    def _give(
+        self,
+        port: Port,
+        network: Network,
+        vm: Vm,
+        wanted: str | None,
+        addressing: Addressing,
+        plugging: Plugging,
+        timeout_s: float,
+    ) -> None:
+        """Bind a port that a user made to a VM's host, and plug it."""
+        host, running = self._host_for(vm, wanted)
+        agent = self.agent(host)
+        clock = Clock(self.neutron, start=time.monotonic())
+        with self._boot(vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+            bound = boot.bind(port)
+            silent = self._silent_subnets(bound, network)
+            ips = vifs.fixed_ips(bound, network, addressing, silent=silent)
+            boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
 
-    def _plug_elsewhere(self, port: Port, host: str, addressing: Addressing) -> Row:
+    def _plug_again(
+        self, port: Port, network: Network, addressing: Addressing | None, timeout_s: float
+    ) -> None:
+        """Plug a port on the host that it is bound to."""
+        agent = self.agent(port.host)
+        silent = self._silent_subnets(port, network)
+        ips = vifs.fixed_ips(port, network, addressing or "dhcp", silent=silent)
+        present = agent.vifs()
+        before = next((one for one in present if one.port_id == port.id), None)
+        if before and not addressing:
+            ips = vifs.as_before(ips, before)
+        preserve = bool(before and before.preserve_on_delete)
+        vif = vifs.vif(port, network, port, ips, preserve_on_delete=preserve)
+        with self._undone_on_failure() as undo:
+            if before is None:
+                undo.callback(agent.unplug, port.id)
+            # Were it cut off, the undo could overtake it.
+            with deferred():
+                agent.plug(vif, vifs.vm_of_port(port, present))
+            clock = Clock(self.neutron, start=time.monotonic())
+            complete(self, agent, port, clock, timeout_s=timeout_s)
+
+    def _plug_elsewhere(
+        self, port: Port, network: Network, host: str, addressing: Addressing
+    ) -> Row:
         """Plug on a host that the port has an inactive binding to, as a migration does."""
         for binding in self.neutron.bindings(port.id):
             if binding.host == host:
-                network = self.neutron.network_of(port)
                 ips = vifs.fixed_ips(port, network, addressing)
                 vm = vifs.vm_of_port(port)
                 # Its NIC would talk with the MAC of the one on the active host.
@@ -400,41 +425,6 @@ class Lab(Parts):
         raise ConflictError(
             f"port {port.id} is bound to {port.host}, and has no binding to {host}",
             hint=f"fakevm migrate {host} {port.id}",
-        )
-
-    def _migration(self, port: Port, destination: str, *, timeout_s: float) -> Migration:
-        ports = self.neutron.ports(device_id=port.device_id)
-        elsewhere = sorted(f"{p.id} on {p.host or 'no host'}" for p in ports if p.host != port.host)
-        if elsewhere:
-            raise ConflictError(
-                f"VM {port.device_id} is on {port.host}, but has port {', '.join(elsewhere)}"
-            )
-        source = self.agent(port.host)
-        guests = {one.port_id: one for one in source.vifs()}
-        if missing := sorted(p.id for p in ports if p.id not in guests):
-            raise ConflictError(
-                f"port {', '.join(missing)} is not plugged on {port.host}",
-                hint=f"fakevm plug {missing[0]}",
-            )
-        networks = {p.network_id: self.neutron.network_of(p) for p in ports}
-        return Migration(
-            vm=replace(vifs.vm_of_port(port), name=guests[port.id].vm_name),
-            nics=tuple(
-                Nic(
-                    port=p,
-                    network=networks[p.network_id],
-                    guest=guests[p.id],
-                    bindings=tuple(self.neutron.bindings(p.id)),
-                )
-                # eth0 first: NICs are numbered in the order of plugging.
-                for p in sorted(ports, key=lambda p: guests[p.id].nic)
-            ),
-            source_name=port.host,
-            destination_name=destination,
-            neutron=self.neutron,
-            source=source,
-            destination=self.agent(destination),
-            timeout_s=timeout_s,
         )
 
     @contextmanager
@@ -462,26 +452,6 @@ def _check_owner(port: Port) -> None:
             f"port {port.id} is no VM's: it belongs to {port.device_owner}",
             hint=f"fakevm openstack port show {port.id}",
         )
-
-
-def _port_body(
-    request: PortRequest, vm: Vm, host: str, network: Network, groups: Sequence[str]
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "network_id": network.id,
-        "device_id": vm.instance_id,
-        "device_owner": DEVICE_OWNER,
-        "binding:host_id": host,
-        "binding:vnic_type": request.vnic_type,
-        "fixed_ips": vifs.requested_ips(request.fixed_ips, network.subnets),
-    }
-    if request.name is not None:
-        body["name"] = request.name
-    if groups:
-        body["security_groups"] = list(groups)
-    if not request.port_security:
-        body |= {"port_security_enabled": False, "security_groups": []}
-    return body
 
 
 def _host_status(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from fakevm.errors import (
@@ -124,6 +125,19 @@ class NeutronAgent:
     datapath: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HttpRequest:
+    """A request to Neutron and its answer; the bodies are JSON texts, "" for none."""
+
+    start: float
+    end: float
+    method: str
+    path: str
+    status: int
+    body: str = ""
+    answer: str = ""
+
+
 L2_AGENTS = ("neutron-openvswitch-agent", "ovn-controller", "OVN Controller Gateway agent")
 
 
@@ -135,7 +149,17 @@ class Neutron:
         self.timeout_s = timeout_s
         # What Neutron took, in all calls.
         self.seconds = 0.0
+        # Called after each request.
+        self._on_request: Callable[[HttpRequest], None] | None = None
         self._connecting = Lock()
+
+    def traced(self, on_request: Callable[[HttpRequest], None] | None = None) -> Self:
+        """Return the same Neutron with its own count of `seconds`, which tells of each request."""
+        self.connect()
+        other = copy.copy(self)
+        other.seconds = 0.0
+        other._on_request = on_request
+        return other
 
     # Ports
 
@@ -197,6 +221,13 @@ class Neutron:
             raise ConflictError(
                 f"Neutron could not bind port {port_id} to {host}: {error}", hint="fakevm status"
             ) from error
+
+    def binding(self, port_id: str, host: str) -> Binding | None:
+        """Return a port's binding to a host."""
+        try:
+            return _binding(self._get(f"/ports/{port_id}/bindings/{quote(host)}")["binding"])
+        except NotFoundError:
+            return None
 
     def activate_binding(self, port_id: str, host: str) -> None:
         """Make a binding the active one; the one until now becomes inactive."""
@@ -296,6 +327,19 @@ class Neutron:
             raise _no_answer(self.endpoint, words) from error
         finally:
             self.seconds += time.monotonic() - start
+        if self._on_request:
+            now = time.time()
+            self._on_request(
+                HttpRequest(
+                    start=now - (time.monotonic() - start),
+                    end=now,
+                    method=method,
+                    path=path,
+                    status=answer.status_code,
+                    body=json.dumps(body) if body is not None else "",
+                    answer=answer.text,
+                )
+            )
         return _checked(answer.status_code, answer.content)
 
     @cached_property

@@ -12,7 +12,8 @@ from fakevm.agents import Agent
 from fakevm.engine import NEUTRON_PORT, Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.events import Events
-from fakevm.neutron import Neutron
+from fakevm.names import is_uuid
+from fakevm.neutron import Neutron, Port
 from fakevm.process import connect
 from fakevm.rpc import Connection, Stream
 
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 # The service that stands for Nova's API.
 EVENTS = "nova-events"
+
+# What a VIF's place is read from; the whole port takes Neutron longer.
+PLACE = ("id", "name", "device_id", "device_owner", "binding:host_id")
 
 # How long Neutron may take for one answer.
 ANSWER_S = 30.0
@@ -105,6 +109,11 @@ class Parts:
         """The lab's Neutron."""
         return Neutron(self.endpoint, timeout_s=self._answer_s)
 
+    @cached_property
+    def neutron_version(self) -> str:
+        """Neutron's release, which its image is tagged with."""
+        return self._engine.recipe(self.service("neutron-api")).image.rpartition(":")[2]
+
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
         with self._opening:
@@ -152,6 +161,12 @@ class Parts:
                 f"{name} is {container.state}", hint=f"docker start {container.name}"
             )
         return container
+
+    def find(self, ref: str, *, whole: bool = True) -> Port:
+        """Return the port that a user names by UUID, name, or the UUID's beginning."""
+        fields = () if whole else PLACE
+        found = self.neutron.ports(id=ref, fields=fields) if is_uuid(ref) else []
+        return names.find_port(ref, found or self.neutron.ports(fields=fields))
 
     def ask_hosts(self, ask: Callable[[Agent], T]) -> dict[str, T | FakevmError]:
         """Ask every compute host at once; who does not answer has his error in his place."""

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fakevm.neutron import HttpRequest
 from fakevm.vifs import Addressing, Row
+
+MoveKind = Literal["live", "cold", "evacuate"]
+MoveOutcome = Literal["moved", "rolled back", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +62,6 @@ class HostResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Migrated:
-    """A VM that has moved."""
-
-    instance_id: str
-    vm_name: str
-    source: str
-    destination: str
-    port_ids: tuple[str, ...]
-    seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
 class StepTime:
     """When a step was carried out, or undone; seconds since the epoch.
 
@@ -113,19 +105,6 @@ class PortStatus:
     time: float
     port_id: str
     status: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class HttpRequest:
-    """A request to Neutron and its answer; the bodies are JSON texts, "" for none."""
-
-    start: float
-    end: float
-    method: str
-    path: str
-    status: int
-    body: str = ""
-    answer: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +173,7 @@ class MigrationReport:
     lab: str
     vm: str
     instance_id: str
-    kind: Literal["live", "cold", "evacuate"]
+    kind: MoveKind
     source: str
     destination: str
     neutron_version: str
@@ -202,7 +181,7 @@ class MigrationReport:
     started: float
     ended: float
     # "moved": it arrived. "rolled back": it stayed where it was. "failed": neither is certain.
-    outcome: Literal["moved", "rolled back", "failed"] = "moved"
+    outcome: MoveOutcome = "moved"
     error: str = ""
     # As people say it: "ML2/OVS, vxlan, l2population".
     backend: str = ""

@@ -133,7 +133,14 @@ def _requested_ip(text: str, subnets: Sequence[Subnet]) -> dict[str, str]:
     return {keys[key]: value for key, value in pairs.items()}
 
 
-def vif(port: Port, network: Network, binding: Binding | Port, ips: tuple[FixedIp, ...]) -> Vif:
+def vif(
+    port: Port,
+    network: Network,
+    binding: Binding | Port,
+    ips: tuple[FixedIp, ...],
+    *,
+    preserve_on_delete: bool = False,
+) -> Vif:
     """Return a port as a host plugs it, with what Neutron answered for this host."""
     return Vif(
         port_id=port.id,
@@ -144,6 +151,7 @@ def vif(port: Port, network: Network, binding: Binding | Port, ips: tuple[FixedI
         vif_details=binding.vif_details,
         vnic_type=port.vnic_type,
         fixed_ips=ips,
+        preserve_on_delete=preserve_on_delete,
     )
 
 
@@ -260,7 +268,7 @@ def _differences(
 
 def binding_failed(port: Port, agents: Iterable[NeutronAgent]) -> ConflictError:
     """Return the error that says why a host could not take a port, as the agent list shows it."""
-    here = [agent for agent in agents if agent.host == port.host and agent.binary in L2_AGENTS]
+    here = l2_agents(port.host, agents)
     if not here:
         told = f"no L2 agent of {port.host} is known to Neutron"
     else:
@@ -268,6 +276,11 @@ def binding_failed(port: Port, agents: Iterable[NeutronAgent]) -> ConflictError:
     return ConflictError(
         f"Neutron could not bind port {port.id} to {port.host}: {told}", hint="fakevm status"
     )
+
+
+def l2_agents(host: str, agents: Iterable[NeutronAgent]) -> list[NeutronAgent]:
+    """Return a host's L2 agents of Neutron's agent list."""
+    return [agent for agent in agents if agent.host == host and agent.binary in L2_AGENTS]
 
 
 def agent_state(agent: NeutronAgent) -> str:

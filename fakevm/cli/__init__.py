@@ -37,7 +37,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "VMs": {
         "exec": "vms:execute",
         "shell": "vms:shell",
-        "migrate": "vms:migrate",
+        "migrate": "moves:migrate",
+        "delete-vm": "vms:delete_vm",
         "events": "events:events",
     },
 }

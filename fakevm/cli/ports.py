@@ -7,12 +7,14 @@ from typing import TypeVar
 
 import click
 
+from fakevm.boot import Plugging
 from fakevm.cli import output
 from fakevm.cli.session import (
     Session,
     format_option,
     lab_option,
     pass_session,
+    plugging_options,
     say,
     timeout_option,
 )
@@ -68,6 +70,7 @@ def _address_option(default: str | None) -> Callable[[T], T]:
 @click.option("--vnic-type", default="normal", show_default=True, help="As Neutron names it.")
 @_address_option("dhcp")
 @click.option("--timings", is_flag=True, help="Show where the time went.")
+@plugging_options
 @lab_option
 @timeout_option
 @format_option
@@ -85,14 +88,17 @@ def create_port(
     vnic_type: str,
     addressing: Addressing,
     timings: bool,
+    vif_plugging_timeout_s: float,
+    vif_plugging_is_fatal: bool,
     timeout_s: float,
     form: str,
     network: str,
     instance: str,
 ) -> None:
-    """Create a port on NETWORK for the VM INSTANCE, plug it, wait until it works.
+    """Create a port on NETWORK for the VM INSTANCE as Nova does, wait until it works.
 
-    INSTANCE is a UUID or a name of your own. A second port for the same instance is its second NIC.
+    The VM boots: it is paused until Neutron says network-vif-plugged. INSTANCE is a UUID or a name
+    of your own. A second port for the same instance is its second NIC.
     Without --host, the VM's host, or for a new VM the one with the fewest.
     """
     request = PortRequest(
@@ -107,7 +113,14 @@ def create_port(
         addressing=addressing,
     )
     with session.lab(timeout_s=timeout_s) as lab:
-        created = lab.create_port(request, timeout_s=timeout_s)
+        created = lab.create_port(
+            request,
+            plugging=Plugging(
+                vif_plugging_timeout_s=vif_plugging_timeout_s,
+                vif_plugging_is_fatal=vif_plugging_is_fatal,
+            ),
+            timeout_s=timeout_s,
+        )
     result = output.plain(created.row)
     if timings:
         result["timings"] = output.plain(created.timings)
@@ -133,7 +146,9 @@ def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, fo
 
 @click.command()
 @_host_option
+@click.option("--vm", "instance", metavar="INSTANCE", help="The VM that gets an unbound port.")
 @_address_option(None)
+@plugging_options
 @lab_option
 @timeout_option
 @format_option
@@ -144,13 +159,26 @@ def plug(
     *,
     ref: str,
     host: str | None,
+    instance: str | None,
     addressing: Addressing | None,
+    vif_plugging_timeout_s: float,
+    vif_plugging_is_fatal: bool,
     timeout_s: float,
     form: str,
 ) -> None:
-    """Plug a port on one host; bind it there if it is not bound."""
+    """Plug a port on one host; one that is not bound is given to a VM and bound there."""
+    plugging = Plugging(
+        vif_plugging_timeout_s=vif_plugging_timeout_s, vif_plugging_is_fatal=vif_plugging_is_fatal
+    )
     with session.lab(timeout_s=timeout_s) as lab:
-        row = lab.plug(ref, host=host, addressing=addressing, timeout_s=timeout_s)
+        row = lab.plug(
+            ref,
+            host=host,
+            instance=instance,
+            addressing=addressing,
+            plugging=plugging,
+            timeout_s=timeout_s,
+        )
     output.show(row, form, columns=_PORT)
 
 

@@ -114,3 +114,22 @@ def timeout_option(function: F) -> F:
         envvar="FAKEVM_TIMEOUT",
         help="How long to wait for Neutron's answers, and for a port or VM to be ready.",
     )(function)
+
+
+def plugging_options(function: F) -> F:
+    """Let the user choose how network-vif-plugged is waited for, as Nova's options do."""
+    function = click.option(
+        "--vif-plugging-timeout",
+        "vif_plugging_timeout_s",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=300,
+        show_default=True,
+        help="How long to wait for network-vif-plugged, as Nova's option; 0: not at all.",
+    )(function)
+    return click.option(
+        "--vif-plugging-is-fatal/--no-vif-plugging-is-fatal",
+        default=True,
+        show_default=True,
+        help="Whether it is an error if the event does not come in time, as Nova's option.",
+    )(function)

@@ -114,26 +114,18 @@ def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str |
     ctx.exit(execution.exit_code)
 
 
-@click.command()
-@click.option("--host", metavar="SRC", help="The host where the VM is; checked if it is given.")
+@click.command("delete-vm")
 @lab_option
 @timeout_option
 @format_option
-@click.argument("destination", metavar="DST")
-@click.argument("ref", metavar="VIF")
+@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
 @pass_session
-def migrate(
-    session: Session,
-    *,
-    destination: str,
-    ref: str,
-    host: str | None,
-    timeout_s: float,
-    form: str,
-) -> None:
-    """Live-migrate the VM that has a port to the host DST, with all its NICs and addresses."""
+def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float, form: str) -> None:
+    """Delete VMs as Nova does: ports that they were given are unbound, the others deleted."""
     from fakevm.cli import output
 
+    deleted = []
     with session.lab(timeout_s=timeout_s) as lab:
-        moved = lab.migrate(ref, destination, source=host, timeout_s=timeout_s)
-    output.show(moved, form)
+        for instance in instances:
+            deleted += lab.delete_vm(instance)
+    output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))

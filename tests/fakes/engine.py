@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakevm.engine import NEUTRON_PORT, Container, Engine
+from fakevm.engine import NEUTRON_PORT, Container, Engine, Recipe
 
 
 def make_container(service: str, **attributes: object) -> Container:
@@ -29,6 +29,9 @@ class FakeEngine(Engine):
 
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
         return [one for one in self.all_containers if lab in (None, one.lab)]
+
+    def recipe(self, container: Container) -> Recipe:
+        return Recipe(image="fakevm/neutron:28.0.2", environment={}, ports=container.ports)
 
     def stop(self, service: str) -> None:
         self.all_containers = [

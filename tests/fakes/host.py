@@ -35,6 +35,10 @@ class FakeHost:
     # Ports that RARP frames were sent of.
     announced: list[str] = field(default_factory=list)
     broken: dict[str, FakevmError] = field(default_factory=dict)
+    # Whether its L2 agent does anything.
+    wires: bool = True
+    # Called after a plug, with the host's name and the port's id.
+    on_plug: Callable[[str, str], None] = lambda _host, _port_id: None
     # Called before a request is carried out, with its method.
     before: Callable[[str], None] = lambda _method: None
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -79,6 +83,7 @@ class FakeHost:
                 preserve_on_delete=vif.preserve_on_delete,
             )
         self._change(vif.port_id, ofport=1, error="", vm_name=vm.name, fixed_ips=vif.fixed_ips)
+        self.on_plug(self.name, vif.port_id)
         return changed
 
     def suspend(self, instance_id: str) -> GuestState:
@@ -151,10 +156,11 @@ class FakeHost:
                 del self.vifs_by_port[port_id]
         return removed
 
-    def wire(self, port_id: str) -> None:
-        """Do the L2 agent's work on a port that is plugged."""
-        if port_id in self.vifs_by_port:
+    def wire(self, port_id: str) -> bool:
+        """Do the L2 agent's work on a port that is plugged; tell whether it is."""
+        if port_id in self.vifs_by_port and self.wires:
             self._change(port_id, vlan_tag=1)
+        return port_id in self.vifs_by_port and self.wires
 
     def cut_off(self, port_id: str) -> None:
         """Do the L2 agent's work on a port whose binding was deactivated: delete the OVS port."""

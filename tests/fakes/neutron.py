@@ -49,7 +49,11 @@ class FakeNeutron(Neutron):
         # Called before a write is carried out, with its method's name.
         self.before: Callable[[str], None] = lambda _method: None
         self.writes: list[tuple[str, str]] = []
+        # Told of an event for Nova: its name, the VM's id, the port's.
+        self.emit: Callable[[str, str, str], object] = lambda _name, _vm, _port: None
         self._numbers = itertools.count(1)
+        for host in hosts.values():
+            host.on_plug = self._plugged
 
     def connect(self) -> None:
         pass
@@ -77,6 +81,7 @@ class FakeNeutron(Neutron):
 
     def create_port(self, body: Mapping[str, Any]) -> Port:
         number = next(self._numbers)
+        assert body.get("admin_state_up", True)
         port = Port(
             id=f"{number:08x}-0000-4000-8000-000000000000",
             name=body.get("name", ""),
@@ -103,13 +108,14 @@ class FakeNeutron(Neutron):
             match name:
                 case "binding:host_id":
                     self._bind(port_id, value)
+                    port = self.ports_by_id[port_id]
                 case "binding:profile":
                     port = replace(port, profile=dict(value))
                     self.ports_by_id[port_id] = port
                     self._wire(port_id)
                 case "device_id" | "device_owner":
-                    changed = replace(self.ports_by_id[port_id], **{name: value})
-                    self.ports_by_id[port_id] = changed
+                    port = replace(self.ports_by_id[port_id], **{name: value})
+                    self.ports_by_id[port_id] = port
                 case unknown:
                     raise AssertionError(f"no such attribute: {unknown}")
         return self.ports_by_id[port_id]
@@ -134,6 +140,10 @@ class FakeNeutron(Neutron):
     def bindings(self, port_id: str) -> list[Binding]:
         self.port(port_id)
         return list(self.bindings_by_port[port_id].values())
+
+    def binding(self, port_id: str, host: str) -> Binding | None:
+        self.before("binding")
+        return self.bindings_by_port[port_id].get(host)
 
     def create_binding(
         self, port_id: str, host: str, *, vnic_type: str, profile: Mapping[str, Any]
@@ -228,18 +238,40 @@ class FakeNeutron(Neutron):
             address = f"{subnet.cidr.rpartition('.')[0]}.{100 + number}"
         return PortIp(ip_address=address, subnet_id=subnet.id)
 
-    def _bind(self, port_id: str, host: str) -> None:
+    def _bind(self, port_id: str, host: str | None) -> None:
+        if host is None:
+            self.bindings_by_port[port_id] = {}
+            self.ports_by_id[port_id] = replace(
+                self.ports_by_id[port_id],
+                host="",
+                vif_type="unbound",
+                vif_details={},
+                status="DOWN",
+            )
+            return
         alive = self.alive.get(host, False)
         vif_type = "ovs" if alive else "binding_failed"
         binding = Binding(host=host, status="ACTIVE", vif_type=vif_type, vif_details=VIF_DETAILS)
         self.bindings_by_port[port_id] = {host: binding}
         self.ports_by_id[port_id] = replace(
-            self.ports_by_id[port_id], host=host, vif_type=vif_type, vif_details=VIF_DETAILS
+            self.ports_by_id[port_id],
+            host=host,
+            vif_type=vif_type,
+            vif_details=VIF_DETAILS,
+            status="DOWN",
         )
+
+    def _plugged(self, host: str, port_id: str) -> None:
+        port = self.ports_by_id.get(port_id)
+        if port and host == port.profile.get("migrating_to", port.host):
+            self._wire(port_id)
 
     def _wire(self, port_id: str) -> None:
         """Do what the L2 agents do with a port: wire it where it is, and where it goes to."""
         port = self.ports_by_id[port_id]
-        for host in (port.host, str(port.profile.get("migrating_to"))):
-            if host in self.hosts:
-                self.hosts[host].wire(port_id)
+        # An agent leaves a port alone that is on its way to another host.
+        host = str(port.profile.get("migrating_to", port.host))
+        if host in self.hosts and self.hosts[host].wire(port_id):
+            if host == port.host:
+                self.ports_by_id[port_id] = replace(port, status="ACTIVE")
+            self.emit("network-vif-plugged", port.device_id, port_id)

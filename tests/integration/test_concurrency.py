@@ -51,12 +51,12 @@ def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
 def test_one_vif_plugged_and_unplugged_at_once_ends_whole(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.12.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
-    processes = [
-        lab.fakevm.start(verb, a.port_id) for verb in ("plug", "unplug", "plug", "unplug", "plug")
-    ]
-    for process in processes:
+    verbs = ("plug", "unplug", "plug", "unplug", "plug")
+    processes = [(verb, lab.fakevm.start(verb, a.port_id)) for verb in verbs]
+    for verb, process in processes:
         _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        # Whose VIF another one unplugs again while it waits for its addresses, says so.
+        assert process.returncode == 0 or (verb == "plug" and "is not plugged" in err), err
     there = lab.hosts_with(a.port_id) == ["compute-1"]
     assert (a.instance_id in a.host.vm_names()) == there
     assert (f"tap{a.port_id}"[:14] in a.host.links()) == there

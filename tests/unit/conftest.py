@@ -58,6 +58,7 @@ def world() -> Iterator[World]:
         ),
         engine=FakeEngine(*map(make_container, (*control, *hosts))),
     )
+    world.neutron.emit = world.events.emit
     yield world
     world.events.close()
 

@@ -41,7 +41,7 @@ def test_a_created_port_is_plugged_active_and_configured(lab: Lab, world: World)
     assert row.addresses == ("10.0.1.101/24",)
     assert world.neutron.ports_by_id[row.port_id].device_owner == "compute:nova"
     methods = [method for method, _ in world.hosts["compute-1"].calls]
-    assert methods == ["plug", "configure", "list"]
+    assert methods == ["plug", "resume", "configure", "list"]
 
 
 def test_a_port_has_an_address_of_every_subnet_of_its_network(lab: Lab, world: World) -> None:

@@ -6,9 +6,11 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from fakevm.boot import Plugging
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -19,8 +21,12 @@ from fakevm.errors import (
 )
 from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
-from fakevm.migrate import AFTER_ACTIVATION, TO_ACTIVATION, check
-from fakevm.results import PortRequest
+from fakevm.migrate.move import Switches
+from fakevm.migrate.run import MigrationRequest, protocol
+from fakevm.model import Vm
+from fakevm.results import MigrationReport, PortRequest
+from fakevm.steps import Faults
+from fakevm.vifs import vif
 from tests.unit.conftest import World
 
 # Each way to fail before activation: whose method, and its name.
@@ -28,7 +34,6 @@ FAILURES = [
     ("neutron", "create_binding"),
     ("compute-3", "plug"),
     ("neutron", "update_port"),
-    ("compute-3", "list"),
     ("compute-2", "suspend"),
     ("neutron", "activate_binding"),
 ]
@@ -50,6 +55,10 @@ def vm(lab: Lab) -> list[str]:
         lab.create_port(PortRequest(network="net", instance="vm", host="compute-2")).row.port_id
         for _ in range(2)
     ]
+
+
+def move(lab: Lab, ref: str, destination: str, **wishes: Any) -> MigrationReport:
+    return lab.migrate(ref, MigrationRequest(destination=destination, **wishes))
 
 
 def state(world: World) -> object:
@@ -78,8 +87,8 @@ def break_it(world: World, whose: str, method: str, *, after: int = 0) -> None:
 
 def test_the_whole_vm_moves_with_its_addresses(lab: Lab, world: World, vm: list[str]) -> None:
     before = dict(world.hosts["compute-2"].vifs_by_port)
-    moved = lab.migrate(vm[1], "compute-3")
-    assert (moved.source, moved.destination, moved.vm_name) == ("compute-2", "compute-3", "vm")
+    moved = move(lab, vm[1], "compute-3")
+    assert (moved.source, moved.destination, moved.vm) == ("compute-2", "compute-3", "vm")
     assert sorted(moved.port_ids) == sorted(vm)
     there = world.hosts["compute-3"]
     assert world.hosts["compute-2"].vifs_by_port == {}
@@ -88,29 +97,31 @@ def test_the_whole_vm_moves_with_its_addresses(lab: Lab, world: World, vm: list[
         assert there.vifs_by_port[port_id].nic == before[port_id].nic
         assert there.vifs_by_port[port_id].configured
         port = world.neutron.ports_by_id[port_id]
-        assert (port.host, port.status, port.profile) == ("compute-3", "ACTIVE", {})
+        assert (port.host, port.status) == ("compute-3", "ACTIVE")
         assert list(world.neutron.bindings_by_port[port_id]) == ["compute-3"]
     assert there.paused == set()
 
 
 def test_neutron_is_written_to_in_nova_s_order(lab: Lab, world: World, vm: list[str]) -> None:
     world.neutron.writes.clear()
-    lab.migrate(vm[0], "compute-3")
+    move(lab, vm[0], "compute-3")
     calls = ("create_binding", "update_port", "activate_binding", "delete_binding")
     assert world.neutron.writes == [(call, port_id) for call in calls for port_id in vm]
 
 
-def test_the_port_s_profile_is_kept(lab: Lab, world: World, vm: list[str]) -> None:
+def test_the_profile_is_nova_s_and_not_the_source_s(lab: Lab, world: World, vm: list[str]) -> None:
     port = world.neutron.ports_by_id[vm[0]]
     world.neutron.ports_by_id[vm[0]] = replace(port, profile={"mine": "keep"})
-    lab.migrate(vm[0], "compute-3")
-    assert world.neutron.ports_by_id[vm[0]].profile == {"mine": "keep"}
+    move(lab, vm[0], "compute-3")
+    assert world.neutron.ports_by_id[vm[0]].profile == {"os_vif_delegation": True}
 
 
 def test_it_can_go_back(lab: Lab, world: World, vm: list[str]) -> None:
+    move(lab, vm[0], "compute-3")
+    move(lab, vm[0], "compute-2", source="compute-3")
     before = state(world)
-    lab.migrate(vm[0], "compute-3")
-    lab.migrate(vm[0], "compute-2", source="compute-3")
+    move(lab, vm[0], "compute-3")
+    move(lab, vm[0], "compute-2")
     assert state(world) == before
 
 
@@ -125,9 +136,9 @@ def test_a_failure_before_activation_leaves_no_trace(
     before = state(world)
     break_it(world, whose, method, after=after)
     with pytest.raises((UnavailableError, ConflictError)):
-        lab.migrate(vm[0], "compute-3")
+        move(lab, vm[0], "compute-3")
     assert state(world) == before
-    lab.migrate(vm[0], "compute-3")
+    move(lab, vm[0], "compute-3")
 
 
 @pytest.mark.parametrize(("whose", "method"), FAILURES[:-1])
@@ -154,11 +165,11 @@ def test_an_interrupt_before_activation_leaves_no_trace(
 
         (world.neutron if whose == "neutron" else world.hosts[whose]).before = interrupt
         with pytest.raises(kind):
-            lab.migrate(vm[0], "compute-3")
+            move(lab, vm[0], "compute-3")
     finally:
         signal.signal(signal.SIGINT, old)
     assert state(world) == before
-    lab.migrate(vm[0], "compute-3")
+    move(lab, vm[0], "compute-3")
 
 
 @pytest.mark.parametrize(("whose", "method", "step"), LATE_FAILURES)
@@ -168,9 +179,11 @@ def test_after_a_failure_past_activation_all_else_is_done(
     world.neutron.writes.clear()
     break_it(world, whose, method)
     with pytest.raises(UnavailableError, match=f"{whose} does not answer") as caught:
-        lab.migrate(vm[0], "compute-3")
-    (told,) = caught.value.__notes__
-    assert told == f"the VM is on compute-3 all the same; not all was done of '{step}'"
+        move(lab, vm[0], "compute-3")
+    assert caught.value.__notes__ == [
+        f"not all was done of '{step}'",
+        "the VM is on compute-3 all the same",
+    ]
     assert f"fakevm show {vm[0]}" in caught.value.hint
     assert "fakevm cleanup" in caught.value.hint
     first, second = vm
@@ -180,8 +193,6 @@ def test_after_a_failure_past_activation_all_else_is_done(
     left = {"compute-2", "compute-3"} if step == "unbind" else {"compute-3"}
     assert set(world.neutron.bindings_by_port[first]) == left
     assert set(world.neutron.bindings_by_port[second]) == {"compute-3"}
-    down = [i for i in vm if world.neutron.ports_by_id[i].status == "DOWN"]
-    assert down == ([first] if step == "wait for ACTIVE" else [])
     assert there.vifs_by_port[first].configured == (step != "configure")
     assert there.vifs_by_port[second].configured
 
@@ -190,11 +201,12 @@ def test_every_failure_past_activation_is_told(lab: Lab, world: World, vm: list[
     world.hosts["compute-3"].broken["resume"] = ConflictError("no room", hint="make room")
     world.hosts["compute-2"].broken["unplug"] = UnavailableError("gone")
     with pytest.raises(ConflictError, match="no room") as caught:
-        lab.migrate(vm[0], "compute-3")
+        move(lab, vm[0], "compute-3")
     assert caught.value.__notes__ == [
         "and compute-2: gone",
         "and compute-2: gone",
-        "the VM is on compute-3 all the same; not all was done of 'resume', 'unplug'",
+        "not all was done of 'resume', 'unplug'",
+        "the VM is on compute-3 all the same",
     ]
     assert caught.value.hint.startswith("make room; fakevm show")
 
@@ -205,7 +217,7 @@ def test_an_interrupt_after_activation_comes_too_late(
     world.neutron.before = lambda called: (
         os.kill(os.getpid(), signal.SIGINT) if called == "activate_binding" else None
     )
-    assert lab.migrate(vm[0], "compute-3").destination == "compute-3"
+    assert move(lab, vm[0], "compute-3").destination == "compute-3"
     assert world.hosts["compute-2"].vifs_by_port == {}
 
 
@@ -213,33 +225,53 @@ def test_an_undo_that_fails_is_told_with_the_error(lab: Lab, world: World, vm: l
     world.hosts["compute-3"].broken["plug"] = ConflictError("no room")
     world.neutron.broken["delete_binding"] = UnavailableError("Neutron is gone")
     with pytest.raises(ConflictError, match="no room") as caught:
-        lab.migrate(vm[0], "compute-3")
-    assert caught.value.__notes__ == ["and 'bind' could not be undone: Neutron is gone"]
+        move(lab, vm[0], "compute-3")
+    assert caught.value.__notes__ == ["and 'unbind the destination' failed: Neutron is gone"]
 
 
 def test_a_destination_that_nobody_wires_is_given_up_in_time(
-    lab: Lab, world: World, vm: list[str], monkeypatch: pytest.MonkeyPatch
+    lab: Lab, world: World, vm: list[str]
 ) -> None:
     before = state(world)
-    monkeypatch.setattr(world.hosts["compute-3"], "wire", lambda _port_id: None)
-    with pytest.raises(WaitTimeoutError, match="compute-3"):
-        lab.migrate(vm[0], "compute-3", timeout_s=0.05)
+    world.hosts["compute-3"].wires = False
+    switches = Switches(plugging=Plugging(vif_plugging_timeout_s=0.05))
+    with pytest.raises(WaitTimeoutError, match="no network-vif-plugged"):
+        move(lab, vm[0], "compute-3", switches=switches)
     assert state(world) == before
 
 
-def test_what_a_killed_migration_left_is_no_obstacle(lab: Lab, world: World, vm: list[str]) -> None:
-    for host in ("compute-1", "compute-3"):
-        world.neutron.create_binding(vm[0], host, vnic_type="normal", profile={"old": 1})
-    port = world.neutron.ports_by_id[vm[0]]
-    world.neutron.ports_by_id[vm[0]] = replace(port, profile={"migrating_to": "compute-1"})
-    lab.migrate(vm[0], "compute-3")
-    assert world.neutron.ports_by_id[vm[0]].profile == {}
-    assert set(world.neutron.bindings_by_port[vm[0]]) == {"compute-3"}
+def test_where_plugging_is_not_fatal_it_goes_on(lab: Lab, world: World, vm: list[str]) -> None:
+    world.hosts["compute-3"].wires = False
+    plugging = Plugging(vif_plugging_timeout_s=0.05, vif_plugging_is_fatal=False)
+    world.neutron.before = lambda called: (
+        setattr(world.hosts["compute-3"], "wires", True) if called == "activate_binding" else None
+    )
+    report = move(lab, vm[0], "compute-3", switches=Switches(plugging=plugging))
+    assert report.outcome == "moved"
+    assert any("going on" in words for words in world.said)
 
 
-def test_migrate_without_dst_host() -> None:
-    with pytest.raises(ConfigError):
-        check("compute-1", "")
+def test_what_a_killed_migration_left_is_told_and_aborted(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    before = state(world)
+    world.neutron.create_binding(vm[0], "compute-3", vnic_type="normal", profile={"old": 1})
+    world.neutron.update_port(vm[0], {"binding:profile": {"migrating_to": "compute-3"}})
+    there = world.neutron.bindings_by_port[vm[0]]["compute-3"]
+    lab.agent("compute-3").plug(
+        vif(world.neutron.ports_by_id[vm[0]], world.neutron.network("net"), there, ()),
+        Vm(instance_id=world.neutron.ports_by_id[vm[0]].device_id, name="vm"),
+        paused=True,
+    )
+    with pytest.raises(ConflictError, match="INACTIVE binding to compute-3") as caught:
+        move(lab, vm[0], "compute-1")
+    assert caught.value.hint == f"fakevm migrate --abort {vm[0]}"
+    assert f"fakevm migrate --abort {vm[0]}" in lab.show(vm[0]).differs
+    assert len(lab.abort_migration(vm[0])) == 3
+    assert state(world) == before
+    assert lab.abort_migration(vm[0]) == []
+    assert "INACTIVE" not in lab.show(vm[0]).differs
+    move(lab, vm[0], "compute-1")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +293,7 @@ def test_a_migration_that_cannot_be_is_refused_before_anything_is_changed(
 ) -> None:
     before, writes = state(world), len(world.neutron.writes)
     with pytest.raises(error):
-        lab.migrate(vm[0], destination, source=source)
+        move(lab, vm[0], destination, source=source)
     assert (state(world), len(world.neutron.writes)) == (before, writes)
 
 
@@ -272,7 +304,7 @@ def test_a_stopped_destination_is_refused_before_anything_is_changed(
     world.engine.stop("compute-3")
     del lab.containers
     with pytest.raises(UnavailableError, match="compute-3 is exited"):
-        lab.migrate(vm[0], "compute-3")
+        move(lab, vm[0], "compute-3")
     assert len(world.neutron.writes) == writes
 
 
@@ -282,21 +314,111 @@ def test_a_destination_whose_l2_agent_is_dead_is_refused(
     before = state(world)
     world.neutron.alive["compute-3"] = False
     with pytest.raises(ConflictError, match="compute-3"):
-        lab.migrate(vm[0], "compute-3")
+        move(lab, vm[0], "compute-3")
     assert state(world) == before
 
 
 def test_a_vm_that_is_half_unplugged_is_refused(lab: Lab, world: World, vm: list[str]) -> None:
     world.hosts["compute-2"].unplug(vm[1])
     with pytest.raises(ConflictError, match=f"port {vm[1]} is not plugged on compute-2"):
-        lab.migrate(vm[0], "compute-3")
+        move(lab, vm[0], "compute-3")
 
 
-def test_all_that_is_done_before_activation_can_be_undone() -> None:
-    waits = {"wait for the L2 agent"}
-    assert {step.name for step in TO_ACTIVATION if not step.undo} == waits
-    assert TO_ACTIVATION[-1].name == "activate"
-    assert [step.name for step in AFTER_ACTIVATION][:3] == ["resume", "unplug", "unbind"]
+def test_a_step_can_be_made_to_fail_or_to_wait(lab: Lab, world: World, vm: list[str]) -> None:
+    before = state(world)
+    with pytest.raises(FakevmError, match="'pause' was made to fail"):
+        move(lab, vm[0], "compute-3", faults=Faults(fail_at="pause"))
+    assert state(world) == before
+    report = move(lab, vm[0], "compute-3", faults=Faults(delays={"bind": 0.05}))
+    (step,) = (one for one in report.steps if one.name == "bind")
+    assert step.end - step.start >= 0.05
+    with pytest.raises(ConfigError, match="there is no step 'jump'; there are: bind, register"):
+        move(lab, vm[0], "compute-2", faults=Faults(fail_at="jump"))
+
+
+def test_a_failure_has_its_report(lab: Lab, vm: list[str]) -> None:
+    seen: list[MigrationReport] = []
+    request = MigrationRequest(destination="compute-3", faults=Faults(fail_at="wait"))
+    with pytest.raises(FakevmError):
+        lab.migrate(vm[0], request, on_report=seen.append)
+    (report,) = seen
+    assert (report.outcome, report.error) == (
+        "rolled back",
+        "step 'wait' was made to fail (--fail-at)",
+    )
+    assert [(step.name, step.outcome) for step in report.steps][-4:] == [
+        ("wait", "failed"),
+        ("withdraw", "undone"),
+        ("unbind the destination", "undone"),
+        ("unplug the destination", "undone"),
+    ]
+
+
+def test_a_post_copy_guest_runs_before_its_binding_is_active(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    running: list[bool] = []
+    world.neutron.before = lambda called: (
+        running.append(not world.hosts["compute-3"].paused)
+        if called == "activate_binding"
+        else None
+    )
+    move(lab, vm[0], "compute-3", post_copy=True)
+    assert running == [True, True]
+
+
+def test_a_cold_migration_binds_by_host_id(lab: Lab, world: World, vm: list[str]) -> None:
+    world.neutron.writes.clear()
+    report = move(lab, vm[0], "compute-3", kind="cold")
+    calls = ("update_port", "delete_binding")
+    assert world.neutron.writes == [(call, port_id) for call in calls for port_id in vm]
+    assert report.outcome == "moved"
+    assert set(world.hosts["compute-3"].vifs_by_port) == set(vm)
+    assert world.hosts["compute-2"].vifs_by_port == {}
+
+
+@pytest.mark.parametrize(
+    ("whose", "method"), [("neutron", "update_port"), ("compute-3", "plug"), ("neutron", "binding")]
+)
+def test_a_cold_migration_that_fails_boots_at_the_source(
+    lab: Lab, world: World, vm: list[str], whose: str, method: str
+) -> None:
+    before = state(world)
+    break_it(world, whose, method)
+    with pytest.raises(UnavailableError):
+        move(lab, vm[0], "compute-3", kind="cold")
+    assert state(world) == before
+    assert world.hosts["compute-2"].paused == set()
+
+
+def test_a_vm_is_evacuated_from_a_host_that_is_down(lab: Lab, world: World, vm: list[str]) -> None:
+    with pytest.raises(ConflictError, match="compute-2 is up") as caught:
+        move(lab, vm[0], "compute-3", kind="evacuate")
+    assert "--force" in caught.value.hint
+    world.engine.stop("compute-2")
+    del lab.containers
+    with pytest.raises(UnavailableError, match="compute-2 is down") as down:
+        move(lab, vm[0], "compute-3")
+    assert down.value.hint == f"fakevm migrate --evacuate compute-3 {vm[0]}"
+    world.neutron.writes.clear()
+    move(lab, vm[0], "compute-3", kind="evacuate")
+    assert world.neutron.writes == [("update_port", port_id) for port_id in (*vm, *vm)]
+    assert set(world.hosts["compute-3"].vifs_by_port) == set(vm)
+    assert world.hosts["compute-3"].paused == set()
+    assert {world.neutron.ports_by_id[port_id].host for port_id in vm} == {"compute-3"}
+
+
+def test_every_step_names_its_source_and_the_undo_of_what_it_makes() -> None:
+    for kind in ("live", "cold", "evacuate"):
+        steps = protocol(kind)
+        assert all(step.source for step in (*steps.steps, *steps.after))
+        assert {undo.of for undo in steps.rollback} <= set(steps.names())
+    live = protocol("live")
+    assert live.steps[-1].name == "activate"
+    without = {step.name for step in live.steps if not live.undo_of(step.name)}
+    assert without == {"register", "wait"}
+    with pytest.raises(ConfigError, match="--post-copy"):
+        protocol("cold", post_copy=True)
 
 
 def _raiser(kind: type[KeyboardInterrupt]) -> Callable[..., None]:

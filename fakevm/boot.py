@@ -1,0 +1,244 @@
+"""A VM's NICs come and go as Nova has it: boot, attach, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fakevm import vifs
+from fakevm.agents import Agent
+from fakevm.clock import Clock
+from fakevm.errors import FakevmError, WaitTimeoutError
+from fakevm.events import Waiter
+from fakevm.interrupt import deferred
+from fakevm.model import FixedIp, Vm
+from fakevm.neutron import DEVICE_OWNER, Network, Port
+from fakevm.parts import Parts
+from fakevm.results import PortRequest
+from fakevm.steps import Journal, for_each
+
+# The event that says that a VIF's network is there.
+VIF_PLUGGED = "network-vif-plugged"
+
+# Nova's default (nova/conf/compute.py).
+VIF_PLUGGING_TIMEOUT_S = 300.0
+
+# Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
+PROJECT = "fake_project_id"
+
+# What of a port's profile is a device's on its host, and goes with the binding
+# (nova/network/neutron.py, API._unbind_ports).
+_DEVICE_KEYS = {
+    *("pci_vendor_info", "pci_slot", "physical_network", "card_serial_number", "vf_num"),
+    *("pf_mac_address", "device_mac_address", "allocation", "arq_uuid"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugging:
+    """How a VIF's plugging is waited for, as Nova's options of these names say; 0: not at all."""
+
+    vif_plugging_timeout_s: float = VIF_PLUGGING_TIMEOUT_S
+    vif_plugging_is_fatal: bool = True
+
+    def wait(self, waiter: Waiter, warn: Callable[[str], None]) -> bool:
+        """Wait for network-vif-plugged; tell whether it came, where that is not fatal."""
+        if not self.vif_plugging_timeout_s:
+            return True
+        try:
+            waiter.wait(self.vif_plugging_timeout_s)
+        except WaitTimeoutError as error:
+            if self.vif_plugging_is_fatal:
+                raise
+            warn(f"{error}; going on (--no-vif-plugging-is-fatal)")
+            return False
+        return True
+
+
+# Nova's defaults.
+AS_NOVA = Plugging()
+
+
+def user_body(
+    request: PortRequest, vm: Vm, network: Network, groups: Sequence[str]
+) -> dict[str, Any]:
+    """Return the user's part of a port.
+
+    nova: API._create_port_minimal, which asks for no address: here one of every subnet is.
+    """
+    body: dict[str, Any] = {
+        "network_id": network.id,
+        "device_id": vm.instance_id,
+        "admin_state_up": True,
+        "tenant_id": PROJECT,
+        "fixed_ips": vifs.requested_ips(request.fixed_ips, network.subnets),
+    }
+    if request.vnic_type != "normal":
+        body["binding:vnic_type"] = request.vnic_type
+    if request.name is not None:
+        body["name"] = request.name
+    if groups:
+        body["security_groups"] = list(groups)
+    if not request.port_security:
+        body |= {"port_security_enabled": False, "security_groups": []}
+    return body
+
+
+class Boot:
+    """A VM boots with its first NIC, or gets another one, on a host.
+
+    What it makes is pushed to `undo`, which the caller runs on failure.
+    """
+
+    def __init__(
+        self,
+        lab: Parts,
+        vm: Vm,
+        agent: Agent,
+        *,
+        running: bool,
+        plugging: Plugging,
+        journal: Journal,
+        clock: Clock,
+        undo: ExitStack,
+        warn: Callable[[str], None],
+    ) -> None:
+        """`running`: the VM has a NIC already, so that this one is attached."""
+        self._lab = lab
+        self._vm = vm
+        self._agent = agent
+        self._running = running
+        self._plugging = plugging
+        self._journal = journal
+        self._clock = clock
+        self._undo = undo
+        self._warn = warn
+
+    def create(self, body: Mapping[str, Any]) -> Port:
+        """Create a port by the user's part of it (nova: API._create_port_minimal)."""
+        # Were it cut off, nobody would know the id of the port that Neutron made.
+        with self._step("create", "neutron.API._create_port_minimal"), deferred():
+            port = self._lab.neutron.create_port(body)
+            self._undo.callback(self._lab.neutron.delete_port, port.id)
+        return port
+
+    def bind(self, port: Port) -> Port:
+        """Bind a port to the host (nova: API._update_ports_for_instance)."""
+        self._lab.events.register(self._vm.instance_id, self._agent.host)
+        body: dict[str, Any] = {
+            "device_id": self._vm.instance_id,
+            "device_owner": DEVICE_OWNER,
+            "binding:host_id": self._agent.host,
+        }
+        if port.profile:
+            # A write replaces all of it.
+            body["binding:profile"] = dict(port.profile)
+        with self._step("bind", "neutron.API._update_ports_for_instance"), deferred():
+            bound = self._lab.neutron.update_port(port.id, body)
+        if bound.vif_type == "binding_failed":
+            raise vifs.binding_failed(bound, self._lab.neutron.agents())
+        return bound
+
+    def plug(
+        self,
+        port: Port,
+        network: Network,
+        ips: tuple[FixedIp, ...],
+        *,
+        preserve: bool,
+        timeout_s: float,
+    ) -> None:
+        """Plug the NIC and wait until it works.
+
+        At a boot the guest is paused until Neutron says network-vif-plugged
+        (LibvirtDriver._create_guest_with_network); an attach waits for nothing.
+        """
+        vif = vifs.vif(port, network, port, ips, preserve_on_delete=preserve)
+        vm = replace(self._vm, project_id=port.project_id)
+        booting = not self._running
+        waiter = None
+        # Of a port that is ACTIVE, or administratively down, no event comes.
+        if booting and port.admin_state_up and port.status != "ACTIVE":
+            events = self._lab.events
+            waiter = Waiter(
+                *(events, vm.instance_id, VIF_PLUGGED, [port.id]), after=events.cursor()
+            )
+        self._undo.callback(self._agent.unplug, port.id)
+        # Were it cut off, the undo could overtake it.
+        with (
+            self._step("plug", "LibvirtDriver.plug_vifs"),
+            self._clock.measured("plug"),
+            deferred(),
+        ):
+            self._agent.plug(vif, vm, paused=booting)
+        plugged = True
+        if waiter:
+            with (
+                self._step("wait", "LibvirtDriver._create_guest_with_network"),
+                self._clock.measured("active"),
+            ):
+                plugged = self._plugging.wait(waiter, self._warn)
+        if booting:
+            with (
+                self._step("resume", "LibvirtDriver._create_guest_with_network"),
+                self._clock.measured("plug"),
+                deferred(),
+            ):
+                self._agent.resume(vm.instance_id, rarp=False)
+        try:
+            complete(self._lab, self._agent, port, self._clock, timeout_s=timeout_s)
+        except WaitTimeoutError as error:
+            if plugged:
+                raise
+            self._warn(str(error))
+
+    def _step(self, name: str, source: str) -> Any:
+        return self._journal.step(name, self._agent.host, source=source)
+
+
+def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: float) -> None:
+    """Wait until a port is ACTIVE and its NIC has its addresses, which Nova leaves to the user."""
+    if port.admin_state_up:
+        with clock.measured("active"):
+            lab.neutron.wait_until_active(port.id, timeout_s=timeout_s)
+    with clock.measured("configure"):
+        agent.configure(port.id, timeout_s=timeout_s)
+
+
+def delete_vm(lab: Parts, instance_id: str, *, warn: Callable[[str], None]) -> list[str]:
+    """Unplug a VM's NICs, unbind the ports that it was given, delete the others; return all ids.
+
+    nova: ComputeManager._shutdown_instance, neutron.API.deallocate_for_instance.
+    """
+    ports = lab.neutron.ports(device_id=instance_id)
+    given: set[str] = set()
+    for host in sorted({port.host for port in ports} - {""}):
+        try:
+            agent = lab.agent(host)
+            here = [one for one in agent.vifs() if one.instance_id == instance_id]
+            given |= {one.port_id for one in here if one.preserve_on_delete}
+            for_each([one.port_id for one in here], agent.unplug)
+        except FakevmError as error:
+            warn(f"{error}; `fakevm cleanup` removes what is left there")
+    for port in ports:
+        if port.id in given:
+            unbind(lab, port)
+    for port in ports:
+        if port.id not in given:
+            lab.neutron.delete_port(port.id)
+    return [port.id for port in ports]
+
+
+def unbind(lab: Parts, port: Port) -> None:
+    """Take a port that was given from its VM (nova: API._unbind_ports)."""
+    lab.neutron.update_port(
+        port.id,
+        {
+            "binding:host_id": None,
+            "device_id": "",
+            "device_owner": "",
+            "binding:profile": {k: v for k, v in port.profile.items() if k not in _DEVICE_KEYS},
+        },
+    )

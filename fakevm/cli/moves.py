@@ -1,0 +1,327 @@
+"""Moving VMs to other hosts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fakevm.cli import output
+from fakevm.cli.session import (
+    Session,
+    format_option,
+    lab_option,
+    pass_session,
+    plugging_options,
+    say,
+    timeout_option,
+)
+from fakevm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fakevm.lab import Lab
+    from fakevm.migrate.run import MigrationRequest
+    from fakevm.neutron import HttpRequest
+    from fakevm.results import MigrationReport, MoveKind
+
+_STEPS = ("step", "actor", "source", "undo")
+
+
+def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> dict[str, float]:
+    delays = {}
+    for text in values:
+        step, _, seconds = text.rpartition("=")
+        try:
+            delays[step] = float(seconds)
+        except ValueError:
+            raise ConfigError(f"--delay {text}: STEP=SECONDS is expected") from None
+        if not step or not 0 <= delays[step] <= 3600:
+            raise ConfigError(f"--delay {text}: STEP=SECONDS is expected, at most 3600")
+    return delays
+
+
+@click.command()
+@click.option("--live", "kind", flag_value="live", default="live", help="The default.")
+@click.option("--cold", "kind", flag_value="cold", help="The VM is off while it moves.")
+@click.option("--evacuate", "kind", flag_value="evacuate", help="Its host is down.")
+@click.option(
+    "--pre-copy/--post-copy",
+    "pre_copy",
+    default=True,
+    help="Whether the guest stands still until its binding is activated.  [default: pre-copy]",
+)
+@click.option("--force", is_flag=True, help="Evacuate although the host is up.")
+@click.option("--host", metavar="SRC", help="The host where the VM is; checked if it is given.")
+@click.option(
+    "--probe",
+    "probes",
+    metavar="FROM",
+    multiple=True,
+    help="Measure what is lost between the VM and this VIF, or `dhcp`; can be repeated.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=1, max=1000),
+    default=100,
+    show_default=True,
+    help="Packets a second of each flow.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE.html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what was seen as a page with a time line.",
+)
+@click.option("--repeat", metavar="N", type=click.IntRange(min=1), help="Go back and forth.")
+@click.option("--dry-run", is_flag=True, help="Only show the steps.")
+@click.option("--trace", is_flag=True, help="Show each request to Neutron on stderr.")
+@click.option("--abort", is_flag=True, help="Clean up after a migration that was killed.")
+@click.option("--late-tap", is_flag=True, help="Make the device after its OVS port.")
+@click.option("--no-migrating-to", is_flag=True, help="Leave `migrating_to` unwritten.")
+@click.option("--skip-wait", is_flag=True, help="Do not wait for network-vif-plugged.")
+@click.option("--no-rarp", is_flag=True, help="Do not announce the guest on the destination.")
+@click.option(
+    "--delay",
+    "delays",
+    metavar="STEP=SECONDS",
+    multiple=True,
+    callback=_delay,
+    help="Wait before a step; can be repeated.",
+)
+@click.option("--fail-at", metavar="STEP", help="Let a step fail.")
+@plugging_options
+@lab_option
+@timeout_option
+@format_option
+@click.argument("words", metavar="DST VIF", nargs=-1)
+@pass_session
+def migrate(
+    session: Session,
+    *,
+    words: tuple[str, ...],
+    kind: MoveKind,
+    pre_copy: bool,
+    force: bool,
+    host: str | None,
+    probes: tuple[str, ...],
+    rate: float,
+    report_file: Path | None,
+    repeat: int | None,
+    dry_run: bool,
+    trace: bool,
+    abort: bool,
+    late_tap: bool,
+    no_migrating_to: bool,
+    skip_wait: bool,
+    no_rarp: bool,
+    delays: dict[str, float],
+    fail_at: str | None,
+    vif_plugging_timeout_s: float,
+    vif_plugging_is_fatal: bool,
+    timeout_s: float,
+    form: str,
+) -> None:
+    """Move the VM that has a port to the host DST as Nova does, with all its NICs.
+
+    With --probe it is measured what the VM lost, and in which step. `migrate --abort VIF` and
+    `migrate --dry-run` need no DST.
+    """
+    from fakevm.boot import Plugging
+    from fakevm.migrate.move import Switches
+    from fakevm.migrate.run import MigrationRequest, protocol
+    from fakevm.steps import Faults
+
+    if dry_run:
+        chosen = protocol(kind, post_copy=not pre_copy)
+        steps = [
+            {
+                "step": step.name,
+                "actor": step.actor,
+                "source": step.source,
+                "undo": chosen.undo_of(step.name),
+            }
+            for step in (*chosen.steps, *chosen.after)
+        ]
+        output.show(steps, form, columns=_STEPS)
+        return
+    if abort:
+        (ref,) = _expect(words, "VIF")
+        with session.lab(timeout_s=timeout_s) as lab:
+            done = lab.abort_migration(ref)
+        output.show([{"done": one} for one in done], form, columns=("done",))
+        return
+    destination, ref = _expect(words, "DST", "VIF")
+    if report_file and report_file.suffix not in (".html", ".htm"):
+        raise ConfigError(f"--report {report_file}: a name that ends in .html is expected")
+    request = MigrationRequest(
+        destination=destination,
+        source=host,
+        kind=kind,
+        post_copy=not pre_copy,
+        force=force,
+        switches=Switches(
+            plugging=Plugging(
+                vif_plugging_timeout_s=vif_plugging_timeout_s,
+                vif_plugging_is_fatal=vif_plugging_is_fatal,
+            ),
+            migrating_to=not no_migrating_to,
+            wait=not skip_wait,
+            rarp=not no_rarp,
+            late_tap=late_tap,
+        ),
+        faults=Faults(delays=delays, fail_at=fail_at),
+        probes=probes,
+        rate=rate,
+        watch=bool(report_file),
+        timeout_s=timeout_s,
+    )
+    on_request = _trace if trace else _no_trace
+    with session.lab(timeout_s=timeout_s) as lab:
+        if repeat:
+            reports = _back_and_forth(lab, ref, request, repeat, on_request)
+        else:
+            reports = [
+                lab.migrate(
+                    ref,
+                    request,
+                    on_request=on_request,
+                    on_report=lambda report: _write(report, report_file),
+                )
+            ]
+    _show(reports, form, repeated=bool(repeat))
+
+
+def _expect(words: Sequence[str], *names: str) -> Sequence[str]:
+    if len(words) != len(names):
+        raise click.UsageError(f"expected {' '.join(names)}, not {len(words)} arguments")
+    return words
+
+
+def _back_and_forth(
+    lab: Lab,
+    ref: str,
+    request: MigrationRequest,
+    times: int,
+    on_request: Callable[[HttpRequest], None],
+) -> list[MigrationReport]:
+    """Migrate again and again, each time back to where the VM came from."""
+    reports: list[MigrationReport] = []
+    for number in range(times):
+        say(f"migration {number + 1} of {times}, to {request.destination}")
+        report = lab.migrate(ref, request, on_request=on_request)
+        reports.append(report)
+        request = replace(request, destination=report.source, source=None)
+    return reports
+
+
+def _write(report: MigrationReport, file: Path | None) -> None:
+    if file:
+        from fakevm.report import html
+
+        try:
+            file.write_text(html(output.plain(report)), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--report {file}: {error.strerror}") from error
+        say(f"report: {file}")
+
+
+def _trace(request: HttpRequest) -> None:
+    ms = (request.end - request.start) * 1e3
+    say(f"{request.method} {request.path} {request.body} → {request.status} in {ms:.0f} ms")
+
+
+def _no_trace(_request: HttpRequest) -> None:
+    """Say nothing."""
+
+
+def _show(reports: Sequence[MigrationReport], form: str, *, repeated: bool) -> None:
+    if form != "table":
+        output.show(reports if repeated else reports[0], form)
+        return
+    for report in reports if not repeated else reports[-1:]:
+        output.show(_summary(report), form)
+        output.show(_steps(report), form, columns=("step", "actor", "start_ms", "ms", "outcome"))
+        if report.flows:
+            output.show(_flows(report), form, columns=_FLOW)
+    if repeated:
+        output.show(_percentiles(reports), form, columns=("what", *_PERCENTILES))
+
+
+_FLOW = (
+    *("flow", "sent", "lost", "duplicated", "reordered", "longest_gap_ms", "gap_step"),
+    *("activate_ms", "path_ms", "own_ms"),
+)
+_PERCENTILES = ("count", "min", "median", "p95", "max")
+
+
+def _summary(report: MigrationReport) -> dict[str, object]:
+    return {
+        "vm": report.vm,
+        "instance_id": report.instance_id,
+        "kind": report.kind,
+        "source": report.source,
+        "destination": report.destination,
+        "outcome": report.outcome,
+        "seconds": round(report.ended - report.started, 3),
+        "ports": list(report.port_ids),
+        "not moved": list(report.processes.values()),
+    }
+
+
+def _steps(report: MigrationReport) -> list[dict[str, object]]:
+    return [
+        {
+            "step": step.name,
+            "actor": step.actor,
+            "start_ms": round((step.start - report.started) * 1e3),
+            "ms": round((step.end - step.start) * 1e3),
+            "outcome": step.outcome,
+        }
+        for step in report.steps
+    ]
+
+
+def _flows(report: MigrationReport) -> list[dict[str, object]]:
+    return [
+        {
+            **{name: getattr(flow, name) for name in _FLOW[:7]},
+            **{name: getattr(flow.split, name, None) for name in _FLOW[7:]},
+        }
+        for flow in report.flows
+    ]
+
+
+def _percentiles(reports: Sequence[MigrationReport]) -> list[dict[str, object]]:
+    splits = [flow.split for report in reports for flow in report.flows if flow.split]
+    figures = {
+        "whole, s": [report.ended - report.started for report in reports],
+        "longest gap, ms": [
+            max((flow.longest_gap_ms for flow in report.flows), default=0.0)
+            for report in reports
+            if report.flows
+        ],
+        "pause to activate's answer, ms": [split.activate_ms for split in splits],
+        "answer to the new path, ms": [split.path_ms for split in splits],
+        "ours, ms": [split.own_ms for split in splits],
+    }
+    return [{"what": what, **_spread(sorted(values))} for what, values in figures.items() if values]
+
+
+def _spread(values: Sequence[float]) -> dict[str, object]:
+    """Return the percentiles of ordered values, each one of them (nearest rank)."""
+
+    def rank(share: float) -> float:
+        return round(values[max(0, math.ceil(share * len(values)) - 1)], 3)
+
+    return {
+        "count": len(values),
+        "min": rank(0),
+        "median": rank(0.5),
+        "p95": rank(0.95),
+        "max": rank(1),
+    }

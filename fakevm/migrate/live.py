@@ -1,0 +1,250 @@
+"""Live migration: nova/compute/manager.py, LiveMigrationTask, and libvirt's part."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from fakevm.migrate.move import (
+    MIGRATING_TO,
+    Move,
+    bind_by_host_id,
+    configure,
+    plug_destination,
+    register_waiters,
+    unbind_source,
+    unplug_destination,
+    unplug_source,
+    wait_until_active,
+    wait_until_plugged,
+    withdraw,
+)
+from fakevm.steps import Protocol, Step, Undo
+
+# What Nova writes into the destination's binding, and nothing of the source's profile
+# (nova/objects/migrate_data.py, VIFMigrateData: OS_VIF_DELEGATION).
+PROFILE = {"os_vif_delegation": True}
+
+
+def bind(move: Move) -> None:
+    """Give each port an inactive binding to the destination: all of them, or none."""
+    for nic in move.nics:
+        move.answers[nic.port.id] = move.neutron.create_binding(
+            nic.port.id,
+            move.destination_name,
+            vnic_type=nic.port.vnic_type,
+            profile=PROFILE,
+        )
+
+
+def unbind(move: Move) -> None:
+    """Delete the destination's bindings, those that were made."""
+    for nic in move.listed:
+        if nic.port.id in move.answers:
+            move.neutron.delete_binding(nic.port.id, move.destination_name)
+
+
+def plug(move: Move) -> None:
+    """Plug each NIC on the destination, where the guest does not run yet."""
+    plug_destination(move, paused=True)
+
+
+def announce(move: Move) -> None:
+    """Write `migrating_to` into each port's profile: only then does the L2 agent wire it there."""
+    if not move.switches.migrating_to:
+        return
+    for nic in move.listed:
+        profile = {**nic.port.profile, MIGRATING_TO: move.destination_name}
+        move.neutron.update_port(nic.port.id, {"binding:profile": profile})
+
+
+def pause(move: Move) -> None:
+    """Pause the guest at the source: its memory has been copied, or the last of it will be."""
+    assert move.source
+    move.state = move.source.suspend(move.vm.instance_id)
+
+
+def run_at_source(move: Move) -> None:
+    """Let the guest run where it was."""
+    if move.source and move.state:
+        move.source.resume(move.vm.instance_id, move.state, rarp=False)
+
+
+def activate(move: Move) -> None:
+    """Make the destination's bindings the active ones: from here on the VM is there."""
+    for nic in move.nics:
+        binding = move.neutron.binding(nic.port.id, move.destination_name)
+        move.activating_at = move.activating_at or time.time()
+        # Nova: there is nothing to activate, or it was done before.
+        if binding is not None and not binding.active:
+            move.neutron.activate_binding(nic.port.id, move.destination_name)
+    move.activated_at = move.activated_at or time.time()
+
+
+def deactivate(move: Move) -> None:
+    """Bring those NICs back whose bindings were activated before another's failed."""
+    for nic in move.nics:
+        binding = move.neutron.binding(nic.port.id, move.destination_name)
+        if binding is not None and binding.active:
+            move.neutron.activate_binding(nic.port.id, move.source_name)
+            # The source's L2 agent deletes the OVS port of a binding that is not active any more.
+            assert move.source
+            move.source.plug(move.vif(nic, nic.port), move.vm, paused=True, nic=nic.name)
+
+
+def resume(move: Move) -> None:
+    """Let the guest run on the destination, with all that it had, and announce itself."""
+    move.resumed_at = move.destination.resume(
+        move.vm.instance_id, move.state, rarp=move.switches.rarp
+    )
+
+
+def finish(move: Move) -> None:
+    """Write `binding:host_id` where it is not the destination by now: normally nowhere."""
+    for nic in move.listed:
+        port = move.neutron.port(nic.port.id)
+        if port.host != move.destination_name or not port.bound:
+            bind_by_host_id(move, [replace(nic, port=port)], move.destination_name)
+
+
+_BIND = Step(
+    name="bind",
+    actor="conductor",
+    source="LiveMigrationTask._bind_ports_on_destination",
+    act=bind,
+)
+_REGISTER = Step(
+    name="register",
+    actor="source",
+    source="ComputeManager._do_pre_live_migration_from_source",
+    act=register_waiters,
+)
+_PLUG = Step(
+    name="plug",
+    actor="destination",
+    source="LibvirtDriver._pre_live_migration_plug_vifs",
+    act=plug,
+)
+_ANNOUNCE = Step(
+    name="announce",
+    actor="destination",
+    source="neutron.API.setup_networks_on_host",
+    act=announce,
+)
+_WAIT = Step(
+    name="wait",
+    actor="source",
+    source="ComputeManager._do_pre_live_migration_from_source",
+    act=wait_until_plugged,
+    waits=True,
+)
+_PAUSE = Step(
+    name="pause",
+    actor="source",
+    source="libvirt: VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED, _POSTCOPY",
+    act=pause,
+)
+_ACTIVATE = Step(
+    name="activate",
+    actor="source",
+    source="ComputeManager.handle_lifecycle_event, neutron.API.migrate_instance_start",
+    act=activate,
+)
+_RESUME = Step(
+    name="resume",
+    actor="destination",
+    source="QEMU: migration's end, net/announce.c",
+    act=resume,
+)
+_AFTER = (
+    Step(
+        name="activate again",
+        actor="source",
+        source="ComputeManager._post_live_migration, neutron.API.migrate_instance_start",
+        act=activate,
+    ),
+    Step(
+        name="unplug",
+        actor="source",
+        source="LibvirtDriver.post_live_migration_at_source",
+        act=unplug_source,
+    ),
+    Step(
+        name="finish",
+        actor="destination",
+        source="neutron.API.migrate_instance_finish",
+        act=finish,
+    ),
+    Step(
+        name="unbind",
+        actor="destination",
+        source="neutron.API.setup_networks_on_host(teardown=True)",
+        act=unbind_source,
+    ),
+    Step(
+        name="wait for ACTIVE",
+        actor="destination",
+        source="fakevm: Nova does not wait",
+        act=wait_until_active,
+    ),
+    Step(
+        name="configure",
+        actor="destination",
+        source="fakevm: the guest's DHCP and SLAAC clients",
+        act=configure,
+    ),
+)
+# As recorded: the profile, the binding, and only then the unplug.
+_ROLLBACK = (
+    Undo(
+        of="activate",
+        name="activate the source",
+        actor="source",
+        source="fakevm: of several ports some were activated",
+        act=deactivate,
+    ),
+    Undo(
+        of="pause",
+        name="resume at the source",
+        actor="source",
+        source="QEMU: a migration that failed",
+        act=run_at_source,
+    ),
+    Undo(
+        of="announce",
+        name="withdraw",
+        actor="destination",
+        source="neutron.API._clear_migration_port_profile",
+        act=withdraw,
+    ),
+    Undo(
+        of="bind",
+        name="unbind the destination",
+        actor="destination",
+        source="neutron.API._delete_port_bindings",
+        act=unbind,
+    ),
+    Undo(
+        of="plug",
+        name="unplug the destination",
+        actor="destination",
+        source="LibvirtDriver.rollback_live_migration_at_destination",
+        act=unplug_destination,
+    ),
+)
+
+# The guest stands still while the binding is activated.
+PRE_COPY = Protocol(
+    name="live",
+    steps=(_BIND, _REGISTER, _PLUG, _ANNOUNCE, _WAIT, _PAUSE, _ACTIVATE),
+    after=(_RESUME, *_AFTER),
+    rollback=_ROLLBACK,
+)
+
+# It runs on the destination at once, and its memory follows: there is no way back from there.
+POST_COPY = Protocol(
+    name="live, post-copy",
+    steps=(_BIND, _REGISTER, _PLUG, _ANNOUNCE, _WAIT, _PAUSE, _RESUME),
+    after=(_ACTIVATE, *_AFTER),
+    rollback=tuple(undo for undo in _ROLLBACK if undo.of != "activate"),
+)

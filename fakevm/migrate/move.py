@@ -1,0 +1,230 @@
+"""A VM on its way: who takes part, what is known of it, and what the protocols share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fakevm import vifs
+from fakevm.boot import AS_NOVA, VIF_PLUGGED, Plugging
+from fakevm.errors import ConflictError
+from fakevm.events import Events, Waiter
+from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
+from fakevm.neutron import Binding, Network, Port
+from fakevm.steps import for_each
+
+# Nova's key in a binding's profile (nova/network/constants.py).
+MIGRATING_TO = "migrating_to"
+
+
+class Ports(Protocol):
+    """What a move needs of Neutron."""
+
+    def port(self, port_id: str) -> Port:
+        """Return a port."""
+
+    def update_port(self, port_id: str, body: Mapping[str, Any]) -> Port:
+        """Change a port."""
+
+    def binding(self, port_id: str, host: str) -> Binding | None:
+        """Return a port's binding to a host."""
+
+    def create_binding(
+        self, port_id: str, host: str, *, vnic_type: str, profile: Mapping[str, Any]
+    ) -> Binding:
+        """Bind a port to a second host."""
+
+    def activate_binding(self, port_id: str, host: str) -> None:
+        """Make a binding the active one."""
+
+    def delete_binding(self, port_id: str, host: str) -> None:
+        """Delete a binding; content if it is gone."""
+
+    def wait_until_active(self, port_id: str, *, timeout_s: float) -> None:
+        """Wait for a port's status ACTIVE."""
+
+
+class Host(Protocol):
+    """What a move needs of a host's agent."""
+
+    def plug(
+        self, vif: Vif, vm: Vm, *, paused: bool = False, late_tap: bool = False, nic: str = ""
+    ) -> object:
+        """Plug a VIF."""
+
+    def suspend(self, instance_id: str) -> GuestState:
+        """Pause a VM, and return what it has."""
+
+    def resume(
+        self, instance_id: str, state: GuestState | None = None, *, rarp: bool = True
+    ) -> float:
+        """Let a VM run, with what it had."""
+
+    def configure(self, port_id: str, *, timeout_s: float) -> object:
+        """Start a NIC's clients and wait for its addresses."""
+
+    def unplug(self, port_id: str) -> bool:
+        """Unplug a port."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nic:
+    """One of the VM's NICs, as it was at the source before."""
+
+    port: Port
+    network: Network
+    # How the VM comes by its addresses.
+    fixed_ips: tuple[FixedIp, ...]
+    # None where the source cannot be asked.
+    guest: PluggedVif | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the guest, as far as it is known."""
+        return self.guest.nic if self.guest else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switches:
+    """What a user wants otherwise than Nova's defaults."""
+
+    plugging: Plugging = AS_NOVA
+    # As Nova does it: the profile says where to, and the VIF-plugged event is waited for.
+    migrating_to: bool = True
+    wait: bool = True
+    rarp: bool = True
+    # The OVS port first, its device after: as libvirt did before ovs_create_tap.
+    late_tap: bool = False
+
+
+@dataclass(kw_only=True)
+class Move:
+    """A VM on its way. What is not given is learnt as it goes."""
+
+    vm: Vm
+    # In the order of the NICs: as Nova's cache of a VM's VIFs.
+    nics: tuple[Nic, ...]
+    # The same in the order in which Neutron lists the ports.
+    listed: tuple[Nic, ...]
+    source_name: str
+    destination_name: str
+    neutron: Ports
+    # None where it is down.
+    source: Host | None
+    destination: Host
+    events: Events
+    # How long a port may take to become ACTIVE, and the guest to get its addresses.
+    timeout_s: float
+    switches: Switches = field(default_factory=Switches)
+    warn: Callable[[str], None] = lambda _text: None
+    # The destination's answers, by port.
+    answers: dict[str, Binding | Port] = field(default_factory=dict)
+    waiter: Waiter | None = None
+    # The paused guest.
+    state: GuestState | None = None
+    activating_at: float | None = None
+    activated_at: float | None = None
+    resumed_at: float | None = None
+
+    def port(self, nic: Nic) -> Port:
+        """Return a NIC's port as Neutron answered last."""
+        answer = self.answers.get(nic.port.id)
+        return answer if isinstance(answer, Port) else nic.port
+
+    def vif(self, nic: Nic, answer: Binding | Port) -> Vif:
+        """Return a NIC's VIF by what Neutron answered for a host."""
+        preserve = bool(nic.guest and nic.guest.preserve_on_delete)
+        return vifs.vif(nic.port, nic.network, answer, nic.fixed_ips, preserve_on_delete=preserve)
+
+
+def register_waiters(move: Move) -> None:
+    """Wait for every VIF's event from here on, before the plug: what comes earlier is lost."""
+    port_ids = [nic.port.id for nic in move.nics]
+    move.waiter = Waiter(
+        *(move.events, move.vm.instance_id, VIF_PLUGGED, port_ids), after=move.events.cursor()
+    )
+
+
+def wait_until_plugged(move: Move) -> None:
+    """Wait for network-vif-plugged as `vif_plugging_timeout` and `vif_plugging_is_fatal` say."""
+    assert move.waiter
+    if move.switches.wait:
+        move.switches.plugging.wait(move.waiter, move.warn)
+
+
+def plug_destination(move: Move, *, paused: bool) -> None:
+    """Plug every NIC on the destination by what Neutron answered for it."""
+    for nic in move.nics:
+        move.destination.plug(
+            move.vif(nic, move.answers[nic.port.id]),
+            move.vm,
+            paused=paused,
+            late_tap=move.switches.late_tap,
+            nic=nic.name,
+        )
+
+
+def unplug_destination(move: Move) -> None:
+    """Take the NICs off the destination."""
+    for_each(move.nics, lambda nic: move.destination.unplug(nic.port.id))
+
+
+def unplug_source(move: Move) -> None:
+    """Take the NICs off the source."""
+    source = move.source
+    assert source
+    for_each(move.nics, lambda nic: source.unplug(nic.port.id))
+
+
+def unbind_source(move: Move) -> None:
+    """Delete the source's bindings; Neutron has none where the port was bound anew (404)."""
+    for_each(move.listed, lambda nic: move.neutron.delete_binding(nic.port.id, move.source_name))
+
+
+def bind_by_host_id(move: Move, nics: Iterable[Nic], host: str) -> None:
+    """Write `binding:host_id` into ports, and their profile where it is to lose `migrating_to`.
+
+    nova: API._update_port_binding_for_instance.
+    """
+    for nic in nics:
+        body: dict[str, Any] = {"binding:host_id": host, "device_owner": nic.port.device_owner}
+        if MIGRATING_TO in nic.port.profile:
+            body["binding:profile"] = without_migrating_to(nic.port.profile)
+        answer = move.neutron.update_port(nic.port.id, body)
+        if answer.vif_type == "binding_failed":
+            raise ConflictError(
+                f"Neutron could not bind port {nic.port.id} to {host}", hint="fakevm status"
+            )
+        move.answers[nic.port.id] = answer
+
+
+def withdraw(move: Move) -> None:
+    """Take `migrating_to` out of the profiles."""
+    for nic in move.listed:
+        profile = move.neutron.port(nic.port.id).profile
+        # Each write of the profile binds the port anew, which takes it DOWN for a moment.
+        if MIGRATING_TO in profile:
+            body = {"binding:profile": without_migrating_to(profile)}
+            move.neutron.update_port(nic.port.id, body)
+
+
+def wait_until_active(move: Move) -> None:
+    """Wait until Neutron calls every port ACTIVE: now the other hosts know the new place."""
+    for_each(
+        [nic for nic in move.nics if nic.port.admin_state_up],
+        lambda nic: move.neutron.wait_until_active(nic.port.id, timeout_s=move.timeout_s),
+    )
+
+
+def configure(move: Move) -> None:
+    """Start the DHCP and SLAAC clients that the VM had at the source."""
+    for_each(
+        [nic for nic in move.nics if nic.guest is None or nic.guest.configured],
+        lambda nic: move.destination.configure(nic.port.id, timeout_s=move.timeout_s),
+    )
+
+
+def without_migrating_to(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a profile as it is when no migration is under way."""
+    return {key: value for key, value in profile.items() if key != MIGRATING_TO}

@@ -1,0 +1,234 @@
+"""Protocols as values: steps that are carried out in order, timed, told, and undone on failure."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from fakevm.errors import ConfigError, FakevmError
+from fakevm.events import Events
+from fakevm.interrupt import deferred
+from fakevm.results import StepTime
+
+T = TypeVar("T")
+
+# Who acts: Nova's conductor, or its compute service on one of the two hosts.
+Actor = Literal["conductor", "source", "destination"]
+Outcome = Literal["done", "failed", "undone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Generic[T]):
+    """One act of a protocol, on what it is about."""
+
+    name: str
+    actor: Actor
+    # The function, of Nova unless it says otherwise, that does it there.
+    source: str
+    act: Callable[[T], object]
+    # Only waits, so that Ctrl-C may come in between. A request that is cut off is carried out all
+    # the same, and perhaps after its undo.
+    waits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undo(Generic[T]):
+    """What takes a step back; content where the step did nothing, or only a part."""
+
+    # The step's name.
+    of: str
+    name: str
+    actor: Actor
+    source: str
+    act: Callable[[T], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol(Generic[T]):
+    """Steps until nothing can be taken back, and those after it.
+
+    The last of `steps` is the point of no return: when it has been done, the VM is there.
+    `rollback` stands in Nova's order, which is not always the reverse.
+    """
+
+    name: str
+    steps: tuple[Step[T], ...]
+    after: tuple[Step[T], ...] = ()
+    rollback: tuple[Undo[T], ...] = ()
+
+    def names(self) -> list[str]:
+        """Return the names of all steps, in order."""
+        return [step.name for step in (*self.steps, *self.after)]
+
+    def undo_of(self, step: str) -> str:
+        """Return the names of what takes a step back; "" where nothing does, or need not."""
+        return ", ".join(undo.name for undo in self.rollback if undo.of == step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What a user lets go wrong: seconds to wait before a step, and the step that fails."""
+
+    delays: Mapping[str, float] = field(default_factory=dict)
+    fail_at: str | None = None
+
+    def check(self, names: Collection[str]) -> None:
+        """Raise ConfigError for a step that there is not."""
+        wanted = [*self.delays, *([self.fail_at] if self.fail_at else [])]
+        for name in wanted:
+            if name not in names:
+                raise ConfigError(f"there is no step {name!r}; there are: {', '.join(names)}")
+
+
+class Journal:
+    """What was done when, told as it happens. Times are seconds since the epoch."""
+
+    def __init__(
+        self,
+        *,
+        say: Callable[[str], None] = lambda _text: None,
+        tell: Callable[[str, str, str], None] = lambda _name, _actor, _status: None,
+    ) -> None:
+        """`say` gets a line for a person, `tell` each step's name, actor and status."""
+        self._say = say
+        self._tell = tell
+        self.times: list[StepTime] = []
+
+    @contextmanager
+    def step(
+        self, name: str, actor: str, *, source: str = "", undo: bool = False
+    ) -> Iterator[None]:
+        """Time the block and tell of it, whether it succeeds or not."""
+        start = time.time()
+        outcome: Outcome = "failed"
+        reason = ""
+        # It cannot be told on a terminal that was closed.
+        with suppress(OSError):
+            self._say(f"{name} ({actor})")
+        self._tell(name, actor, "started")
+        try:
+            yield
+            outcome = "undone" if undo else "done"
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            self.times.append(
+                StepTime(
+                    name=name,
+                    actor=actor,
+                    start=start,
+                    end=time.time(),
+                    outcome=outcome,
+                    source=source,
+                    error=reason,
+                )
+            )
+            self._tell(name, actor, outcome)
+
+
+def note(events: Events, instance_id: str) -> Callable[[str, str, str], None]:
+    """Return what notes the steps of one operation on a server among Neutron's events."""
+    operation = uuid.uuid4().hex[:12]
+
+    def tell(name: str, actor: str, status: str) -> None:
+        events.record(name, status, source=actor, instance_id=instance_id, operation=operation)
+
+    return tell
+
+
+def carry_out(
+    protocol: Protocol[T],
+    subject: T,
+    journal: Journal,
+    *,
+    faults: Faults = Faults(),
+    before: Callable[[Step[T] | Undo[T]], None] = lambda _step: None,
+) -> None:
+    """Carry a protocol out. A failure or Ctrl-C before the point of no return is undone.
+
+    After it Ctrl-C comes too late, and a failure is raised when all else has been done. `before`
+    is called before each step and each undo, outside its time.
+    """
+    faults.check(protocol.names())
+
+    def act(step: Step[T]) -> None:
+        before(step)
+        with journal.step(step.name, step.actor, source=step.source):
+            time.sleep(faults.delays.get(step.name, 0))
+            if step.name == faults.fail_at:
+                raise FakevmError(f"step '{step.name}' was made to fail (--fail-at)")
+            step.act(subject)
+
+    begun: set[str] = set()
+    with ExitStack() as whole:
+        try:
+            for step in protocol.steps:
+                begun.add(step.name)
+                if step is protocol.steps[-1]:
+                    # From its request on nobody knows whether the VM is here or there.
+                    whole.enter_context(deferred(forget=True))
+                with nullcontext() if step.waits else deferred():
+                    act(step)
+        except BaseException as error:
+            with deferred():
+                _roll_back(protocol, subject, journal, begun, before, error)
+            raise
+        _finish(protocol.after, act)
+
+
+def _finish(steps: Sequence[Step[T]], act: Callable[[Step[T]], None]) -> None:
+    """Do each, whatever became of those before it."""
+    failed: list[str] = []
+
+    def attempt(step: Step[T]) -> None:
+        try:
+            act(step)
+        except FakevmError:
+            failed.append(f"'{step.name}'")
+            raise
+
+    try:
+        for_each(steps, attempt)
+    except FakevmError as error:
+        error.add_note(f"not all was done of {', '.join(failed)}")
+        raise
+
+
+def _roll_back(
+    protocol: Protocol[T],
+    subject: T,
+    journal: Journal,
+    begun: Collection[str],
+    before: Callable[[Undo[T]], None],
+    error: BaseException,
+) -> None:
+    for undo in protocol.rollback:
+        if undo.of not in begun:
+            continue
+        try:
+            before(undo)
+            with journal.step(undo.name, undo.actor, source=undo.source, undo=True):
+                undo.act(subject)
+        except FakevmError as failure:
+            error.add_note(f"and '{undo.name}' failed: {failure}")
+
+
+def for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
+    """Do it for each, also after a failure; then raise the first, with the others as its notes."""
+    failures: list[FakevmError] = []
+    for thing in things:
+        try:
+            act(thing)
+        except FakevmError as failure:
+            failures.append(failure)
+    if failures:
+        first, *others = failures
+        for other in others:
+            for words in (f"and {other}", *getattr(other, "__notes__", ())):
+                first.add_note(words)
+        raise first
