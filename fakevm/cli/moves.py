@@ -240,60 +240,35 @@ def _no_trace(_request: HttpRequest) -> None:
 
 
 def _show(reports: Sequence[MigrationReport], form: str, *, repeated: bool) -> None:
+    from fakevm import report as tables
+
     if form != "table":
         output.show(reports if repeated else reports[0], form)
         return
-    for report in reports if not repeated else reports[-1:]:
-        output.show(_summary(report), form)
-        output.show(_steps(report), form, columns=("step", "actor", "start_ms", "ms", "outcome"))
-        if report.flows:
-            output.show(_flows(report), form, columns=_FLOW)
+    last = output.plain(reports[-1])
+    output.show(_summary(reports[-1], tables.verdict(last)), form)
+    output.show(tables.step_rows(last), form, columns=tables.STEP_COLUMNS)
+    if reports[-1].flows:
+        output.show(tables.flow_rows(last), form, columns=tables.FLOW_COLUMNS)
     if repeated:
         output.show(_percentiles(reports), form, columns=("what", *_PERCENTILES))
 
 
-_FLOW = (
-    *("flow", "sent", "lost", "duplicated", "reordered", "longest_gap_ms", "gap_step"),
-    *("activate_ms", "path_ms", "own_ms"),
-)
 _PERCENTILES = ("count", "min", "median", "p95", "max")
 
 
-def _summary(report: MigrationReport) -> dict[str, object]:
+def _summary(report: MigrationReport, verdict: str) -> dict[str, object]:
     return {
+        "verdict": verdict,
         "vm": report.vm,
         "instance_id": report.instance_id,
         "kind": report.kind,
         "source": report.source,
         "destination": report.destination,
-        "outcome": report.outcome,
         "seconds": round(report.ended - report.started, 3),
         "ports": list(report.port_ids),
         "not moved": list(report.processes.values()),
     }
-
-
-def _steps(report: MigrationReport) -> list[dict[str, object]]:
-    return [
-        {
-            "step": step.name,
-            "actor": step.actor,
-            "start_ms": round((step.start - report.started) * 1e3),
-            "ms": round((step.end - step.start) * 1e3),
-            "outcome": step.outcome,
-        }
-        for step in report.steps
-    ]
-
-
-def _flows(report: MigrationReport) -> list[dict[str, object]]:
-    return [
-        {
-            **{name: getattr(flow, name) for name in _FLOW[:7]},
-            **{name: getattr(flow.split, name, None) for name in _FLOW[7:]},
-        }
-        for flow in report.flows
-    ]
 
 
 def _percentiles(reports: Sequence[MigrationReport]) -> list[dict[str, object]]:
@@ -308,6 +283,7 @@ def _percentiles(reports: Sequence[MigrationReport]) -> list[dict[str, object]]:
         "pause to activate's answer, ms": [split.activate_ms for split in splits],
         "answer to the new path, ms": [split.path_ms for split in splits],
         "ours, ms": [split.own_ms for split in splits],
+        "of the others our handling, ms": [split.handling_ms for split in splits],
     }
     return [{"what": what, **_spread(sorted(values))} for what, values in figures.items() if values]
 
