@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from fakevm import flows
+from fakevm.neutron import HttpRequest
 from fakevm.probe import Nic, Prober, plan
-from fakevm.results import FlowReport, HttpRequest, MigrationReport, Moments, PortStatus, StepTime
+from fakevm.results import FlowReport, MigrationReport, Moments, PortStatus, StepTime
 from tests.fakes.traffic import Traffic
 
 STARTED = 1_795_000_000.25
