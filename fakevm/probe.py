@@ -6,10 +6,11 @@ import ipaddress
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from fakevm.agents import Agent, Execution
 from fakevm.errors import ConfigError, FakevmError, WaitTimeoutError
@@ -24,6 +25,14 @@ FIRST_PORT = 24600
 
 # Packets a second in each flow.
 RATE = 100.0
+
+# In this order.
+_KINDS: tuple[tuple[Literal["udp", "icmp"], Literal["to-vm", "from-vm"]], ...] = (
+    ("udp", "to-vm"),
+    ("udp", "from-vm"),
+    ("icmp", "to-vm"),
+    ("icmp", "from-vm"),
+)
 
 _HINT = "the ports' security groups must let it in: fakevm openstack port show PORT"
 
@@ -50,12 +59,18 @@ class Prober:
     agent: Agent | None = None
 
 
-def plan(nics: Sequence[Nic], probers: Sequence[Prober]) -> tuple[Flow, ...]:
+def plan(
+    nics: Sequence[Nic], probers: Sequence[Prober], *, first_port: int = FIRST_PORT
+) -> tuple[Flow, ...]:
     """Return the flows between a VM and its probers, to each of its addresses, IPv4 first.
 
     Where the VM has a NIC in the prober's network, no other one is probed. An IP version that only
-    one of the two has is left out; raises ConfigError if that leaves nothing.
+    one of the two has is left out; raises ConfigError if that leaves nothing. Probes of several VMs
+    by the same prober need ports of their own.
     """
+    names = [prober.name for prober in probers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{', '.join(twice)} is to probe more than once")
     flows: list[Flow] = []
     for prober in probers:
         near = [nic for nic in nics if nic.network_id == prober.nic.network_id] or nics
@@ -63,7 +78,20 @@ def plan(nics: Sequence[Nic], probers: Sequence[Prober]) -> tuple[Flow, ...]:
         if not pairs:
             raise ConfigError(f"{prober.name} and the VM have no addresses of the same IP version")
         for address, peer_address in sorted(pairs, key=lambda pair: ":" in pair[0]):
-            flows.extend(_flows(prober, address, peer_address, FIRST_PORT + len(flows)))
+            for kind, direction in _KINDS:
+                if prober.agent is None and (kind, direction) != ("icmp", "from-vm"):
+                    continue
+                flow = Flow(
+                    # Short: it is in each packet.
+                    id=f"{len(flows) + 1} {kind} {direction} {address}",
+                    kind=kind,
+                    direction=direction,
+                    peer=prober.name,
+                    address=address,
+                    peer_address=peer_address,
+                    port=first_port + len(flows) if kind == "udp" else 0,
+                )
+                flows.append(flow)
     return tuple(flows)
 
 
@@ -77,27 +105,15 @@ def _pairs(ours: Iterable[str], theirs: Iterable[str]) -> Iterator[tuple[str, st
             yield str(one.ip), str((near or same)[0].ip)
 
 
-def _flows(prober: Prober, address: str, peer_address: str, port: int) -> Iterator[Flow]:
-    for kind in ("udp", "icmp"):
-        for direction in ("to-vm", "from-vm"):
-            if prober.agent is None and (kind, direction) != ("icmp", "from-vm"):
-                continue
-            yield Flow(
-                id=f"{prober.name} {kind} {direction} {address}",
-                kind=kind,
-                direction=direction,
-                peer=prober.name,
-                address=address,
-                peer_address=peer_address,
-                port=port if kind == "udp" else 0,
-            )
-            port += 1
+def orders(
+    flows: Iterable[Flow], end: End, *, rate: float, t0: float, run: str
+) -> list[dict[str, Any]]:
+    """Return what an end is told to do for the flows; nothing, for a ping that it answers.
 
-
-def orders(flows: Iterable[Flow], end: End, *, rate: float, t0: float) -> list[dict[str, Any]]:
-    """Return what an end is told to do for the flows; nothing, for a ping that it answers."""
+    `run` is what all ends of one probe have in common, so that they ignore the packets of others.
+    """
     return [
-        {**order, "flow": flow.id, "kind": flow.kind, "rate": rate, "t0": t0}
+        {**order, "flow": flow.id, "kind": flow.kind, "rate": rate, "t0": t0, "run": run}
         for flow in flows
         if (order := _order(flow, sends=(end == "prober") == (flow.direction == "to-vm")))
     ]
@@ -232,6 +248,7 @@ class Probe:
         self._port_id = port_id
         self._rate = rate
         self._t0 = 0.0
+        self._name = uuid.uuid4().hex[:12]
         self._since: float | None = None
         # Of all that the processes' threads write.
         self._changed = threading.Condition()
@@ -316,7 +333,7 @@ class Probe:
         )
 
     def _run(self, end: End, agent: Agent, port_id: str, flows: Sequence[Flow]) -> None:
-        told = orders(flows, end, rate=self._rate, t0=self._t0)
+        told = orders(flows, end, rate=self._rate, t0=self._t0, run=self._name)
         name = f"{flows[0].peer if end == 'prober' else 'the VM'} on {agent.host}"
         # Were it cut off, nobody would end what was started.
         with deferred():

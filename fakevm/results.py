@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from fakevm.model import Entry
 from fakevm.neutron import HttpRequest
 from fakevm.vifs import Addressing, Row
 
@@ -188,8 +189,7 @@ class MigrationReport:
     steps: tuple[StepTime, ...] = ()
     moments: Moments = Moments()
     statuses: tuple[PortStatus, ...] = ()
-    # fakevm.events.Entry, as JSON has it.
-    events: tuple[Mapping[str, Any], ...] = ()
+    events: tuple[Entry, ...] = ()
     flows: tuple[FlowReport, ...] = ()
     # Packets a second in each flow; 0: nobody probed.
     rate: float = 0.0

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakevm import flows
+from fakevm.model import Entry
 from fakevm.neutron import HttpRequest
 from fakevm.probe import Nic, Prober, plan
 from fakevm.results import FlowReport, MigrationReport, Moments, PortStatus, StepTime
@@ -211,19 +212,18 @@ def _flow_reports(
     return tuple(said)
 
 
-def _event(seq: int, t: float, name: str) -> dict[str, Any]:
-    return {
-        "seq": seq,
-        "time": t,
-        "kind": "event",
-        "instance_id": INSTANCE,
-        "port_id": PORTS[0],
-        "name": name,
-        "status": "completed",
-        "source": "neutron-api",
-        "code": 200,
-        "operation": "",
-    }
+def _event(seq: int, t: float, name: str) -> Entry:
+    return Entry(
+        seq=seq,
+        time=t,
+        kind="event",
+        instance_id=INSTANCE,
+        port_id=PORTS[0],
+        name=name,
+        status="completed",
+        source="neutron-api",
+        code=200,
+    )
 
 
 def _requests(at: Mapping[str, StepTime]) -> tuple[HttpRequest, ...]:

@@ -112,7 +112,7 @@ class _End:
         return 143
 
     def _begin(self, order: dict[str, Any]) -> None:
-        keys = {"flow", "role", "kind", "address", "port", "rate", "t0"}
+        keys = {"flow", "role", "kind", "address", "port", "rate", "t0", "run"}
         assert order.keys() == keys, f"no such order: {order}"
         flow, role = order["flow"], order["role"]
         assert (role, order["kind"]) in (("send", "udp"), ("receive", "udp"), ("ping", "icmp"))

@@ -100,12 +100,22 @@ def test_without_a_common_ip_version_there_is_nothing_to_probe() -> None:
         plan([replace(VM, addresses=("2001:db8::7/64",))], [DHCP])
 
 
+def test_nobody_probes_twice() -> None:
+    with pytest.raises(ConfigError, match="dhcp is to probe more than once"):
+        plan([VM], [DHCP, DHCP])
+
+
+def test_a_flows_name_fits_into_a_packet() -> None:
+    prober = Prober(name="\u4e2d" * 255, nic=DHCP.nic)
+    assert all(len(flow.id.encode()) < 100 for flow in plan([VM], [prober]))
+
+
 def test_the_ends_of_a_flow_are_told_what_fits_together(hosts: Hosts) -> None:
     flows = plan([VM], [Prober(name="vm2", nic=OTHER, agent=hosts.agents["compute-3"])])
-    vm, other = (orders(flows, end, rate=50.0, t0=7.0) for end in ("source", "prober"))
-    assert orders(flows, "destination", rate=50.0, t0=7.0) == vm
+    vm, other = (orders(flows, end, rate=50.0, t0=7.0, run="r") for end in ("source", "prober"))
+    assert orders(flows, "destination", rate=50.0, t0=7.0, run="r") == vm
     to_vm, from_vm = flows[:2]
-    common = {"kind": "udp", "rate": 50.0, "t0": 7.0}
+    common = {"kind": "udp", "rate": 50.0, "t0": 7.0, "run": "r"}
     assert other[0] == {
         **common,
         "flow": to_vm.id,
@@ -157,16 +167,16 @@ def test_a_migration_is_seen_from_all_its_ends(hosts: Hosts) -> None:
         assert not report.gap_open
         assert (report.duplicated, report.reordered) == (0, 0)
         vm = recording.ends[report.flow]
-        if report.flow != "vm2 icmp to-vm 10.0.0.7":
+        if report.flow != "3 icmp to-vm 10.0.0.7":
             assert vm["source"] != vm["destination"]
     lost = {report.flow: report.lost for report in said}
-    assert lost["vm2 udp to-vm 10.0.0.7"] == pytest.approx(pause_ms / 10, abs=6)
-    assert lost["vm2 udp from-vm 10.0.0.7"] == 0, "a paused VM sends nothing"
+    assert lost["1 udp to-vm 10.0.0.7"] == pytest.approx(pause_ms / 10, abs=6)
+    assert lost["2 udp from-vm 10.0.0.7"] == 0, "a paused VM sends nothing"
     hosts.wait_until_ended()
 
 
 def test_what_was_sent_before_all_flowed_does_not_count(hosts: Hosts) -> None:
-    hosts.net.dropped = {"vm2 udp to-vm 10.0.0.7"}
+    hosts.net.dropped = {"1 udp to-vm 10.0.0.7"}
     with hosts.probe() as probe:
         probe.start()
         threading.Timer(0.15, hosts.net.dropped.clear).start()
@@ -177,7 +187,7 @@ def test_what_was_sent_before_all_flowed_does_not_count(hosts: Hosts) -> None:
 
 
 def test_flows_that_do_not_flow_are_named(hosts: Hosts) -> None:
-    hosts.net.dropped = {"vm2 udp from-vm 10.0.0.7", "vm2 icmp to-vm 10.0.0.7"}
+    hosts.net.dropped = {"2 udp from-vm 10.0.0.7", "3 icmp to-vm 10.0.0.7"}
     with hosts.probe() as probe:
         probe.start()
         with pytest.raises(WaitTimeoutError) as caught:
@@ -238,7 +248,7 @@ def test_an_end_that_dies_is_told_with_what_was_seen(hosts: Hosts) -> None:
         recording = probe.stop()
     (problem,) = recording.problems
     assert problem.startswith("vm2 on compute-3: ")
-    assert recording.ends["vm2 icmp from-vm 10.0.0.7"]["source"].received
+    assert recording.ends["4 icmp from-vm 10.0.0.7"]["source"].received
 
 
 def test_an_end_that_does_not_stop_is_ended(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,7 @@ def test_names_are_text_wherever_they_stand() -> None:
     made = make_report()
     flow = replace(made.flows[0], peer=NASTY, address=NASTY, gap_step=NASTY)
     request = replace(made.requests[0], path=NASTY, body=json.dumps(NASTY), answer=NASTY)
-    event = {**made.events[0], "name": NASTY, "source": NASTY, "port_id": NASTY, "status": NASTY}
+    event = replace(made.events[0], name=NASTY, source=NASTY, port_id=NASTY, status=NASTY)
     found = page(
         replace(
             made,
