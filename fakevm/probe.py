@@ -68,7 +68,7 @@ def plan(
     one of the two has is left out; raises ConfigError if that leaves nothing. Probes of several VMs
     by the same prober need ports of their own.
     """
-    names = [prober.name for prober in probers]
+    names = [prober.name for prober in probers if prober.agent is not None]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{', '.join(twice)} is to probe more than once")
     flows: list[Flow] = []

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Self, cast
 
 from fakevm.agents import Agent
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.flows import reports
 from fakevm.migrate.move import Move
+from fakevm.model import Entry
 from fakevm.neutron import HttpRequest
 from fakevm.parts import Parts
 from fakevm.probe import Nic as ProbedNic
@@ -205,10 +205,10 @@ class Observer:
             requests=tuple(self._requests),
         )
 
-    def _events(self) -> tuple[dict[str, object], ...]:
+    def _events(self) -> tuple[Entry, ...]:
         ids = [self._move.vm.instance_id]
         with suppress(FakevmError):
-            return tuple(map(asdict, self._lab.events.kept(self._cursor, instance_ids=ids)))
+            return tuple(self._lab.events.kept(self._cursor, instance_ids=ids))
         return ()
 
     def _watch(self) -> None:

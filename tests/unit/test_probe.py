@@ -100,9 +100,16 @@ def test_without_a_common_ip_version_there_is_nothing_to_probe() -> None:
         plan([replace(VM, addresses=("2001:db8::7/64",))], [DHCP])
 
 
-def test_nobody_probes_twice() -> None:
-    with pytest.raises(ConfigError, match="dhcp is to probe more than once"):
-        plan([VM], [DHCP, DHCP])
+def test_nobody_probes_twice(hosts: Hosts) -> None:
+    with pytest.raises(ConfigError, match="vm2 is to probe more than once"):
+        plan([VM], [hosts.prober, hosts.prober])
+
+
+def test_several_dhcp_servers_are_pinged() -> None:
+    other = replace(DHCP, nic=replace(DHCP.nic, addresses=("10.0.0.3",)))
+    flows = plan([VM], [DHCP, other])
+    assert [flow.peer_address for flow in flows] == ["10.0.0.2", "10.0.0.3"]
+    assert len({flow.id for flow in flows}) == 2
 
 
 def test_a_flows_name_fits_into_a_packet() -> None:
