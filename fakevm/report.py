@@ -100,7 +100,7 @@ def _fate(report: Json) -> str:
     if report["outcome"] == "rolled back":
         back = f"The VM stayed on {report['source']}"
     else:
-        back = "Not all of it could be undone"
+        back = "It was neither completed nor undone"
     return f"The migration failed{where}{why}. {back}."
 
 
@@ -126,7 +126,8 @@ def _loss(report: Json) -> str:
     if split := worst["split"]:
         ours = split["own_ms"] + split["handling_ms"]
         return f"{told}; {_number(gap - ours)} of them Neutron’s."
-    return f"{told}, in step “{worst['gap_step']}”." if worst["gap_step"] else f"{told}."
+    began = f", beginning in step “{worst['gap_step']}”" if worst["gap_step"] else ""
+    return f"{told}{began}."
 
 
 def html(report: Json) -> str:

@@ -1,13 +1,18 @@
-"""fakevm-probe without sockets: its ends pass packets on to each other."""
+"""fakevm-probe without sockets, whose ends pass packets on to each other; and the real one."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from threading import Event
+from typing import IO, Any
 
 from tests.fakes.host import Program
 
@@ -35,7 +40,7 @@ class FakeNet:
     def program(self, host: str, *, vm: bool = False) -> Program:
         """Return the program as it runs in the VM, or in a prober, on a host."""
 
-        def run(stdin: bytearray, write: Callable[[str, bytes], None], end: threading.Event) -> int:
+        def run(stdin: bytearray, write: Callable[[str, bytes], None], end: Event) -> int:
             if self.refusal:
                 write("stderr", self.refusal.encode())
                 return 2
@@ -67,6 +72,40 @@ class FakeNet:
                 end.tell(flow, "received", seq)
 
 
+def real_program(stdin: bytearray, write: Callable[[str, bytes], None], end: Event) -> int:
+    """Be the real program, here instead of in a VM."""
+    command = [sys.executable, "-m", "fakevm_agent.probe"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        readers = [
+            threading.Thread(target=_pass_on, args=(pipe, name, write))
+            for pipe, name in ((process.stdout, "stdout"), (process.stderr, "stderr"))
+        ]
+        for reader in readers:
+            reader.start()
+        given = 0
+        while process.poll() is None:
+            if end.wait(TICK_S):
+                process.terminate()
+            if data := bytes(stdin[given:]):
+                given += len(data)
+                with suppress(BrokenPipeError):
+                    process.stdin.write(data)
+                    process.stdin.flush()
+        for reader in readers:
+            reader.join()
+        return process.returncode
+
+
+def _pass_on(pipe: IO[bytes], name: str, write: Callable[[str, bytes], None]) -> None:
+    while data := os.read(pipe.fileno(), 65536):
+        write(name, data)
+
+
 class _End:
     def __init__(
         self,
@@ -89,7 +128,7 @@ class _End:
         with self._lock:
             self._told[flow, what].append([seq, time.time(), 0])
 
-    def run(self, stdin: bytearray, ended: threading.Event) -> int:
+    def run(self, stdin: bytearray, ended: Event) -> int:
         """Do as the lines say, until told to stop or cut off; return the exit code."""
         read = 0
         printed = time.monotonic()

@@ -84,7 +84,7 @@ def quiet(*, gap: float, lost: int) -> MigrationReport:
     [
         (quiet(gap=3.21, lost=0), "The VM lost nothing: its longest gap was 3.2 ms."),
         (quiet(gap=10.4, lost=1), "The VM lost 1 packet: its longest gap was 10 ms."),
-        (quiet(gap=2100, lost=9), "The VM lost its network for 2100 ms, in step “bind”."),
+        (quiet(gap=2100, lost=9), "The VM lost its network for 2100 ms, beginning in step “bind”."),
         (
             make_report(lasts=True),
             "The VM lost its network, and it did not come back within 2.3 s.",
@@ -97,7 +97,7 @@ def quiet(*, gap: float, lost: int) -> MigrationReport:
             make_rollback(),
             "The migration failed at “wait for network-vif-plugged”: network-vif-plugged did not"
             " come for port d1c0ffee within 3 s. The VM stayed on compute-1. The VM lost its"
-            " network for 140 ms, in step “undo announce”.",
+            " network for 140 ms, beginning in step “undo announce”.",
         ),
     ],
 )
