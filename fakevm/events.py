@@ -32,13 +32,13 @@ class Choice:
 
     # A UUID or its beginning, since the port may be gone.
     port_id: str
-    instance_id: str = ""
+    instance_ids: frozenset[str]
 
     def has(self, entry: Entry) -> bool:
         """Tell whether an entry is one of them."""
         if entry.port_id:
             return entry.port_id.startswith(self.port_id)
-        return bool(self.instance_id) and entry.instance_id == self.instance_id
+        return entry.instance_id in self.instance_ids
 
 
 class Events:

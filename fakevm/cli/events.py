@@ -117,10 +117,14 @@ def _choice(lab: Lab, ref: str) -> Choice:
     try:
         port = lab.find(ref, whole=False)
     except NotFoundError:
-        if not re.fullmatch(r"[0-9a-f]{8}[0-9a-f-]{0,28}", ref.lower()):
+        of_port = re.fullmatch(r"[0-9a-f]{8}[0-9a-f-]{0,28}", ref.lower()) and [
+            entry for entry in lab.events.kept() if entry.port_id.startswith(ref.lower())
+        ]
+        if not of_port:
             raise
-        return Choice(port_id=ref.lower())
-    return Choice(port_id=port.id, instance_id=port.device_id)
+        instance_ids = frozenset(entry.instance_id for entry in of_port)
+        return Choice(port_id=ref.lower(), instance_ids=instance_ids)
+    return Choice(port_id=port.id, instance_ids=frozenset({port.device_id} - {""}))
 
 
 def _show(entry: Entry, form: str) -> None:

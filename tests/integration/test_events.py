@@ -65,6 +65,8 @@ def test_a_port_s_life_is_told(lab: Lab, cloud: Cloud) -> None:
     assert plugged["kind"] == "event"
     assert plugged["instance_id"] == a.instance_id
     assert (plugged["status"], plugged["source"]) == ("completed", "neutron-rpc")
+    # The boot waited for it.
+    assert plugged["code"] == 200
 
     lab.sdk.network.update_port(a.port_id, name="renamed")
     changed = wait_for(lab, a.port_id, "network-changed", after=start)
@@ -78,11 +80,15 @@ def test_a_port_s_life_is_told(lab: Lab, cloud: Cloud) -> None:
     assert [e["seq"] for e in entries] == sorted(e["seq"] for e in entries)
     assert [e["time"] for e in entries] == sorted(e["time"] for e in entries)
     assert entries == [e for e in entries if e["instance_id"] == a.instance_id]
-    # It is gone, and its events are still found by it.
-    assert shown(lab, "--vif", a.port_id) == entries
-    table = lab.fakevm.ok("events", "--vif", a.port_id[:8]).splitlines()
-    assert len(table) == 1 + len(entries)
-    assert all(re.match(r"\d\d:\d\d:\d\d\.\d{3}  neutron-", line) for line in table[1:])
+    # It is gone, and its events are still found by it, among the steps of its VM.
+    found = shown(lab, "--vif", a.port_id)
+    assert [e for e in found if e["port_id"]] == entries
+    assert {e["instance_id"] for e in found} == {a.instance_id}
+    assert {e["kind"] for e in found} == {"event", "step"}
+    head, *lines = lab.fakevm.ok("events", "--vif", a.port_id[:8]).splitlines()
+    assert head.split() == ["TIME", "SOURCE", "WHAT", "STATUS", "ANSWER", "PORT", "VM"]
+    assert [line.split()[2] for line in lines] == [e["name"].split()[0] for e in found]
+    assert all(re.match(r"\d\d:\d\d:\d\d\.\d{3}  \S", line) for line in lines)
 
 
 def test_the_api_answers_as_nova_s(lab: Lab) -> None:

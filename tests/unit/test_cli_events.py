@@ -67,6 +67,15 @@ def test_of_a_port_that_is_gone_what_came_is_shown(session: FakeSession, ref: st
     assert json.loads(line)["port_id"] == SECOND
 
 
+def test_of_a_port_that_is_gone_its_vm_s_steps_are_shown_too(session: FakeSession) -> None:
+    lines = run(session, "events", "-f", "json", "--vif", PORT[:8]).stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == [
+        "network-vif-plugged",
+        "activate",
+        "activate",
+    ]
+
+
 def test_of_a_port_that_is_there_its_vm_s_steps_are_shown_too(
     session: FakeSession, world: World
 ) -> None:
@@ -80,8 +89,10 @@ def test_of_a_port_that_is_there_its_vm_s_steps_are_shown_too(
     assert {one["instance_id"] for one in shown} == {port["instance_id"]}
 
 
-def test_a_port_that_never_was_is_not_found(session: FakeSession) -> None:
-    assert run(session, "events", "--vif", "nope").exit_code == 3
+@pytest.mark.parametrize("ref", ["nope", "cccccccc", "cccccccc-0000-4000-8000-000000000001"])
+def test_a_port_that_never_was_is_not_found(session: FakeSession, ref: str) -> None:
+    result = run(session, "events", "--vif", ref)
+    assert (result.exit_code, result.stdout) == (3, "")
 
 
 def test_a_lab_without_the_service_is_told(session: FakeSession, world: World) -> None:
