@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -226,6 +227,31 @@ def test_a_paused_vif_stays_so_when_the_host_restarts(mortal_agent: Agent, vm: V
     agent.start()
     assert "UP" not in devices(vm.instance_id)["eth0"]["flags"]
     assert addresses(vm.instance_id, "eth0") == set()
+
+
+def test_a_guest_that_moved_goes_on_with_its_lease(agent: Agent, network: Network, vm: Vm) -> None:
+    vif = make_vif(fixed_ips=(_fixed("10.0.0.5", "dhcp"),))
+    network.serve(*_by_dhcp(vif, "10.0.0.5"))
+    agent.plug(vif, vm)
+    agent.call("configure", port_id=vif.port_id)
+    _wait_for(agent, vm, "ip route show default | grep -q 10.0.0.1")
+    before = routes(vm.instance_id), agent.exec(vm, "cat", "/etc/resolv.conf").stdout
+    state = agent.call("suspend", instance_id=vm.instance_id)
+    assert state["processes"] == {}
+    agent.unplug(vif.port_id)
+    _plug_paused(agent, vif, vm)
+    agent.call("resume", instance_id=vm.instance_id, state=state, rarp=False)
+    # With no client yet.
+    assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24"}
+    assert (routes(vm.instance_id), agent.exec(vm, "cat", "/etc/resolv.conf").stdout) == before
+    agent.call("configure", port_id=vif.port_id)
+    said = agent.state / vm.instance_id / "log" / "dhclient.eth0"
+    _wait_for(agent, vm, "pgrep -x dhclient")
+    while "bound to 10.0.0.5" not in said.read_text():
+        assert _dhclients(vm)
+        time.sleep(0.05)
+    assert "DHCPDISCOVER" not in said.read_text()
+    assert "DHCPREQUEST for 10.0.0.5" in said.read_text()
 
 
 def _plug_paused(agent: Agent, vif: Vif, vm: Vm) -> dict[str, Any]:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from fakevm.model import Vif, Vm
+from fakevm_agent import netns
 from tests.functional.agent import Agent, RefusedError
 from tests.functional.conftest import make_vif, make_vm
-from tests.functional.openvswitch import run
-from tests.functional.seen import addresses, devices
+from tests.functional.openvswitch import OpenVSwitch, run
+from tests.functional.seen import addresses, devices, namespaces
 
 # What a user did in the VM, beyond what the agent sets.
 _BY_HAND = """\
@@ -33,8 +41,14 @@ ip neighbour add 10.0.0.77 lladdr 02:00:00:00:00:77 dev eth0
 ip neighbour replace 10.0.0.1 lladdr 02:00:00:00:00:01 dev eth0 nud reachable
 ip -6 neighbour replace fe80::1 lladdr 02:00:00:00:00:01 dev eth0 nud stale router
 sysctl -qw net.ipv4.conf.eth0.arp_ignore=1 net.ipv6.conf.default.hop_limit=33
-sysctl -qw net.ipv4.ip_forward=1
+sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.eth0.forwarding=0
 """
+_SYSCTLS = (
+    "ipv4.conf.eth0.arp_ignore",
+    "ipv6.conf.default.hop_limit",
+    "ipv6.conf.all.forwarding",
+    "ipv6.conf.eth0.forwarding",
+)
 
 
 def _inside(vm: Vm) -> dict[str, Any]:
@@ -55,8 +69,7 @@ def _inside(vm: Vm) -> dict[str, Any]:
         found[f"neighbours {version}"] = sorted(
             (n["dst"], n["lladdr"], n["state"], "router" in n) for n in shown if "lladdr" in n
         )
-    names = ("ipv4.conf.eth0.arp_ignore", "ipv6.conf.default.hop_limit", "ipv4.ip_forward")
-    for name in names:
+    for name in _SYSCTLS:
         command = ("ip", "netns", "exec", vm.instance_id, "sysctl", "-n", f"net.{name}")
         found[name] = run(*command).strip()
     return found
@@ -216,3 +229,138 @@ def test_a_state_that_no_agent_made_is_refused(agent: Agent, vm: Vm) -> None:
         with pytest.raises(RefusedError, match=f"state.{next(iter(wrong))}"):
             _resume(agent, vm, {**state, **wrong})
     _resume(agent, vm, state)
+
+
+def test_a_guest_that_moved_is_announced_by_rarp(agent: Agent, vm: Vm) -> None:
+    """As QEMU does it: five frames, the pauses between them 50, 150, 250 and 350 ms."""
+    vif, seer = make_vif("10.0.0.5/24"), make_vm("seer")
+    agent.plug(make_vif("10.0.0.6/24"), seer)
+    agent.plug(vif, vm)
+    state = _suspend(agent, vm)
+    with _frames(seer) as sniffer:
+        resumed = _resume(agent, vm, state, rarp=True)
+        answered = time.time()
+        frames = [_next(sniffer) for _ in range(5)]
+        _suspend(agent, vm)
+        _resume(agent, vm, state, rarp=False)
+        sniffer.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            _next(sniffer)
+    mac = bytes.fromhex(vif.mac_address.replace(":", ""))
+    words = bytes.fromhex("8035 0001 0800 06 04 0003") + mac + bytes(4) + mac + bytes(4)
+    assert {frame for frame, _ in frames} == {b"\xff" * 6 + mac + words + bytes(18)}
+    times = [at for _, at in frames]
+    pauses = [after - before for before, after in pairwise(times)]
+    for pause, least in zip(pauses, (0.05, 0.15, 0.25, 0.35), strict=True):
+        # Each is counted from the first, so that one which was late makes the next pause shorter.
+        assert pause > least - _LATE
+    assert times[-1] - times[0] > 0.8 - _LATE
+    assert times[0] > resumed - _LATE
+    print(f"answered after {(answered - resumed) * 1000:.1f} ms; pauses in ms:", pauses)
+
+
+def test_a_guest_that_is_unplugged_is_announced_no_more(agent: Agent, vm: Vm) -> None:
+    vif, seer = make_vif("10.0.0.5/24"), make_vm("seer")
+    agent.plug(make_vif("10.0.0.6/24"), seer)
+    with _frames(seer) as sniffer:
+        _plug(agent, vif, vm, paused=True)
+        _resume(agent, vm, rarp=True)
+        agent.unplug(vif.port_id)
+        # A netns of the same VM, at once.
+        _plug(agent, vif, vm)
+        plugged = time.time()
+        sniffer.settimeout(1.0)
+        times = []
+        with suppress(TimeoutError):
+            while True:
+                times.append(_next(sniffer)[1])
+    assert times
+    assert max(times) < plugged
+    assert vm.instance_id in namespaces()
+
+
+# How much a frame may be late against the one after it.
+_LATE = 0.04
+# linux/socket.h
+_SO_TIMESTAMPNS = 35
+
+
+@contextmanager
+def _frames(vm: Vm) -> Iterator[socket.socket]:
+    """Sniff RARP at a VM's NIC."""
+    with netns.entered(vm.instance_id):
+        sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x8035))
+        sniffer.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        sniffer.bind(("eth0", 0x8035))
+    with sniffer:
+        sniffer.settimeout(10.0)
+        yield sniffer
+
+
+def _next(sniffer: socket.socket) -> tuple[bytes, float]:
+    """Return the next frame, and when the kernel had it."""
+    data, [(_, _, stamp)], _, _ = sniffer.recvmsg(2000, 100)
+    seconds, nanoseconds = struct.unpack("qq", stamp)
+    return data, seconds + nanoseconds / 1e9
+
+
+def test_a_late_tap_comes_after_its_port(agent: Agent, openvswitch: OpenVSwitch, vm: Vm) -> None:
+    """The port is in error until its device is there, as with a libvirt that made the tap."""
+    vif = make_vif("10.0.0.5/24")
+    with _ofports(openvswitch, vif) as seen:
+        plugged = _plug(agent, vif, vm, late_tap=True)
+        while seen[-1:] != [plugged["ofport"]]:
+            time.sleep(0.01)
+    assert seen == [-1, plugged["ofport"]]
+    assert plugged["error"] == ""
+    assert plugged["ofport"] > 0
+    assert plugged["addresses"] == ["10.0.0.5/24"]
+    assert not _plug(agent, vif, vm, late_tap=True)["changed"]
+    other = make_vm("other")
+    agent.plug(make_vif("10.0.0.6/24"), other)
+    assert agent.exec(other, "ping", "-c1", "-W5", "10.0.0.5").code == 0
+
+
+def test_a_hybrid_vifs_tap_may_be_late(agent: Agent, vm: Vm) -> None:
+    vif = make_vif("10.0.0.5/24", hybrid=True)
+    assert _plug(agent, vif, vm, late_tap=True)["ofport"] > 0
+    assert not agent.plug(vif, vm)["changed"]
+
+
+@contextmanager
+def _ofports(openvswitch: OpenVSwitch, vif: Vif) -> Iterator[list[int]]:
+    """Collect what ovs-vswitchd says of an interface's ofport, in order."""
+    columns = ("monitor", openvswitch.connection, "Open_vSwitch", "Interface", "name,ofport")
+    command = ["ovsdb-client", "--format=json", *columns]
+    seen: list[int] = []
+
+    def read(lines: Iterable[str]) -> None:
+        for line in lines:
+            for _, action, name, ofport in json.loads(line)["data"]:
+                if (name, action) in ((vif.device, "new"), (vif.device, "insert")):
+                    seen.extend([ofport] if isinstance(ofport, int) else [])
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        # What is there at first.
+        process.stdout.readline()
+        reader = threading.Thread(target=read, args=(process.stdout,))
+        reader.start()
+        try:
+            yield seen
+        finally:
+            process.terminate()
+            reader.join()
+
+
+def test_a_port_that_outlives_its_vm_is_known_as_such(mortal_agent: Agent, vm: Vm) -> None:
+    agent = mortal_agent
+    given, made = make_vif("10.0.0.5/24", preserve_on_delete=True), make_vif()
+    assert agent.plug(given, vm)["preserve_on_delete"]
+    assert not agent.plug(made, vm)["preserve_on_delete"]
+    agent.stop()
+    agent.start()
+    assert {vif["port_id"]: vif["preserve_on_delete"] for vif in agent.vifs()} == {
+        given.port_id: True,
+        made.port_id: False,
+    }

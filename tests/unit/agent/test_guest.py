@@ -58,6 +58,32 @@ def test_two_clients_of_a_vm_share_no_file() -> None:
     assert clients[0].command()[-1] == "eth0"
 
 
+def test_leases_and_resolver_move_to_the_nic_of_another_name(tmp_path: Path) -> None:
+    there, here = (
+        Guest(instance_id=INSTANCE, directory=tmp_path / name) for name in ("there", "here")
+    )
+    for guest in (there, here):
+        guest.create(make_vm())
+    (there.directory / "resolv.conf").write_text("nameserver 10.0.0.53\n")
+    for nic in ("eth0", "eth1"):
+        lease = f'lease {{\n  interface "{nic}";\n}}\n'
+        (there.directory / f"dhcp/dhclient.{nic}.leases").write_text(lease)
+    (there.directory / "dhcp/dhclient.leases").write_text('lease { interface "eth1"; }')
+    here.take_over(there.carried(), nics={"eth0": "eth1", "eth1": "eth0"})
+    moved = here.carried()
+    assert moved["resolv.conf"] == "nameserver 10.0.0.53\n"
+    assert 'interface "eth0";' in moved["dhcp/dhclient.eth0.leases"]
+    assert 'interface "eth1";' in moved["dhcp/dhclient.eth1.leases"]
+    assert moved["dhcp/dhclient.leases"] == 'lease { interface "eth0"; }'
+    assert len(moved) == 4
+
+
+def test_a_guest_without_leases_brings_nothing(tmp_path: Path) -> None:
+    guest = Guest(instance_id=INSTANCE, directory=tmp_path)
+    guest.create(make_vm())
+    assert guest.carried() == {}
+
+
 RECORD = make_record()
 INTERFACE = make_interface(RECORD, tag=3)
 DEVICE = make_present(RECORD).device

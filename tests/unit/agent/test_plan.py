@@ -10,6 +10,7 @@ from fakevm_agent.plan import (
     Bridge,
     MakeNetns,
     MakeNic,
+    MissDevice,
     Owner,
     PlugPort,
     Present,
@@ -26,6 +27,7 @@ from fakevm_agent.plan import (
     plan,
     port_name,
     static_addresses,
+    with_late_device,
 )
 from tests.unit.agent.values import (
     PORT,
@@ -162,6 +164,36 @@ def test_a_resumed_vif_is_set_up_with_its_addresses() -> None:
         SetAddresses(("10.0.0.5/24",), (), ()),
         Remember(),
     ]
+
+
+def test_a_paused_vif_whose_port_was_taken_away_stays_down() -> None:
+    """As at the source of a migration that is rolled back: its L2 agent deleted the port."""
+    record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)), paused=True)
+    down = make_link("eth0", mac_address="fa:16:3e:00:00:01", up=False)
+    lost = make_present(record, interface=None, nic=down, addresses=frozenset())
+    assert plan(record, lost) == [PlugPort(new=True), Remember()]
+    assert SetState(up=True) in plan(replace(record, paused=False), lost)
+
+
+def test_a_late_device_comes_after_its_port() -> None:
+    vif = make_vif(fixed_ips=(static("10.0.0.5"),))
+    assert with_late_device(plan(make_record(vif), Present())) == [
+        MakeNetns(),
+        PlugPort(new=True),
+        MissDevice(),
+        MakeNic(),
+        SetAddresses(("10.0.0.5/24",), (), ()),
+        Remember(),
+    ]
+    hybrid = with_late_device(plan(make_record(make_hybrid()), Present(netns=True)))
+    assert hybrid == [PlugPort(new=True), MissDevice(), MakeNic(), Bridge(), Remember()]
+
+
+def test_a_device_that_is_there_can_not_be_late() -> None:
+    record = make_record()
+    lost = plan(record, make_present(record, interface=None))
+    assert with_late_device(lost) == lost
+    assert with_late_device([]) == []
 
 
 def test_a_port_of_another_vm_is_refused() -> None:
