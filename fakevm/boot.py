@@ -66,15 +66,16 @@ def user_body(
 ) -> dict[str, Any]:
     """Return the user's part of a port.
 
-    nova: API._create_port_minimal, which asks for no address: here one of every subnet is.
+    nova: API._create_port_minimal. Here one address of every subnet is asked for.
     """
     body: dict[str, Any] = {
         "network_id": network.id,
         "device_id": vm.instance_id,
         "admin_state_up": True,
         "tenant_id": PROJECT,
-        "fixed_ips": vifs.requested_ips(request.fixed_ips, network.subnets),
     }
+    if fixed_ips := vifs.requested_ips(request.fixed_ips, network.subnets):
+        body["fixed_ips"] = fixed_ips
     if request.vnic_type != "normal":
         body["binding:vnic_type"] = request.vnic_type
     if request.name is not None:

@@ -109,9 +109,13 @@ def requested_ips(wanted: Sequence[str], subnets: Sequence[Subnet]) -> list[dict
     """Return a port's `fixed_ips` for Neutron: as wanted, or one address of every subnet.
 
     An address is written as `openstack port create` has it, "subnet=…,ip-address=…", or alone.
+    Empty where Neutron gives one of every subnet by itself: of each IP version it takes one subnet,
+    and all that have SLAAC (neutron/db/ipam_pluggable_backend.py).
     """
     if not wanted:
-        return [{"subnet_id": subnet.id} for subnet in subnets]
+        chosen = [s.ip_version for s in subnets if method(s, "dhcp") != "slaac"]
+        needed = len(chosen) != len(set(chosen))
+        return [{"subnet_id": subnet.id} for subnet in subnets] if needed else []
     return [_requested_ip(text, subnets) for text in wanted]
 
 

@@ -92,7 +92,10 @@ class FakeNeutron(Neutron):
             device_id=body.get("device_id", ""),
             device_owner=body.get("device_owner", ""),
             vnic_type=body.get("binding:vnic_type", "normal"),
-            fixed_ips=tuple(self._ip(number, wanted) for wanted in body.get("fixed_ips", ())),
+            fixed_ips=tuple(
+                self._ip(number, wanted)
+                for wanted in body.get("fixed_ips", self._of_each_subnet(body["network_id"]))
+            ),
         )
         self._write("create_port", port.id)
         self.ports_by_id[port.id] = port
@@ -228,6 +231,9 @@ class FakeNeutron(Neutron):
         if method in self.broken:
             raise self.broken[method]
         self.writes.append((method, subject))
+
+    def _of_each_subnet(self, network_id: str) -> list[dict[str, str]]:
+        return [{"subnet_id": subnet.id} for subnet in self.network(network_id).subnets]
 
     def _ip(self, number: int, wanted: Mapping[str, str]) -> PortIp:
         subnets = [subnet for network in self.networks.values() for subnet in network.subnets]

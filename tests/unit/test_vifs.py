@@ -158,6 +158,13 @@ def test_a_port_has_an_address_of_every_subnet() -> None:
     assert vifs.requested_ips((), subnets) == [{"subnet_id": s.id} for s in subnets]
 
 
+def test_what_neutron_gives_by_itself_is_not_asked_for() -> None:
+    slaac = [make_subnet(n, ip_version=6, ipv6_address_mode="slaac") for n in (2, 3)]
+    stateful = make_subnet(4, ip_version=6, ipv6_address_mode="dhcpv6-stateful")
+    assert vifs.requested_ips((), [make_subnet(1), *slaac, stateful]) == []
+    assert vifs.requested_ips((), []) == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
