@@ -92,7 +92,8 @@ class Moments:
 
     # The guest's last NIC was down at the source.
     paused: float | None = None
-    # The first request to activate a binding was sent, and the last one's answer was there.
+    # The first request about the binding that is activated was sent (Nova looks at it first), and
+    # the last one's answer was there.
     activating: float | None = None
     activated: float | None = None
     # The guest's last NIC was up at the destination.

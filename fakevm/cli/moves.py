@@ -282,8 +282,7 @@ def _percentiles(reports: Sequence[MigrationReport]) -> list[dict[str, object]]:
         ],
         "pause to activate's answer, ms": [split.activate_ms for split in splits],
         "answer to the new path, ms": [split.path_ms for split in splits],
-        "ours, ms": [split.own_ms for split in splits],
-        "of the others our handling, ms": [split.handling_ms for split in splits],
+        "ours, ms": [split.own_ms + split.handling_ms for split in splits],
     }
     return [{"what": what, **_spread(sorted(values))} for what, values in figures.items() if values]
 

@@ -73,8 +73,8 @@ def run_at_source(move: Move) -> None:
 def activate(move: Move) -> None:
     """Make the destination's bindings the active ones: from here on the VM is there."""
     for nic in move.nics:
-        binding = move.neutron.binding(nic.port.id, move.destination_name)
         move.activating_at = move.activating_at or time.time()
+        binding = move.neutron.binding(nic.port.id, move.destination_name)
         # Nova: there is nothing to activate, or it was done before.
         if binding is not None and not binding.active:
             move.neutron.activate_binding(nic.port.id, move.destination_name)
