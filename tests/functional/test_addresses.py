@@ -235,6 +235,8 @@ def test_a_guest_that_moved_goes_on_with_its_lease(agent: Agent, network: Networ
     agent.plug(vif, vm)
     agent.call("configure", port_id=vif.port_id)
     _wait_for(agent, vm, "ip route show default | grep -q 10.0.0.1")
+    ending = ("valid_lft", "100", "preferred_lft", "100")
+    agent.exec(vm, *["ip", "address", "change", "10.0.0.5/24", "dev", "eth0"], *ending)
     before = routes(vm.instance_id), agent.exec(vm, "cat", "/etc/resolv.conf").stdout
     state = agent.call("suspend", instance_id=vm.instance_id)
     assert state["processes"] == {}
@@ -252,6 +254,8 @@ def test_a_guest_that_moved_goes_on_with_its_lease(agent: Agent, network: Networ
         time.sleep(0.05)
     assert "DHCPDISCOVER" not in said.read_text()
     assert "DHCPREQUEST for 10.0.0.5" in said.read_text()
+    # The lease is ten minutes again.
+    _wait_for(agent, vm, "ip address show dev eth0 | grep -qE 'valid_lft (5[0-9]{2}|600)sec'")
 
 
 def _plug_paused(agent: Agent, vif: Vif, vm: Vm) -> dict[str, Any]:

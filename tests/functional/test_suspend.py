@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -238,6 +237,7 @@ def test_a_guest_that_moved_is_announced_by_rarp(agent: Agent, vm: Vm) -> None:
     agent.plug(vif, vm)
     state = _suspend(agent, vm)
     with _frames(seer) as sniffer:
+        asked = time.time()
         resumed = _resume(agent, vm, state, rarp=True)
         answered = time.time()
         frames = [_next(sniffer) for _ in range(5)]
@@ -250,13 +250,16 @@ def test_a_guest_that_moved_is_announced_by_rarp(agent: Agent, vm: Vm) -> None:
     words = bytes.fromhex("8035 0001 0800 06 04 0003") + mac + bytes(4) + mac + bytes(4)
     assert {frame for frame, _ in frames} == {b"\xff" * 6 + mac + words + bytes(18)}
     times = [at for _, at in frames]
-    pauses = [after - before for before, after in pairwise(times)]
-    for pause, least in zip(pauses, (0.05, 0.15, 0.25, 0.35), strict=True):
-        # Each is counted from the first, so that one which was late makes the next pause shorter.
-        assert pause > least - _LATE
-    assert times[-1] - times[0] > 0.8 - _LATE
-    assert times[0] > resumed - _LATE
-    print(f"answered after {(answered - resumed) * 1000:.1f} ms; pauses in ms:", pauses)
+    assert times == sorted(times)
+    # On a busy machine each may be late, but none comes before its time.
+    for at, due in zip(times, (0.0, 0.05, 0.2, 0.45, 0.8), strict=True):
+        assert at > asked + due
+    print("after the NIC was up, in ms: the answer", _ms(answered - resumed), end=", ")
+    print("the frames", [_ms(at - resumed) for at in times])
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 def test_a_guest_that_is_unplugged_is_announced_no_more(agent: Agent, vm: Vm) -> None:
@@ -279,8 +282,6 @@ def test_a_guest_that_is_unplugged_is_announced_no_more(agent: Agent, vm: Vm) ->
     assert vm.instance_id in namespaces()
 
 
-# How much a frame may be late against the one after it.
-_LATE = 0.04
 # linux/socket.h
 _SO_TIMESTAMPNS = 35
 
