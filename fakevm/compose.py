@@ -51,6 +51,7 @@ class Settings:
     api_port: int
     neutron_version: str
     datapath: str
+    l2population: bool
     # By the Compose variable that hands them in.
     passwords: Mapping[str, str]
 
@@ -68,6 +69,7 @@ class Wishes:
     api_port: int | None = None
     neutron_version: str | None = None
     datapath: str | None = None
+    l2population: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +196,7 @@ def settings(
         api_port=wishes.api_port or existing.api_port or NEUTRON_PORT + number,
         neutron_version=wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON,
         datapath=wishes.datapath or existing.setting("network-1", "FAKEVM_DATAPATH") or "auto",
+        l2population=_l2population(wishes, existing, environ),
         passwords={
             variable: existing.setting(service, name)
             or _password(variable, environ)
@@ -201,6 +204,13 @@ def settings(
             for variable, (service, name) in PASSWORDS.items()
         },
     )
+
+
+def _l2population(wishes: Wishes, existing: Existing, environ: Mapping[str, str]) -> bool:
+    if wishes.l2population is not None:
+        return wishes.l2population
+    known = existing.setting("network-1", "OS_AGENT__L2_POPULATION")
+    return (known or environ.get("FAKEVM_L2_POPULATION", "true")).lower() != "false"
 
 
 def _password(variable: str, environ: Mapping[str, str]) -> str:
@@ -249,6 +259,7 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
         "FAKEVM_NEUTRON_VERSION": wanted.neutron_version,
         "FAKEVM_API_PORT": str(wanted.api_port),
         "FAKEVM_DATAPATH": wanted.datapath,
+        "FAKEVM_L2_POPULATION": str(wanted.l2population).lower(),
         **{f"FAKEVM_{role.upper()}_SUBNET": subnet for role, subnet in wanted.subnets.items()},
         **wanted.passwords,
     }

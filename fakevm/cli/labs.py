@@ -50,6 +50,12 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
     help="Open vSwitch in the kernel (system), or in userspace; auto: the kernel's if it has it.",
 )
 @click.option(
+    "--l2population/--no-l2population",
+    default=None,
+    help="Whether the L2 agents fill their forwarding tables from Neutron's, or learn.  [default:"
+    " the lab's, or yes]",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
@@ -68,13 +74,18 @@ def up(
     api_port: int | None,
     neutron_version: str | None,
     datapath: str | None,
+    l2population: bool | None,
     timeout_s: float,
     form: str,
 ) -> None:
     """Start a lab, complete it, or change it to what is asked for."""
     session.lab_name = name or session.lab_name
     wishes = Wishes(
-        computes=computes, api_port=api_port, neutron_version=neutron_version, datapath=datapath
+        computes=computes,
+        api_port=api_port,
+        neutron_version=neutron_version,
+        datapath=datapath,
+        l2population=l2population,
     )
     with _progress() as tell:
         report = session.up(wishes, timeout_s=timeout_s, say=tell)

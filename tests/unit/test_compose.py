@@ -75,9 +75,17 @@ def test_a_new_lab_has_the_defaults_and_passwords_of_its_own() -> None:
     assert set(made.passwords.values()) == {"new"}
 
 
+def test_l2population_is_as_wished_as_it_was_or_on() -> None:
+    assert decide().l2population
+    assert not decide(wishes=Wishes(l2population=False)).l2population
+    recipe = make_recipe(OS_AGENT__L2_POPULATION="false")
+    assert not decide(existing=Existing(recipes={"network-1": recipe})).l2population
+
+
 def test_a_lab_that_is_there_stays_as_it_is() -> None:
     made = decide(existing=running_lab())
     assert (made.computes, made.api_port, made.datapath) == (2, 12345, "netdev")
+    assert made.l2population
     assert made.neutron_version == "29.0.0"
     assert made.subnets == compose.slice_of(7)
     assert sorted(made.passwords.values()) == ["old-db", "old-mq", "old-secret"]
