@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from tests.bench import measures
 from tests.bench.figures import Figure, Report
+from tests.bench.migrations import migrations
 from tests.bench.timing import timed
 from tests.integration import plain
 from tests.integration.cloud import Cloud, Guest
@@ -29,6 +30,7 @@ def main() -> None:
             measures.create_port(report, lab, cloud, network)
             measures.memory(report, lab)
         measures.images(report, lab)
+        migrations(report, lab)
     finally:
         lab.fakevm.ok("down", "--name", lab.name)
     report.write(plain.ROOT / "bench.json")
