@@ -50,12 +50,15 @@ class Events:
         self._connecting = threading.Lock()
         # Since it answered once, it is worth waiting for.
         self._answered = False
+        # A service that restarts has forgotten them.
+        self._registered: dict[str, str | None] = {}
         # Something was sent of which it is not known yet whether it arrived.
         self._pending = False
 
     def register(self, instance_id: str, host: str | None) -> None:
         """Let Nova's API know a server and its host; its events are refused otherwise."""
         self._request("register", {"instance_id": instance_id, "host": host})
+        self._registered[instance_id] = host
 
     def record(
         self,
@@ -168,6 +171,9 @@ class Events:
                 self._connection = None
             if self._connection is None:
                 self._connection = self._connect()
+                for instance_id, host in list(self._registered.items()):
+                    known_again = {"instance_id": instance_id, "host": host}
+                    self._connection.notify("register", known_again)
             return self._connection
 
 
