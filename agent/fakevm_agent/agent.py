@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fakevm.errors import FakevmError
 
 from . import config
 from .host import Host
+from .neutron import Neutron
 from .osvif import OsVif
 from .ovsdb import Ovsdb
 from .run import Spawner
@@ -22,6 +23,7 @@ from .server import Server
 LOG = logging.getLogger("fakevm_agent")
 
 _RETRY = 0.5
+_RETRY_MAX = 8.0
 
 
 def run(arguments: Sequence[str], *, spawner_pid: int, orders: socket.socket) -> int:
@@ -49,12 +51,14 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ovsdb = Ovsdb(conf.fakevm.ovsdb_connection, timeout=conf.fakevm.ovsdb_timeout)
     osvif = OsVif(conf)
-    host = Host(conf, ovsdb=ovsdb, osvif=osvif, spawner=spawner)
+    neutron = Neutron(conf.fakevm.neutron_url, host=conf.host)
+    host = Host(conf, ovsdb=ovsdb, osvif=osvif, spawner=spawner, neutron=neutron)
     server = Server(host, spawner, workers=conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
     path = Path(conf.fakevm.socket_path)
     async with server.listening(path):
         LOG.info("%s listens on %s", conf.host, path)
-        restore = asyncio.create_task(_restore(server, ovsdb, osvif))
+        patience = conf.fakevm.neutron_timeout
+        restore = asyncio.create_task(_restore(server, ovsdb, osvif, patience=patience))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
@@ -66,22 +70,52 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
     ovsdb.close()
 
 
-async def _restore(server: Server, ovsdb: Ovsdb, osvif: OsVif) -> None:
-    """Wait for Open vSwitch's database, then make the VMs again."""
+async def _restore(server: Server, ovsdb: Ovsdb, osvif: OsVif, *, patience: float) -> None:
+    """Wait for Open vSwitch's database, then make the VMs again that are still this host's.
+
+    Where Neutron does not say in time which are not, all are made, and it is asked further.
+    """
+    await _connect(server, ovsdb, osvif)
+    asking = asyncio.create_task(_moved(server))
+    try:
+        await asyncio.wait({asking}, timeout=patience)
+        in_time = asking.done()
+        if in_time:
+            await server.in_thread(server.host.destroy_moved, await asking)
+        try:
+            await server.in_thread(server.host.restore)
+        except FakevmError as error:
+            LOG.error("VMs can't be made again: %s", error)
+        server.ready.set()
+        LOG.info("ready")
+        if not in_time:
+            await server.in_thread(server.host.destroy_moved, await asking)
+    finally:
+        asking.cancel()
+
+
+async def _connect(server: Server, ovsdb: Ovsdb, osvif: OsVif) -> None:
     said = ""
     while True:
         try:
             await server.in_thread(ovsdb.connect)
             await server.in_thread(osvif.connect)
-            break
+            return
         except FakevmError as error:
             if str(error) != said:
                 LOG.warning("%s; waiting", error)
                 said = str(error)
         await asyncio.sleep(_RETRY)
-    try:
-        await server.in_thread(server.host.restore)
-    except FakevmError as error:
-        LOG.error("VMs can't be made again: %s", error)
-    server.ready.set()
-    LOG.info("ready")
+
+
+async def _moved(server: Server) -> Collection[str]:
+    """Ask Neutron until it has said which VIFs are on other hosts by now."""
+    pause = _RETRY
+    while True:
+        try:
+            return await server.in_thread(server.host.moved)
+        except FakevmError as error:
+            if pause == _RETRY:
+                LOG.warning("%s; asking again", error)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _RETRY_MAX)

@@ -55,6 +55,19 @@ _FAKEVM_OPTS = [
         min=1,
         help="Seconds that ovs-vswitchd has to open the device of a new VIF.",
     ),
+    cfg.URIOpt(
+        "neutron_url",
+        default="http://neutron-api:9696",
+        schemes=["http"],
+        help="The lab's Neutron, without Keystone. At its start the agent asks it which VMs are on "
+        "other hosts by now.",
+    ),
+    cfg.FloatOpt(
+        "neutron_timeout",
+        default=2.0,
+        min=0.1,
+        help="Seconds that VMs wait for Neutron's answer before they are made again without it.",
+    ),
     cfg.IntOpt(
         "workers",
         default=64,

@@ -23,6 +23,7 @@ from .announce import Announcer
 from .cleanup import Leftover, left_over
 from .guest import Guest
 from .locks import Locks
+from .neutron import Neutron
 from .osvif import OsVif
 from .ovsdb import Ovsdb
 from .plan import (
@@ -62,11 +63,14 @@ _INSIDE = (UnplugPort, MakeNetns, RemoveDevice, MakeNic, SetNic, SetState, SetAd
 class Host:
     """This host: its VMs and what they are plugged into."""
 
-    def __init__(self, conf: Any, *, ovsdb: Ovsdb, osvif: OsVif, spawner: Spawner) -> None:
+    def __init__(
+        self, conf: Any, *, ovsdb: Ovsdb, osvif: OsVif, spawner: Spawner, neutron: Neutron
+    ) -> None:
         self._conf = conf
         self._ovsdb = ovsdb
         self._osvif = osvif
         self._spawner = spawner
+        self._neutron = neutron
         self._ports = Locks()
         self._vms = Locks()
         self._announcer = Announcer()
@@ -206,6 +210,27 @@ class Host:
                 case "netns":
                     self._remove_vm_if_empty(item.name)
         return found
+
+    def moved(self) -> Collection[str]:
+        """Return the ports of VIFs that Neutron has on other hosts by now, or UnavailableError."""
+        records = view.records(self._ovsdb.interfaces())
+        return self._neutron.elsewhere(records) if records else ()
+
+    def destroy_moved(self, port_ids: Collection[str]) -> None:
+        """Unplug what was evacuated while this host was away, or failed to be unplugged.
+
+        nova: ComputeManager._destroy_evacuated_instances. A failure of one is only logged.
+        """
+        for port_id in port_ids:
+            try:
+                with self._ports.held(port_id):
+                    # It may have come back: it is bound before it is plugged, for which the lock
+                    # is needed.
+                    host = self._neutron.elsewhere([port_id]).get(port_id)
+                    if host and self._unplug(port_id):
+                        LOG.info("unplugged port %s, which is on %s by now", port_id, host)
+            except FakevmError as error:
+                LOG.error("port %s, which is on another host by now: %s", port_id, error)
 
     def restore(self) -> None:
         """Make again what OVSDB has and the kernel has not; a failure of one is only logged."""

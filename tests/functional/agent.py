@@ -41,6 +41,9 @@ class Agent:
             "socket_path": self.socket,
             "state_path": self.state,
             "ovsdb_connection": connection,
+            # Nobody answers there; a test that has a Neutron says so.
+            "neutron_url": "http://127.0.0.1:9",
+            "neutron_timeout": 0.2,
             **options,
         }
         text = "[DEFAULT]\nhost = tester\n[fakevm]\n"

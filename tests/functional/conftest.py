@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from fakevm.model import FixedIp, Vif, Vm
 from tests.functional.agent import Agent
-from tests.functional.openvswitch import BRIDGE, OpenVSwitch
+from tests.functional.openvswitch import BRIDGE, OpenVSwitch, run
 from tests.functional.seen import devices, namespaces
 
 _OFPORT_TIMEOUT = 3
@@ -104,3 +105,21 @@ def make_vif(*addresses: str, method: str = "static", hybrid: bool = False, **va
         "fixed_ips": fixed_ips,
     }
     return Vif(**{**defaults, **values})
+
+
+def lose_all(vifs: Iterable[tuple[Vif, Vm]]) -> None:
+    """Do what a restart of the host's container does: the kernel forgets, the files stay."""
+    for vif, vm in vifs:
+        if vm.instance_id in namespaces():
+            for pid in run("ip", "netns", "pids", vm.instance_id).split():
+                run("kill", "-KILL", pid)
+            run("ip", "netns", "del", vm.instance_id)
+            # Where /run is no tmpfs, as in a container, an empty file of the name is left.
+            Path("/run/netns", vm.instance_id).touch()
+        for prefix in ("tap", "qbr", "qvb"):
+            delete_link(f"{prefix}{vif.port_id}"[:14])
+
+
+def delete_link(name: str) -> None:
+    """Delete a device, if it is there."""
+    subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)

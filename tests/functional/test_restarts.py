@@ -13,7 +13,7 @@ import pytest
 
 from fakevm.model import FixedIp, Vif, Vm
 from tests.functional.agent import Agent, Client, RefusedError, ended
-from tests.functional.conftest import make_vif, make_vm
+from tests.functional.conftest import delete_link, lose_all, make_vif, make_vm
 from tests.functional.openvswitch import OpenVSwitch, run
 from tests.functional.seen import addresses, devices, namespaces, routes
 
@@ -63,7 +63,7 @@ def test_a_restart_of_the_host_makes_its_vms_again(
         agent.plug(vif, vm)
     before = agent.vifs()
     agent.stop()
-    _lose_all(agent, vifs.values())
+    lose_all(vifs.values())
     agent.start()
     for vif, _ in vifs.values():
         _wait_until_whole(agent, vif)
@@ -85,7 +85,7 @@ def test_a_restart_of_the_host_brings_gateways_back(mortal_agent: Agent, vm: Vm)
     vif = make_vif(fixed_ips=(fixed,))
     mortal_agent.plug(vif, vm)
     mortal_agent.stop()
-    _lose_all(mortal_agent, [(vif, vm)])
+    lose_all([(vif, vm)])
     mortal_agent.start()
     assert routes(vm.instance_id)[0]["gateway"] == "10.0.0.1"
 
@@ -94,7 +94,7 @@ def test_a_vm_that_is_lost_while_the_agent_runs_is_plugged_again(agent: Agent, v
     vif = make_vif("10.0.0.5/24")
     agent.plug(vif, vm)
     run("ip", "netns", "del", vm.instance_id)
-    _delete_link(vif.device)
+    delete_link(vif.device)
     (listed,) = agent.vifs()
     assert "missing" in listed["error"]
     assert agent.plug(vif, vm)["changed"]
@@ -221,23 +221,6 @@ def _no_database(openvswitch: OpenVSwitch) -> Iterator[None]:
         yield
     finally:
         openvswitch.start_database()
-
-
-def _lose_all(agent: Agent, vifs: object) -> None:
-    """Do what a restart of the host's container does: the kernel forgets, the files stay."""
-    for vif, vm in vifs:  # type: ignore[attr-defined]
-        if vm.instance_id in namespaces():
-            for pid in run("ip", "netns", "pids", vm.instance_id).split():
-                run("kill", "-KILL", pid)
-            run("ip", "netns", "del", vm.instance_id)
-            # Where /run is no tmpfs, as in a container, an empty file of the name is left.
-            Path("/run/netns", vm.instance_id).touch()
-        for prefix in ("tap", "qbr", "qvb"):
-            _delete_link(f"{prefix}{vif.port_id}"[:14])
-
-
-def _delete_link(name: str) -> None:
-    subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
 
 
 def _wait_until_whole(agent: Agent, vif: Vif) -> None:
