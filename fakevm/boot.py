@@ -125,8 +125,11 @@ class Boot:
             self._undo.callback(self._lab.neutron.delete_port, port.id)
         return port
 
-    def bind(self, port: Port) -> Port:
-        """Bind a port to the host (nova: API._update_ports_for_instance)."""
+    def bind(self, port: Port, *, given: bool = False) -> Port:
+        """Bind a port to the host (nova: API._update_ports_for_instance).
+
+        Of one that was given, a failure takes it from the VM again (API._unbind_ports).
+        """
         self._lab.events.register(self._vm.instance_id, self._agent.host)
         body: dict[str, Any] = {
             "device_id": self._vm.instance_id,
@@ -136,6 +139,8 @@ class Boot:
         if port.profile:
             # A write replaces all of it.
             body["binding:profile"] = dict(port.profile)
+        if given:
+            self._undo.callback(unbind, self._lab, port)
         with self._step("bind", "neutron.API._update_ports_for_instance"), deferred():
             bound = self._lab.neutron.update_port(port.id, body)
         if bound.vif_type == "binding_failed":

@@ -383,7 +383,7 @@ class Lab(Parts):
         agent = self.agent(host)
         clock = Clock(self.neutron, start=time.monotonic())
         with self._boot(vm, agent, running=running, plugging=plugging, clock=clock) as boot:
-            bound = boot.bind(port)
+            bound = boot.bind(port, given=True)
             silent = self._silent_subnets(bound, network)
             ips = vifs.fixed_ips(bound, network, addressing, silent=silent)
             boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)

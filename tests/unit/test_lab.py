@@ -221,6 +221,29 @@ def test_plug_again_changes_nothing(lab: Lab, world: World) -> None:
     assert lab.plug(port_id).differs == ""
 
 
+def test_a_port_whose_boot_fails_is_taken_from_the_vm_again(lab: Lab, world: World) -> None:
+    port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
+    world.hosts["compute-1"].broken["plug"] = ConflictError("no")
+    with pytest.raises(ConflictError, match="no"):
+        lab.plug(port.id, host="compute-1", instance="vm")
+    after = world.neutron.ports_by_id[port.id]
+    assert (after.host, after.device_id, after.device_owner) == ("", "", "")
+    del world.hosts["compute-1"].broken["plug"]
+    assert lab.plug(port.id, host="compute-2", instance="vm").vm_name == "vm"
+
+
+def test_a_vm_s_end_unbinds_what_it_was_given(lab: Lab, world: World) -> None:
+    own = create(lab)
+    given = world.neutron.create_port({"network_id": world.neutron.network("net").id}).id
+    assert lab.plug(given, instance="vm").nic == "eth1"
+    assert lab.delete_vm("vm") == [own, given]
+    assert set(world.neutron.ports_by_id) == {given}
+    assert world.neutron.ports_by_id[given].host == ""
+    assert world.hosts["compute-1"].vifs_by_port == {}
+    with pytest.raises(NotFoundError, match="there is no VM 'vm'"):
+        lab.delete_vm("vm")
+
+
 def test_plug_elsewhere_needs_a_binding_there(lab: Lab, world: World) -> None:
     port_id = create(lab)
     with pytest.raises(ConflictError, match="no binding to compute-2") as caught:
