@@ -65,8 +65,13 @@ functional: images venv ## The agent's modules, on a private Open vSwitch in a c
 	docker compose -f tests/functional/compose.yml build --quiet
 	docker compose -f tests/functional/compose.yml run --rm functional
 
+# Of the release whose fault a scenario must find.
+.PHONY: images-29.0.0
+images-29.0.0: images
+	FAKEVM_NEUTRON_VERSION=29.0.0 docker compose build --quiet
+
 .PHONY: integration
-integration: images venv ## The stories, on a lab of its own name
+integration: images images-29.0.0 venv ## The stories, on a lab of its own name
 	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
 	trap '$(BIN)/fakevm down --name $(TEST_LAB)' EXIT
 	# Real agents on a busy machine: what failed is told, and gets one more try, alone.

@@ -153,10 +153,19 @@ class Neutron:
         self._on_request: Callable[[HttpRequest], None] | None = None
         self._connecting = Lock()
 
-    def traced(self, on_request: Callable[[HttpRequest], None] | None = None) -> Self:
-        """Return the same Neutron with its own count of `seconds`, which tells of each request."""
+    def traced(
+        self,
+        on_request: Callable[[HttpRequest], None] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Self:
+        """Return the same Neutron with its own count of `seconds`, which tells of each request.
+
+        With its own timeout, too, where one is given.
+        """
         self.connect()
         other = copy.copy(self)
+        other.timeout_s = timeout_s or self.timeout_s
         other.seconds = 0.0
         other._on_request = on_request
         return other
@@ -256,6 +265,19 @@ class Neutron:
             raise ConflictError(f"several networks are named {ref!r}: {ids}", hint="give the id")
         return _network(found[0], self._subnets(found[0]["id"]))
 
+    def create_network(self, body: Mapping[str, Any]) -> Network:
+        """Create a network, without subnets."""
+        return _network(self._send("POST", "/networks", {"network": body})["network"], ())
+
+    def create_subnet(self, body: Mapping[str, Any]) -> Subnet:
+        """Create a subnet."""
+        return _subnet(self._send("POST", "/subnets", {"subnet": body})["subnet"])
+
+    def delete_network(self, network_id: str) -> None:
+        """Delete a network with its subnets; content if it is gone."""
+        with suppress(NotFoundError):
+            self._send("DELETE", f"/networks/{network_id}")
+
     def network_of(self, port: Port) -> Network:
         """Return a port's network, with its subnets."""
         return _network(
@@ -319,7 +341,9 @@ class Neutron:
         start = time.monotonic()
         try:
             # The proxy as an adapter: its resources would do with several calls what is one here.
-            answer = self._connection.network.request(path, method, json=body)
+            answer = self._connection.network.request(
+                path, method, json=body, timeout=self.timeout_s
+            )
         except exceptions.ClientException as error:
             # A timeout in the discovery of the API's version comes as another error.
             late = time.monotonic() - start >= self.timeout_s

@@ -41,6 +41,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "delete-vm": "vms:delete_vm",
         "events": "events:events",
     },
+    "Neutron's faults": {
+        "scenario": "scenarios:scenario",
+    },
 }
 
 

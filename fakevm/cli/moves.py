@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fakevm.cli import output
+from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
     Session,
     format_option,
@@ -70,13 +71,7 @@ def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) 
     show_default=True,
     help="Packets a second of each flow.",
 )
-@click.option(
-    "--report",
-    "report_file",
-    metavar="FILE.html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what was seen as a page with a time line.",
-)
+@report_option
 @click.option("--repeat", metavar="N", type=click.IntRange(min=1), help="Go back and forth.")
 @click.option("--dry-run", is_flag=True, help="Only show the steps.")
 @click.option("--trace", is_flag=True, help="Show each request to Neutron on stderr.")
@@ -156,8 +151,6 @@ def migrate(
         output.show([{"done": one} for one in done], form, columns=("done",))
         return
     destination, ref = _expect(words, "DST", "VIF")
-    if report_file and report_file.suffix not in (".html", ".htm"):
-        raise ConfigError(f"--report {report_file}: a name that ends in .html is expected")
     request = MigrationRequest(
         destination=destination,
         source=host,
@@ -190,7 +183,7 @@ def migrate(
                     ref,
                     request,
                     on_request=on_request,
-                    on_report=lambda report: _write(report, report_file),
+                    on_report=lambda report: write(report, report_file),
                 )
             ]
     _show(reports, form, repeated=bool(repeat))
@@ -217,17 +210,6 @@ def _back_and_forth(
         reports.append(report)
         request = replace(request, destination=report.source, source=None)
     return reports
-
-
-def _write(report: MigrationReport, file: Path | None) -> None:
-    if file:
-        from fakevm.report import html
-
-        try:
-            file.write_text(html(output.plain(report)), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--report {file}: {error.strerror}") from error
-        say(f"report: {file}")
 
 
 def _trace(request: HttpRequest) -> None:

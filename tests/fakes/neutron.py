@@ -66,6 +66,8 @@ class FakeNeutron(Neutron):
             match name:
                 case "id":
                     found = [port for port in found if port.id == value]
+                case "network_id":
+                    found = [port for port in found if port.network_id == value]
                 case "device_id":
                     found = [port for port in found if port.device_id == value]
                 case "binding:host_id":
@@ -196,6 +198,27 @@ class FakeNeutron(Neutron):
             if ref in (network.id, network.name):
                 return network
         raise NotFoundError(f"there is no network {ref!r}")
+
+    def create_network(self, body: Mapping[str, Any]) -> Network:
+        self._write("create_network", body["name"])
+        number = next(self._numbers)
+        made = Network(id=f"9e700000-0000-4000-9000-{number:012d}", name=body["name"], mtu=1450)
+        self.networks[made.name] = made
+        return made
+
+    def create_subnet(self, body: Mapping[str, Any]) -> Subnet:
+        network = self.network(body["network_id"])
+        self._write("create_subnet", network.id)
+        values = {key: body[key] for key in ("cidr", "ip_version", "gateway_ip", "enable_dhcp")}
+        subnet = Subnet(id=f"5ab00000-0000-4000-9000-{next(self._numbers):012d}", **values)
+        self.networks[network.name] = replace(network, subnets=(*network.subnets, subnet))
+        return subnet
+
+    def delete_network(self, network_id: str) -> None:
+        self._write("delete_network", network_id)
+        if any(port.network_id == network_id for port in self.ports_by_id.values()):
+            raise ConflictError(f"Neutron: network {network_id} is in use")
+        self.networks = {k: one for k, one in self.networks.items() if one.id != network_id}
 
     def network_of(self, port: Port) -> Network:
         return self.network(port.network_id)

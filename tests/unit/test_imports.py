@@ -15,7 +15,7 @@ AGENT = ROOT.parent / "agent" / "fakevm_agent"
 ORDER = (
     {"__main__"},
     {"cli"},
-    {"up", "execute"},
+    {"up", "execute", "scenarios"},
     {"lab"},
     {"migrate"},
     {"boot", "probe"},

@@ -1,0 +1,23 @@
+"""Faults of Neutron as they can be shown: each a module that finds out whether a lab has it."""
+
+from __future__ import annotations
+
+from fakevm.errors import ConfigError
+from fakevm.scenarios import bind_nowhere, delete_active, stale_binding, stays_down
+from fakevm.scenarios.scenario import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    stays_down.SCENARIO,
+    stale_binding.SCENARIO,
+    delete_active.SCENARIO,
+    bind_nowhere.SCENARIO,
+)
+
+
+def find(ref: str) -> Scenario:
+    """Return the scenario of a name or a letter; ConfigError names those that there are."""
+    for scenario in SCENARIOS:
+        if ref in (scenario.name, scenario.letter, scenario.letter.lower()):
+            return scenario
+    known = ", ".join(scenario.name for scenario in SCENARIOS)
+    raise ConfigError(f"there is no scenario {ref!r}; there are: {known}")

@@ -1,0 +1,177 @@
+"""Where a scenario plays: two hosts, networks and VMs of its own, and nothing of it stays."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from fakevm.errors import ConflictError, FakevmError
+from fakevm.interrupt import deferred
+from fakevm.lab import Lab
+from fakevm.migrate.run import MigrationRequest
+from fakevm.neutron import HttpRequest, Network, Neutron, Port
+from fakevm.results import MigrationReport, PortRequest
+from fakevm.steps import for_each
+
+# TEST-NET-1, 2 and 3 (RFC 5737).
+CIDRS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+
+# How long a request may take whose answer is the point.
+ANSWER_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of a request to Neutron; no status: it was not answered in time."""
+
+    status: int | None
+    seconds: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether Neutron did as it was asked."""
+        return self.status is not None and self.status < 400
+
+    def __str__(self) -> str:
+        return f"nothing within {self.seconds:.0f} s" if self.status is None else str(self.status)
+
+
+class Stage:
+    """What a scenario uses of a lab. Use it in a `with` block: leaving it removes all it made."""
+
+    def __init__(
+        self, lab: Lab, name: str, *, timeout_s: float, say: Callable[[str], None]
+    ) -> None:
+        self.lab = lab
+        self.say = say
+        # How long something may take that is expected to come.
+        self.timeout_s = timeout_s
+        # Unique, so that it may run twice at once.
+        self._prefix = f"scenario-{name}-{uuid.uuid4().hex[:6]}"
+        self._networks: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        with deferred():
+            self.say("cleaning up")
+            try:
+                for_each(self._networks, self._clear)
+            except FakevmError as failure:
+                if error is None:
+                    raise
+                error.add_note(f"and not all was removed of {self._prefix}: {failure}")
+
+    @cached_property
+    def hosts(self) -> tuple[str, str]:
+        """Two compute hosts that run."""
+        running = [one.service for one in self.lab.computes if one.running]
+        if len(running) < 2:
+            raise ConflictError(
+                f"two compute hosts are needed; {', '.join(running) or 'none'} runs",
+                hint="fakevm up --computes 2",
+            )
+        return running[0], running[1]
+
+    @property
+    def neutron(self) -> Neutron:
+        """The lab's Neutron."""
+        return self.lab.neutron
+
+    def network(self, **attributes: Any) -> Network:
+        """Make a network with an IPv4 subnet without DHCP."""
+        number = len(self._networks)
+        name = f"{self._prefix}-{number + 1}"
+        self.say(f"network {name}, {CIDRS[number]}")
+        # Were it cut off, nobody would know what to remove.
+        with deferred():
+            made = self.neutron.create_network({"name": name, **attributes})
+            self._networks.append(made.id)
+        subnet = {"cidr": CIDRS[number], "ip_version": 4, "gateway_ip": None, "enable_dhcp": False}
+        self.neutron.create_subnet({"network_id": made.id, **subnet})
+        return self.neutron.network(made.id)
+
+    def vm(self, network: Network, name: str, host: str) -> Port:
+        """Boot a VM, or give another NIC to one, that anybody may talk to; return its port."""
+        self.say(f"VM {name} on {host}")
+        request = PortRequest(
+            network=network.id,
+            instance=f"{self._prefix}-{name}",
+            host=host,
+            name=f"{name}-{self._prefix[-6:]}",
+            port_security=False,
+            addressing="static",
+        )
+        row = self.lab.create_port(request, timeout_s=self.timeout_s).row
+        return self.neutron.port(row.port_id)
+
+    def migrate(
+        self,
+        port: Port,
+        request: MigrationRequest,
+        *,
+        may_fail: Sequence[str] = (),
+    ) -> MigrationReport:
+        """Migrate a VM and return what was seen, also if one of these steps failed."""
+        self.say(f"live migration to {request.destination}")
+        reports: list[MigrationReport] = []
+        try:
+            return self.lab.migrate(port.id, request, on_report=reports.append)
+        except FakevmError as error:
+            failed = {
+                step.name for one in reports for step in one.steps if step.outcome == "failed"
+            }
+            if not failed or not failed.issubset(may_fail):
+                raise
+            self.say(str(error))
+        return reports[0]
+
+    def ask(self, call: Callable[[Neutron], object], *, timeout_s: float = ANSWER_S) -> Answer:
+        """Send one request to Neutron and return what became of it, whatever it says."""
+        seen: list[HttpRequest] = []
+        start = time.monotonic()
+        with suppress(FakevmError):
+            call(self.neutron.traced(seen.append, timeout_s=timeout_s))
+        seconds = round(time.monotonic() - start, 1)
+        if not seen:
+            self.say(f"no answer within {seconds:g} s")
+            return Answer(status=None, seconds=seconds)
+        (request,) = seen
+        self.say(f"{request.method} {request.path} {request.body} → {request.status}")
+        return Answer(status=request.status, seconds=seconds)
+
+    def seconds_until(self, seen: Callable[[], object], timeout_s: float) -> float | None:
+        """Wait for something to be seen; return how long it took, None where it was not seen."""
+        start = time.monotonic()
+        while not seen():
+            if time.monotonic() - start > timeout_s:
+                return None
+            time.sleep(0.1)
+        return round(time.monotonic() - start, 1)
+
+    def _clear(self, network_id: str) -> None:
+        """Remove a network with all that is on it."""
+        ports = self.neutron.ports(network_id=network_id)
+        for_each(
+            [port.id for port in ports if not port.device_owner.startswith("network:")],
+            self._remove,
+        )
+        self.neutron.delete_network(network_id)
+
+    def _remove(self, port_id: str) -> None:
+        failures = [one.error for one in self.lab.unplug_all_hosts(port_id) if one.error]
+        self.neutron.delete_port(port_id)
+        if failures:
+            raise FakevmError("; ".join(failures), hint="fakevm cleanup")

@@ -1,0 +1,246 @@
+"""Scenarios: what there is, what is printed, the exit code, and that nothing stays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import fakevm.scenarios
+from fakevm.errors import (
+    ConfigError,
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    WaitTimeoutError,
+)
+from fakevm.interrupt import Terminated
+from fakevm.migrate.run import MigrationRequest
+from fakevm.scenarios import SCENARIOS, find, stays_down
+from fakevm.scenarios.scenario import Finding, Scenario
+from fakevm.scenarios.stage import Stage
+from tests.fakes.migration import make_report
+from tests.unit.conftest import World
+from tests.unit.test_cli import FakeSession, run
+
+
+@pytest.fixture
+def session(world: World) -> FakeSession:
+    return FakeSession(world)
+
+
+@pytest.fixture
+def as_before(world: World) -> Callable[[], bool]:
+    """Tells whether the lab is as it was."""
+    before = dict(world.neutron.networks)
+
+    def unchanged() -> bool:
+        hosts = world.hosts.values()
+        ports = world.neutron.ports_by_id
+        return (
+            world.neutron.networks == before
+            and not ports
+            and not any(h.vifs_by_port for h in hosts)
+        )
+
+    return unchanged
+
+
+def let_there_be(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Finding]) -> None:
+    made = Scenario(
+        name="a-play",
+        letter="Z",
+        title="a title",
+        shows="what it shows",
+        reference="LP #1",
+        expects="all is well",
+        run=act,
+        migrates=True,
+    )
+    monkeypatch.setattr(fakevm.scenarios, "SCENARIOS", (made,))
+
+
+def test_each_scenario_says_what_it_is_about() -> None:
+    assert len({one.name for one in SCENARIOS}) == len({one.letter for one in SCENARIOS})
+    for one in SCENARIOS:
+        assert re.fullmatch(r"[a-z-]+", one.name)
+        assert one.title
+        assert one.shows.endswith(".")
+        assert one.expects.endswith(".")
+        assert re.search(r"LP #\d{7}|no bug number is known", one.reference)
+        assert find(one.name) is find(one.letter) is find(one.letter.lower()) is one
+
+
+def test_an_unknown_scenario_is_told_those_that_there_are(session: FakeSession) -> None:
+    with pytest.raises(ConfigError, match="stays-down"):
+        find("nope")
+    result = run(session, "scenario", "run", "nope")
+    assert result.exit_code == 2
+    assert all(one.name in result.stderr for one in SCENARIOS)
+    assert session.opened == []
+
+
+def test_the_list_names_each_with_its_reference(session: FakeSession) -> None:
+    listed = json.loads(run(session, "scenario", "list", "-f", "json").stdout)
+    assert [one["name"] for one in listed] == [one.name for one in SCENARIOS]
+    assert all(one["reference"] and one["expects"] and one["shows"] for one in listed)
+    head, *lines = run(session, "scenario", "list").stdout.splitlines()
+    assert head.split()[:2] == ["NAME", "LETTER"]
+    assert len(lines) == len(SCENARIOS)
+
+
+@pytest.mark.parametrize("command", ["list", "run"])
+def test_its_commands_have_the_formats_and_the_lab(session: FakeSession, command: str) -> None:
+    text = run(session, "scenario", command, "--help").stdout
+    assert "--format" in text
+    assert "--lab" in text
+
+
+@pytest.mark.parametrize(("fault", "code", "outcome"), [(False, 0, "sound"), (True, 10, "fault")])
+def test_the_exit_code_tells_whether_the_fault_is_there(
+    monkeypatch: pytest.MonkeyPatch, session: FakeSession, fault: bool, code: int, outcome: str
+) -> None:
+    measured = {"put": 500, "flows": {"there": "1 of 2 lost"}}
+    let_there_be(monkeypatch, lambda _: Finding(fault=fault, words="seen", measured=measured))
+    result = run(session, "scenario", "run", "--lab", "mine", "a-play", "-f", "json")
+    assert result.exit_code == code
+    assert json.loads(result.stdout) == {
+        "scenario": "a-play",
+        "neutron": "28.0.2",
+        "outcome": outcome,
+        "found": "seen",
+        "expected": "all is well",
+        "reference": "LP #1",
+        "measured": measured,
+    }
+    assert session.opened == [("mine", 60.0)]
+    table = run(session, "scenario", "run", "z")
+    assert table.exit_code == code
+    assert "flows, there  1 of 2 lost" in table.stdout
+
+
+@pytest.mark.parametrize("error", [NotFoundError, ConflictError, WaitTimeoutError])
+def test_what_cannot_be_carried_out_has_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, session: FakeSession, error: type[WaitTimeoutError]
+) -> None:
+    def fail(stage: Stage) -> Finding:
+        raise error("no luck", hint="the mend")
+
+    let_there_be(monkeypatch, fail)
+    result = run(session, "scenario", "run", "a-play")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "a-play could not be carried out: no luck\nHint: the mend" in result.stderr
+
+
+def test_without_a_lab_it_could_not_be_carried_out(session: FakeSession) -> None:
+    session.world.engine.all_containers = []
+    result = run(session, "scenario", "run", "stays-down")
+    assert result.exit_code == 1
+    assert "Hint: fakevm up" in result.stderr
+
+
+def test_two_hosts_are_needed(session: FakeSession) -> None:
+    session.world.engine.stop("compute-2")
+    session.world.engine.stop("compute-3")
+    result = run(session, "scenario", "run", "stays-down")
+    assert result.exit_code == 1
+    assert "Hint: fakevm up --computes 2" in result.stderr
+
+
+def test_a_report_is_a_page_of_the_migration(
+    monkeypatch: pytest.MonkeyPatch, session: FakeSession, tmp_path: Path
+) -> None:
+    finding = Finding(fault=True, words="seen", report=make_report())
+    let_there_be(monkeypatch, lambda _: finding)
+    page = tmp_path / "page.html"
+    result = run(session, "scenario", "run", "a-play", "--report", str(page))
+    assert result.exit_code == 10
+    assert "<html" in page.read_text(encoding="utf-8")
+    assert run(session, "scenario", "run", "a-play", "--report", "page.txt").exit_code == 2
+
+
+def test_a_page_of_a_scenario_without_a_migration_is_refused(session: FakeSession) -> None:
+    result = run(session, "scenario", "run", "bind-nowhere", "--report", "page.html")
+    assert result.exit_code == 2
+    assert session.opened == []
+
+
+def play(world: World, end: BaseException | None = None, *, breaks: str = "") -> None:
+    """Make all sorts of things on a stage, and end in some way."""
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        source, destination = stage.hosts
+        vm = stage.vm(stage.network(), "vm", source)
+        stage.vm(stage.network(), "other", destination)
+        stage.neutron.create_binding(vm.id, destination, vnic_type="normal", profile={})
+        if breaks:
+            world.hosts[source].broken[breaks] = WaitTimeoutError("stuck")
+        if end:
+            raise end
+
+
+def test_nothing_stays(world: World, as_before: Callable[[], bool]) -> None:
+    play(world)
+    made = [subject for method, subject in world.neutron.writes if method == "create_network"]
+    assert len(made) == 2
+    assert as_before()
+
+
+@pytest.mark.parametrize("end", [ConflictError, KeyboardInterrupt, Terminated, ZeroDivisionError])
+def test_nothing_stays_of_a_failure(
+    world: World, as_before: Callable[[], bool], end: type[BaseException]
+) -> None:
+    with pytest.raises(end):
+        play(world, end("no") if issubclass(end, FakevmError) else end())
+    assert as_before()
+
+
+def test_what_can_not_be_removed_is_told_with_what_failed(world: World) -> None:
+    with pytest.raises(ConflictError, match="first") as caught:
+        play(world, ConflictError("first"), breaks="unplug")
+    assert "stuck" in caught.value.__notes__[0]
+    with pytest.raises(FakevmError, match="stuck"):
+        play(world, breaks="unplug")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_migration_s_failure_is_a_finding_only_where_it_may_be(
+    world: World, answers: bool
+) -> None:
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        vm = stage.vm(stage.network(), "vm", "compute-1")
+        request = MigrationRequest(destination="compute-2")
+        method = "wait_until_active" if answers else "activate_binding"
+        world.neutron.broken[method] = WaitTimeoutError("DOWN")
+        if answers:
+            report = stage.migrate(vm, request, may_fail=["wait for ACTIVE"])
+            assert report.outcome == "failed"
+        else:
+            with pytest.raises(WaitTimeoutError):
+                stage.migrate(vm, request, may_fail=["wait for ACTIVE"])
+        world.neutron.broken.clear()
+
+
+def test_a_port_that_gets_active_and_packets_that_get_through_are_sound() -> None:
+    found = stays_down.judge(make_report(), status="ACTIVE", host="compute-2")
+    assert not found.fault
+    assert re.search(r"ACTIVE [0-9.]+ s after the activation", found.words)
+    assert list(found.measured["status_since_activate"]) == ["ACTIVE", "DOWN", "ACTIVE"]
+    assert len(found.measured["flows"]) == 4
+
+
+def test_a_port_that_stays_down_is_the_fault_whether_packets_get_through_or_not() -> None:
+    lasts = stays_down.judge(make_report(lasts=True), status="DOWN", host="compute-2")
+    assert lasts.fault
+    assert "DOWN on compute-2" in lasts.words
+    assert "in 4 of 4 flows" in lasts.words
+    assert lasts.measured["active_after_s"] is None
+    without_l2population = stays_down.judge(make_report(), status="DOWN", host="compute-2")
+    assert without_l2population.fault
+    assert "all the same" in without_l2population.words
+
+
+def test_packets_that_do_not_get_through_are_the_fault_though_the_port_is_active() -> None:
+    assert stays_down.judge(make_report(lasts=True), status="ACTIVE", host="compute-2").fault
