@@ -114,9 +114,12 @@ class Host:
             guest = self._guest(instance_id)
             processes = addressing.other_processes(guest)
             nics = {record.vif.port_id: (record.nic, record.vif.mtu) for record in records}
-            with netns.entered(instance_id):
-                found = state.suspend(nics, processes=processes, files=guest.carried())
-            self._remember_paused(records, paused=True)
+            with ExitStack() as undo:
+                with netns.entered(instance_id):
+                    found = state.suspend(nics, processes=processes, files=guest.carried())
+                _push(undo, self._go_on, instance_id, records, found)
+                self._remember_paused(records, paused=True)
+                undo.pop_all()
         return found
 
     def resume(self, instance_id: str, given: GuestState | None, *, rarp: bool) -> float:
@@ -274,6 +277,11 @@ class Host:
         for record in records:
             if record.paused != paused:
                 self._ovsdb.remember(port_name(record.vif), replace(record, paused=paused))
+
+    def _go_on(self, instance_id: str, records: Collection[Record], found: GuestState) -> None:
+        """Let a guest run whose pause could not be written down."""
+        with netns.entered(instance_id):
+            state.resume({record.vif.port_id: record.nic for record in records}, found)
 
     def _set_static_addresses(self, records: Collection[Record]) -> None:
         for record in records:

@@ -157,6 +157,23 @@ def test_a_suspended_vm_stays_so_when_agent_and_host_restart(mortal_agent: Agent
     assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24"}
 
 
+def test_a_suspend_without_the_database_changes_nothing(
+    mortal_agent: Agent, openvswitch: OpenVSwitch, vm: Vm
+) -> None:
+    agent = mortal_agent
+    agent.plug(make_vif("10.0.0.5/24", "2001:db8::5/64"), vm)
+    before = addresses(vm.instance_id, "eth0")
+    openvswitch.stop_database()
+    try:
+        with pytest.raises(RefusedError) as refused:
+            _suspend(agent, vm)
+    finally:
+        openvswitch.start_database()
+    assert refused.value.type == "UnavailableError"
+    assert "UP" in devices(vm.instance_id)["eth0"]["flags"]
+    assert addresses(vm.instance_id, "eth0") == before
+
+
 def test_what_does_not_move_is_named(agent: Agent, vm: Vm) -> None:
     agent.plug(make_vif("10.0.0.5/24"), vm)
     agent.plug(make_vif("10.1.0.5/24"), vm)

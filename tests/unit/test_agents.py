@@ -72,6 +72,33 @@ def test_values_go_over_the_wire_and_come_back(agent: Agent, fake: FakeAgent) ->
     assert not agent.unplug(PORT)
 
 
+def test_a_guests_state_goes_over_the_wire_and_back(agent: Agent, fake: FakeAgent) -> None:
+    fake.host.processes[7] = "sleep 3600"
+    before = agent.plug(make_vif(), VM, late_tap=True, nic="eth3").vif
+    state = agent.suspend(VM.instance_id)
+    assert state.processes == {7: "sleep 3600"}
+    assert [nic.nic for nic in state.nics] == ["eth3"]
+    assert agent.vifs(PORT)[0].addresses == ()
+    with pytest.raises(ConflictError, match="paused"):
+        agent.suspend(VM.instance_id)
+    assert agent.resume(VM.instance_id, state) >= state.time
+    assert agent.vifs(PORT) == [before]
+    assert fake.host.announced == [PORT]
+    # It runs: nothing is done.
+    agent.resume(VM.instance_id)
+    assert fake.host.announced == [PORT]
+    with pytest.raises(NotFoundError):
+        agent.suspend("another")
+
+
+def test_a_guest_that_boots_has_its_static_addresses(agent: Agent, fake: FakeAgent) -> None:
+    agent.plug(make_vif(), VM, paused=True)
+    assert agent.vifs(PORT)[0].addresses == ()
+    agent.resume(VM.instance_id, rarp=False)
+    assert agent.vifs(PORT)[0].addresses == ("10.0.1.5/24",)
+    assert fake.host.announced == []
+
+
 def test_an_error_comes_back_as_its_own_class(agent: Agent, fake: FakeAgent) -> None:
     fake.host.broken["plug"] = ConflictError("the device is there", hint="fakevm cleanup")
     with pytest.raises(ConflictError, match="compute-1: the device is there") as caught:

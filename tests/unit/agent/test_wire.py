@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from fakevm.agents import guest_state
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
+from fakevm.model import GuestNic, GuestState
 from fakevm_agent import rpc, wire
 from tests.unit.agent.values import INSTANCE, PORT, make_record, make_vif, make_vm, static
 
@@ -21,6 +23,21 @@ def test_a_vif_comes_over_the_wire_as_it_was() -> None:
 def test_a_record_is_kept_and_read() -> None:
     record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)), configured=True)
     assert wire.parse_record(wire.dump_record(record)) == record
+
+
+def test_a_guests_state_goes_to_the_library_and_on_to_another_agent() -> None:
+    state = GuestState(
+        time=1.5,
+        processes={7: "sleep 3600"},
+        not_moved=("eth0: its MTU, 1300",),
+        nics=(GuestNic(port_id=PORT, nic="eth0", index=2),),
+        sysctls={"net/ipv4/conf/eth0/arp_ignore": "1"},
+        files={"resolv.conf": "nameserver 10.0.0.53\n"},
+    )
+    found = guest_state(json.loads(json.dumps(wire.dump(state))))
+    assert found == state
+    params = {"instance_id": INSTANCE, "state": json.loads(json.dumps(dataclasses.asdict(found)))}
+    assert wire.parse(wire.ResumeParams, params).state == state
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"vif": {}, "vm": {}, "nic": "eth0"}'])
