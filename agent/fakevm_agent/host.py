@@ -158,7 +158,7 @@ class Host:
                 raise ConflictError(f"VM {record.vm.name} is paused")
             if not record.configured:
                 record = replace(record, configured=True)
-                self._ovsdb.remember(port_name(record.vif), record)
+                self._ovsdb.remember({port_name(record.vif): record})
             guest = self._guest(record.vm.instance_id)
             addressing.start(record, guest, self._spawner)
         # Without the lock: who unplugs need not wait.
@@ -274,9 +274,13 @@ class Host:
             yield sorted(records, key=lambda record: record.nic)
 
     def _remember_paused(self, records: Collection[Record], *, paused: bool) -> None:
-        for record in records:
-            if record.paused != paused:
-                self._ovsdb.remember(port_name(record.vif), replace(record, paused=paused))
+        self._ovsdb.remember(
+            {
+                port_name(record.vif): replace(record, paused=paused)
+                for record in records
+                if record.paused != paused
+            }
+        )
 
     def _go_on(self, instance_id: str, records: Collection[Record], found: GuestState) -> None:
         """Let a guest run whose pause could not be written down."""
@@ -390,7 +394,7 @@ class Host:
             case Bridge():
                 netlink.set_master(vif.device, hybrid_name("qbr", vif.port_id))
             case Remember():
-                self._ovsdb.remember(port_name(vif), record)
+                self._ovsdb.remember({port_name(vif): record})
 
     def _unplug(self, port_id: str) -> bool:
         links = netlink.links()

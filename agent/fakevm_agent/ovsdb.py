@@ -4,8 +4,9 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ovsdbapp import exceptions
@@ -147,17 +148,24 @@ class Ovsdb:
         """Tell whether there is such an interface."""
         return self._find(name) is not None
 
-    def remember(self, name: str, record: Record) -> None:
-        """Keep a record beside os-vif's keys of the interface."""
-        # os-vif made it on a connection of its own: it may come here a moment later.
-        if not self._wait_until(lambda: self.has(name), timeout=self._timeout):
-            raise FakevmError(f"os-vif has made no interface {name}", hint="see the agent's log")
-        value = ("external_ids", {KEY: wire.dump_record(record)})
-        self._execute(lambda api: api.db_set("Interface", name, value))
+    def remember(self, records: Mapping[str, Record]) -> None:
+        """Keep records beside os-vif's keys of interfaces, all at once, or none."""
+        for name in records:
+            # os-vif made it on a connection of its own: it may come here a moment later.
+            if not self._wait_until(partial(self.has, name), timeout=self._timeout):
+                words = f"os-vif has made no interface {name}"
+                raise FakevmError(words, hint="see the agent's log")
+        values = {name: {KEY: wire.dump_record(record)} for name, record in records.items()}
+        self._execute(
+            lambda api: [
+                api.db_set("Interface", name, ("external_ids", value))
+                for name, value in values.items()
+            ]
+        )
 
     def delete_port(self, name: str) -> None:
         """Delete a port; content if it is gone."""
-        self._execute(lambda api: api.del_port(name, if_exists=True))
+        self._execute(lambda api: [api.del_port(name, if_exists=True)])
 
     def wait_until_gone(self, name: str) -> None:
         """Wait until what os-vif deleted on its connection is gone here, too."""
@@ -210,7 +218,7 @@ class Ovsdb:
                 if not idl.changed.wait_for(lambda seen=seen: idl.changes != seen, left):
                     return False
 
-    def _execute(self, command: Callable[[Any], Any]) -> None:
+    def _execute(self, commands: Callable[[Any], list[Any]]) -> None:
         api = self._connected()
         self._probe()
         # Not of the API's own kind, which waits until ovs-vswitchd has worked it off.
@@ -218,7 +226,7 @@ class Ovsdb:
         work = transaction.Transaction(
             api, api.ovsdb_connection, check_error=True, log_errors=False
         )
-        work.add(command(api))
+        work.extend(commands(api))
         try:
             work.commit()
         except exceptions.TimeoutException as error:

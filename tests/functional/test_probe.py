@@ -126,35 +126,50 @@ def test_packets_are_counted_on_both_ends(agent: Agent, pair: tuple[Vm, Vm], ver
 
 
 def test_a_known_gap_is_measured(agent: Agent, pair: tuple[Vm, Vm]) -> None:
-    """A link that is down for 200 ms, several times; all clocks are this machine's."""
-    errors = []
+    """A link that is down for 200 ms, several times; all clocks are this machine's.
+
+    Where the machine is so busy that the sender or the test itself had to wait for its turn, there
+    is no known gap: that time is taken again.
+    """
+    errors: list[float] = []
     with ExitStack() as stack:
         there, here = _end(stack, agent, pair[1]), _end(stack, agent, pair[0])
         there.begin("f", "receive", "udp", "0.0.0.0", port=24600)
         here.begin("f", "send", "udp", "10.0.0.2", port=24600)
-        for _ in range(9):
+        for _ in range(100):
             there.receive_packets("f", 10)
-            down, up = _taken_down(pair[1], 0.2)
+            down, up, unsure = _taken_down(pair[1], 0.2)
             there.receive_packets("f", 10)
+            here.receive_until(time.time() + 0.1)
+            sent = [at for at in here.sent["f"].values() if down - 0.1 < at < up + 0.05]
+            if unsure > _INTERVAL / 2 or max(b - a for a, b in pairwise(sent)) > 2 * _INTERVAL:
+                continue
             times = [at for _, at, *_ in there.received["f"] if at > down - 0.1]
             gap = max(after - before for before, after in pairwise(times)) - _INTERVAL
             errors.append(gap - (up - down))
+            if len(errors) == 5:
+                break
         here.stop()
         there.stop()
     print("errors in ms:", [round(error * 1000, 1) for error in errors])
+    assert len(errors) == 5
     assert abs(statistics.median(errors)) <= PRECISION, errors
 
 
-def _taken_down(vm: Vm, seconds: float) -> tuple[float, float]:
-    """Take a VM's NIC down for a while; return when it went and when it came."""
+def _taken_down(vm: Vm, seconds: float) -> tuple[float, float, float]:
+    """Take a VM's NIC down for a while; return when it went and came, and how unsure that is."""
     # Without a program's start in between, which would take as long as what is measured.
     with netns.entered(vm.instance_id), Channel() as channel:
         index = socket.if_nametoindex("eth0")
-        down = time.time()
-        assert channel.send([(carry.link(index, up=False), 0)]) == [0]
-        time.sleep(max(0.0, down + seconds - time.time()))
-        assert channel.send([(carry.link(index, up=True), 0)]) == [0]
-        return down, time.time()
+        times = []
+        for up in (False, True):
+            times.append(time.time())
+            assert channel.send([(carry.link(index, up=up), 0)]) == [0]
+            times.append(time.time())
+            if not up:
+                time.sleep(max(0.0, times[0] + seconds - time.time()))
+    before_down, down, before_up, up_at = times
+    return down, up_at, max(down - before_down, up_at - before_up)
 
 
 def test_a_send_that_fails_is_no_packet(agent: Agent, pair: tuple[Vm, Vm]) -> None:
