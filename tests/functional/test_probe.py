@@ -233,7 +233,8 @@ def test_the_prober_starts_at_once(agent: Agent, pair: tuple[Vm, Vm]) -> None:
     minutes = [part.rstrip("s").split("m") for part in spent.split()]
     each = sum(int(m) * 60 + float(s) for m, s in minutes) / 10
     print(f"start and end: {each * 1000:.0f} ms")
-    assert each < 0.05
+    # 30 ms where there is nothing else; a busy machine's caches are cold.
+    assert each < 0.1
 
 
 def test_a_prober_is_not_told_of_as_a_process(agent: Agent, pair: tuple[Vm, Vm]) -> None:
