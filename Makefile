@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 TEST_LAB := test
+# The stories run on two labs at once, since they wait for real agents most of the time.
+WORKERS := gw0 gw1
+STORIES := $(BIN)/pytest -q -n $(words $(WORKERS)) --dist loadfile
 
 # Behind a proxy with its own certificate authority, pip needs this machine's certificates in the builds, too.
 SYSTEM_CA := $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -71,12 +74,12 @@ images-29.0.0: images
 	FAKEVM_NEUTRON_VERSION=29.0.0 docker compose build --quiet
 
 .PHONY: integration
-integration: images images-29.0.0 venv ## The stories, on a lab of its own name
+integration: images images-29.0.0 venv ## The stories, on labs of their own names
 	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
-	trap '$(BIN)/fakevm down --name $(TEST_LAB)' EXIT
-	# Real agents on a busy machine: what failed is told, and gets one more try, alone.
-	$(BIN)/pytest -q --durations=15 tests/integration ||
-	    { echo "Once more, what failed:"; $(BIN)/pytest -q --last-failed tests/integration; }
+	trap 'for worker in $(WORKERS); do $(BIN)/fakevm down --name $(TEST_LAB)-$$worker; done' EXIT
+	# Real agents on a busy machine: what failed is told, and gets one more try.
+	$(STORIES) --durations=15 tests/integration ||
+	    { echo "Once more, what failed:"; $(STORIES) --last-failed tests/integration; }
 
 .PHONY: test
 test: lint unit functional integration ## Every test

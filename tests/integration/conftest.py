@@ -20,12 +20,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(worker_id: str) -> Iterator[Lab]:
     """A lab of three compute hosts: a running one of this name is used as it is.
 
-    FAKEVM_TEST_LAB names it; FAKEVM_TEST_KEEP leaves it running, for a look or the next run.
+    FAKEVM_TEST_LAB names it; FAKEVM_TEST_KEEP leaves it running, for a look or the next run. Where
+    tests run side by side (pytest -n), each worker has a lab of its own: its name is added.
     """
-    lab = Lab(os.environ.get("FAKEVM_TEST_LAB", "test"))
+    name = os.environ.get("FAKEVM_TEST_LAB", "test")
+    lab = Lab(name if worker_id == "master" else f"{name}-{worker_id}")
     try:
         lab.fakevm.ok("up", "--name", lab.name, "--computes", str(len(COMPUTES)))
         yield lab
