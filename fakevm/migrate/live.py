@@ -66,8 +66,9 @@ def pause(move: Move) -> None:
 
 def run_at_source(move: Move) -> None:
     """Let the guest run where it was."""
-    if move.source and move.state:
-        move.source.resume(move.vm.instance_id, move.state, rarp=False)
+    assert move.source
+    # Content if it runs: perhaps it was never paused, or the answer to that was lost.
+    move.source.resume(move.vm.instance_id, move.state, rarp=False)
 
 
 def activate(move: Move) -> None:
