@@ -79,6 +79,8 @@ def _obey(fds: list[int]) -> NoReturn:
         with os.fdopen(payload, "rb") as file:
             order = json.load(file)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # By the runner: what is mounted goes at its end, which nobody waits for.
+        _enter(order, namespace)
         if order["detached"]:
             _become(order, namespace, (stdin, stdout, stderr))
         os._exit(_run(order, namespace, (stdin, stdout, stderr), control))
@@ -170,13 +172,13 @@ def _become(order: Mapping[str, Any], namespace: int, stdio: tuple[int, ...]) ->
     os.setsid()
     if order["tty"]:
         fcntl.ioctl(stdio[0], termios.TIOCSCTTY, 0)
-    _enter(order, namespace)
+    libc.setns(namespace, libc.CLONE_NEWNET)
     for target, fd in enumerate(stdio):
         os.dup2(fd, target)
     signal.set_wakeup_fd(-1)
-    # Python ignores some of these, and what is ignored stays so in the command.
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):
+    # What is ignored stays so in the command: Python ignores some, and whoever started it may.
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     os.chdir("/")
     argv = order["argv"]
@@ -191,15 +193,18 @@ def _become(order: Mapping[str, Any], namespace: int, stdio: tuple[int, ...]) ->
 
 
 def _enter(order: Mapping[str, Any], namespace: int) -> None:
-    """Enter the VM: its network, its name, and its own files over the host's."""
-    libc.setns(namespace, libc.CLONE_NEWNET)
+    """Enter the VM but for its network: its name, its devices, its own files over the host's."""
     libc.unshare(libc.CLONE_NEWNS | libc.CLONE_NEWUTS)
     # What is unmounted in the host goes here too, but nothing goes from here to the host.
     libc.mount("", "/", "none", libc.MS_SLAVE | libc.MS_REC)
     # sysfs shows the devices of the namespace that it is mounted from.
+    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    libc.setns(namespace, libc.CLONE_NEWNET)
     with contextlib.suppress(OSError):
         libc.unmount("/sys")
     libc.mount("sysfs", "/sys", "sysfs")
+    libc.setns(own, libc.CLONE_NEWNET)
+    os.close(own)
     for source, target in order["files"]:
         if Path(target).exists():
             libc.mount(source, target, "none", libc.MS_BIND)
