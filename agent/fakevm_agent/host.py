@@ -8,8 +8,8 @@ NICs come and go.
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from .plan import (
     SetAddresses,
     SetNic,
     SetState,
+    StartNic,
     Step,
     UnplugPort,
     default_routes,
@@ -57,7 +58,10 @@ LOG = logging.getLogger(__name__)
 
 _RESTORED_SIDE_BY_SIDE = 8
 # What a step of these does can collide with other VIFs of the same VM.
-_INSIDE = (UnplugPort, MakeNetns, RemoveDevice, MakeNic, SetNic, SetState, SetAddresses)
+_INSIDE = (
+    *(UnplugPort, MakeNetns, RemoveDevice, MakeNic),
+    *(StartNic, SetNic, SetState, SetAddresses),
+)
 
 
 class Host:
@@ -74,6 +78,8 @@ class Host:
         self._ports = Locks()
         self._vms = Locks()
         self._announcer = Announcer()
+        # For what is done of a plug beside the rest of it.
+        self._beside = ThreadPoolExecutor(conf.fakevm.workers, thread_name_prefix="beside")
 
     def info(self) -> HostInfo:
         """Tell what this host is."""
@@ -98,10 +104,15 @@ class Host:
         self._osvif.check(vif)
         with self._ports.held(vif.port_id), ExitStack() as undo:
             self._ovsdb.check()
+            inside: dict[str, view.Inside] = {}
+
+            def look() -> None:
+                inside[vm.instance_id] = view.look_inside(vm.instance_id)
+
             wanted = Record(vif=vif, vm=vm, nic="", paused=paused)
-            steps = self._converge(wanted, undo, late_tap=late_tap, nic=nic)
+            steps = self._converge(wanted, undo, late_tap=late_tap, nic=nic, meanwhile=look)
             self._ovsdb.wait_until_opened(port_name(vif), timeout=self._conf.fakevm.ofport_timeout)
-            (plugged,) = self.vifs(vif.port_id)
+            (plugged,) = self._vif(vif.port_id, inside)
             undo.pop_all()
         return plugged, bool(steps)
 
@@ -174,9 +185,7 @@ class Host:
         """Return all VIFs, or one."""
         if port_id is None:
             return view.describe_all(netlink.links(), self._ovsdb.interfaces())
-        found = self._ovsdb.find(port_id)
-        links = netlink.find_links(view.device_name(port_id))
-        return view.describe_all(links, {found.name: found} if found else {})
+        return self._vif(port_id)
 
     def cleanup(
         self, keep: frozenset[str], *, only: frozenset[str] | None, dry_run: bool
@@ -302,6 +311,14 @@ class Host:
             raise _not_plugged(port_id)
         return record
 
+    def _vif(
+        self, port_id: str, inside: Mapping[str, view.Inside] | None = None
+    ) -> list[PluggedVif]:
+        """Return one VIF, if it is there."""
+        found = self._ovsdb.find(port_id)
+        links = netlink.find_links(view.device_name(port_id))
+        return view.describe_all(links, {found.name: found} if found else {}, inside)
+
     def _restore(self, record: Record) -> None:
         port_id = record.vif.port_id
         try:
@@ -314,39 +331,59 @@ class Host:
             LOG.error("port %s of VM %s: %s", port_id, record.vm.instance_id, error)
 
     def _converge(
-        self, wanted: Record, undo: ExitStack, *, late_tap: bool = False, nic: str = ""
+        self,
+        wanted: Record,
+        undo: ExitStack,
+        *,
+        late_tap: bool = False,
+        nic: str = "",
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> list[Step]:
         """Plan and execute; `wanted` without a NIC gets the one that it had, or `nic`, or the next.
 
         With `late_tap` it is all done while the VM is held, since its device has no NIC yet.
+        `meanwhile` is called when the VM is ready inside, and its port may not be yet.
         """
         vm = wanted.vm
-        with self._vms.held(vm.instance_id):
-            present = self._present(wanted.vif, vm)
-            kept = present.interface.record if present.interface else None
-            if not wanted.nic:
-                owner = Owner.of(present.device) if present.device else None
-                wanted = replace(
-                    wanted,
-                    nic=owner.nic
-                    if owner
-                    else kept.nic
-                    if kept
-                    else self._free_nic(vm, present, nic),
-                    configured=bool(kept and kept.configured),
-                )
-            steps = plan(wanted, present)
-            if late_tap:
-                steps = with_late_device(steps)
-            for step in steps:
-                if late_tap or isinstance(step, _INSIDE):
+        with ExitStack() as beside:
+            port: Future[None] | None = None
+            with self._vms.held(vm.instance_id):
+                present = self._present(wanted.vif, vm)
+                wanted = self._named(wanted, present, nic)
+                steps = plan(wanted, present)
+                if late_tap:
+                    steps = with_late_device(steps)
+                inside = [step for step in steps if late_tap or isinstance(step, _INSIDE)]
+                others = [step for step in steps if step not in inside]
+                for step in inside:
                     self._execute(step, wanted, undo)
-        for step in steps:
-            if not (late_tap or isinstance(step, _INSIDE)):
-                self._execute(step, wanted, undo)
+                    if others and step == MakeNic():
+                        # They need its device alone, and mostly wait for ovs-vswitchd.
+                        port = self._beside.submit(self._execute_all, others, wanted, undo)
+                        # Before anything is undone.
+                        beside.callback(wait, [port])
+            meanwhile()
+            if port:
+                port.result()
+            else:
+                self._execute_all(others, wanted, undo)
         if MakeNic() in steps and wanted.configured and not wanted.paused:
             addressing.start(wanted, self._guest(vm.instance_id), self._spawner)
         return steps
+
+    def _named(self, wanted: Record, present: Present, nic: str) -> Record:
+        """Return the record with its NIC: the one that it has or had, or `nic`, or the next."""
+        if wanted.nic:
+            return wanted
+        kept = present.interface.record if present.interface else None
+        owner = Owner.of(present.device) if present.device else None
+        there = owner or kept
+        name = there.nic if there else self._free_nic(wanted.vm, present, nic)
+        return replace(wanted, nic=name, configured=bool(kept and kept.configured))
+
+    def _execute_all(self, steps: Collection[Step], record: Record, undo: ExitStack) -> None:
+        for step in steps:
+            self._execute(step, record, undo)
 
     def _execute(self, step: Step, record: Record, undo: ExitStack) -> None:
         vif, vm = record.vif, record.vm
@@ -364,6 +401,8 @@ class Host:
             case MakeNic():
                 _push(undo, netlink.delete_link, vif.device)
                 self._make_nic(record)
+            case StartNic():
+                self._start_nic(record)
             case SetNic(mac_address, mtu):
                 netlink.set_link(vif.device, mtu=mtu)
                 with netns.entered(vm.instance_id):
@@ -455,8 +494,10 @@ class Host:
         netns.write_sysctl(f"net/ipv4/conf/{vif.device}/arp_ignore", "1")
         alias = view.owner_of(record).alias()
         netlink.set_link(vif.device, ifalias=alias, state="up")
-        with netns.entered(instance_id):
-            if vif.vif_details.get("datapath_type") == "netdev":
+
+    def _start_nic(self, record: Record) -> None:
+        with netns.entered(record.vm.instance_id):
+            if record.vif.vif_details.get("datapath_type") == "netdev":
                 # Open vSwitch's userspace datapath drops what the sender left for hardware to sum.
                 netlink.disable_tx_checksum(record.nic)
             netlink.set_link("lo", state="up")

@@ -101,6 +101,11 @@ class MakeNic:
 
 
 @dataclass(frozen=True)
+class StartNic:
+    """Prepare the new NIC inside, and set it up if the VM is not paused."""
+
+
+@dataclass(frozen=True)
 class SetNic:
     """Give the NIC its MAC and MTU."""
 
@@ -157,6 +162,7 @@ Step = (
     MakeNetns
     | RemoveDevice
     | MakeNic
+    | StartNic
     | SetNic
     | SetState
     | SetAddresses
@@ -197,7 +203,7 @@ def plan(wanted: Record, present: Present) -> list[Step]:
     if not whole:
         if present.device:
             steps.append(RemoveDevice())
-        steps.append(MakeNic())
+        steps += [MakeNic(), StartNic()]
         if static:
             steps.append(SetAddresses(tuple(static), (), routes))
     else:

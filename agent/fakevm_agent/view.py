@@ -71,11 +71,16 @@ def look_inside(instance_id: str) -> Inside:
 
 
 def describe_all(
-    links: Mapping[str, Link], interfaces: Mapping[str, Interface]
+    links: Mapping[str, Link],
+    interfaces: Mapping[str, Interface],
+    known: Mapping[str, Inside] | None = None,
 ) -> list[PluggedVif]:
-    """Return all VIFs that the links or the interfaces tell of, by VM and NIC."""
+    """Return all VIFs that the links or the interfaces tell of, by VM and NIC.
+
+    VMs whose inside is not `known` are looked at.
+    """
     by_device, by_record = owners(links), records(interfaces)
-    inside: dict[str, Inside] = {}
+    inside = dict(known or {})
     found = []
     for port_id in by_device.keys() | by_record.keys():
         owner = by_device.get(port_id) or owner_of(by_record[port_id])

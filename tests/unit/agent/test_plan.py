@@ -19,6 +19,7 @@ from fakevm_agent.plan import (
     SetAddresses,
     SetNic,
     SetState,
+    StartNic,
     UnplugPort,
     bridge_name,
     default_routes,
@@ -47,6 +48,7 @@ def test_a_vif_of_a_new_vm_is_made_from_the_inside_out() -> None:
     assert plan(record, Present()) == [
         MakeNetns(),
         MakeNic(),
+        StartNic(),
         SetAddresses(("10.0.0.5/24",), (), ()),
         PlugPort(new=True),
         Remember(),
@@ -67,7 +69,7 @@ def test_a_second_vif_comes_into_the_netns_that_is_there() -> None:
 def test_after_a_restart_of_the_host_the_kernels_part_is_made_again() -> None:
     record = make_record()
     lost = Present(interface=make_interface(record, ofport=-1, error="No such device"))
-    assert plan(record, lost) == [MakeNetns(), MakeNic()]
+    assert plan(record, lost) == [MakeNetns(), MakeNic(), StartNic()]
 
 
 def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
@@ -77,6 +79,7 @@ def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
         RemoveDevice(),
         MakeNetns(),
         MakeNic(),
+        StartNic(),
         PlugPort(new=True),
         Remember(),
     ]
@@ -85,7 +88,7 @@ def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
 def test_a_device_without_an_owner_was_made_by_half() -> None:
     record = make_record()
     half = Present(netns=True, device=make_link(record.vif.device))
-    assert plan(record, half)[:2] == [RemoveDevice(), MakeNic()]
+    assert plan(record, half)[:3] == [RemoveDevice(), MakeNic(), StartNic()]
 
 
 def test_a_mac_and_an_mtu_are_changed_in_place() -> None:
@@ -142,7 +145,13 @@ def test_a_hybrid_vif_is_bridged() -> None:
 def test_a_hybrid_vifs_bridge_is_made_again_and_its_record_kept() -> None:
     record = make_record(make_hybrid())
     lost = Present(interface=make_interface(record, ofport=-1))
-    assert plan(record, lost) == [MakeNetns(), MakeNic(), PlugPort(new=False), Bridge()]
+    assert plan(record, lost) == [
+        MakeNetns(),
+        MakeNic(),
+        StartNic(),
+        PlugPort(new=False),
+        Bridge(),
+    ]
 
 
 def test_a_hybrid_vif_that_becomes_plain_is_plugged_anew() -> None:
@@ -182,11 +191,19 @@ def test_a_late_device_comes_after_its_port() -> None:
         PlugPort(new=True),
         MissDevice(),
         MakeNic(),
+        StartNic(),
         SetAddresses(("10.0.0.5/24",), (), ()),
         Remember(),
     ]
     hybrid = with_late_device(plan(make_record(make_hybrid()), Present(netns=True)))
-    assert hybrid == [PlugPort(new=True), MissDevice(), MakeNic(), Bridge(), Remember()]
+    assert hybrid == [
+        PlugPort(new=True),
+        MissDevice(),
+        MakeNic(),
+        StartNic(),
+        Bridge(),
+        Remember(),
+    ]
 
 
 def test_a_device_that_is_there_can_not_be_late() -> None:
