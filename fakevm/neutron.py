@@ -109,6 +109,8 @@ class Network:
     id: str
     name: str
     mtu: int
+    # vxlan, vlan, flat, …
+    type: str = ""
     subnets: tuple[Subnet, ...] = ()
 
 
@@ -251,7 +253,7 @@ class Neutron:
 
     def network(self, ref: str) -> Network:
         """Return the network with this id or name, with its subnets."""
-        fields = [("fields", name) for name in ("id", "name", "mtu")]
+        fields = [("fields", name) for name in ("id", "name", "mtu", "provider:network_type")]
         found: list[dict[str, Any]] = []
         if is_uuid(ref):
             found = self._get("/networks", [("id", ref), *fields])["networks"]
@@ -470,7 +472,13 @@ def _binding(found: Mapping[str, Any]) -> Binding:
 
 
 def _network(found: Mapping[str, Any], subnets: tuple[Subnet, ...]) -> Network:
-    return Network(id=found["id"], name=found["name"], mtu=found["mtu"], subnets=subnets)
+    return Network(
+        id=found["id"],
+        name=found["name"],
+        mtu=found["mtu"],
+        type=found.get("provider:network_type") or "",
+        subnets=subnets,
+    )
 
 
 def _subnet(found: Mapping[str, Any]) -> Subnet:

@@ -114,6 +114,12 @@ class Parts:
         """Neutron's release, which its image is tagged with."""
         return self._engine.recipe(self.service("neutron-api")).image.rpartition(":")[2]
 
+    @cached_property
+    def l2population(self) -> bool:
+        """Whether the L2 agents fill their forwarding tables from Neutron's."""
+        environment = self._engine.recipe(self.service("network-1")).environment
+        return environment.get("OS_AGENT__L2_POPULATION", "true").lower() == "true"
+
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
         with self._opening:

@@ -16,7 +16,7 @@ from fakevm.model import Entry
 from fakevm.neutron import HttpRequest
 from fakevm.parts import Parts
 from fakevm.probe import Nic as ProbedNic
-from fakevm.probe import Probe, Prober, plan
+from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.results import (
     FlowReport,
     MigrationReport,
@@ -59,6 +59,13 @@ class Observer:
         self._rate = rate if probes else 0.0
         self._cursor = lab.events.cursor()
         self._neutron_version = lab.neutron_version
+        self._backend = ", ".join(
+            [
+                "ML2/OVS",
+                *sorted({nic.network.type for nic in move.nics} - {""}),
+                *(["l2population"] if lab.l2population else []),
+            ]
+        )
         self._statuses: list[PortStatus] = []
         self._stop = threading.Event()
         self._watching = watch or bool(probes)
@@ -111,7 +118,7 @@ class Observer:
         ]
         probers = [prober for ref in refs for prober in self._probers(ref)]
         return Probe(
-            plan(nics, probers),
+            plan(nics, probers, first_port=_first_port(move.vm.instance_id)),
             probers,
             source=move.source,
             port_id=move.nics[0].port.id,
@@ -191,6 +198,7 @@ class Observer:
             port_ids=tuple(nic.port.id for nic in move.nics),
             started=started,
             ended=ended,
+            backend=self._backend,
             outcome=_outcome(steps, error),
             error=str(error or ""),
             steps=tuple(steps),
@@ -224,6 +232,14 @@ class Observer:
                         self._statuses.append(
                             PortStatus(time=now, port_id=port.id, status=port.status)
                         )
+
+
+def _first_port(instance_id: str) -> int:
+    """Return a UDP port of the VM's own, since one prober may serve several that migrate at once.
+
+    Below 32768, where the kernel's own begin (net.ipv4.ip_local_port_range).
+    """
+    return FIRST_PORT + int(instance_id[:8], 16) % 250 * 32
 
 
 def _outcome(steps: Sequence[StepTime], error: BaseException | None) -> MoveOutcome:
