@@ -15,8 +15,8 @@ from fakevm.migrate.move import Move
 from fakevm.model import Entry
 from fakevm.neutron import HttpRequest
 from fakevm.parts import Parts
-from fakevm.probe import Nic as ProbedNic
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
+from fakevm.probe import Nic as ProbedNic
 from fakevm.results import (
     FlowReport,
     MigrationReport,
