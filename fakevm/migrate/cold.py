@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakevm.migrate.move import (
+    SETTLING,
     Move,
     bind_by_host_id,
     configure,
@@ -13,7 +14,6 @@ from fakevm.migrate.move import (
     unbind_source,
     unplug_destination,
     unplug_source,
-    wait_until_active,
     wait_until_plugged,
 )
 from fakevm.steps import Protocol, Step, Undo
@@ -86,18 +86,7 @@ COLD = Protocol(
             " neutron.API.setup_networks_on_host(teardown=True)",
             act=unbind_source,
         ),
-        Step(
-            name="wait for ACTIVE",
-            actor="destination",
-            source="fakevm: Nova does not wait",
-            act=wait_until_active,
-        ),
-        Step(
-            name="configure",
-            actor="destination",
-            source="fakevm: the guest's DHCP and SLAAC clients",
-            act=configure,
-        ),
+        *SETTLING,
     ),
     rollback=(
         Undo(

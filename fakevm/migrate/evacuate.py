@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from fakevm.migrate.move import (
     MIGRATING_TO,
+    SETTLING,
     Move,
     bind_by_host_id,
-    configure,
     plug_destination,
     register_waiters,
     unplug_destination,
-    wait_until_active,
     wait_until_plugged,
     withdraw,
 )
@@ -82,20 +81,7 @@ EVACUATE = Protocol(
             act=boot,
         ),
     ),
-    after=(
-        Step(
-            name="wait for ACTIVE",
-            actor="destination",
-            source="fakevm: Nova does not wait",
-            act=wait_until_active,
-        ),
-        Step(
-            name="configure",
-            actor="destination",
-            source="fakevm: the guest's DHCP and SLAAC clients",
-            act=configure,
-        ),
-    ),
+    after=(*SETTLING,),
     # The binding stays at the destination, as Nova leaves it: the source is down.
     rollback=(
         Undo(

@@ -7,15 +7,14 @@ from dataclasses import replace
 
 from fakevm.migrate.move import (
     MIGRATING_TO,
+    SETTLING,
     Move,
     bind_by_host_id,
-    configure,
     plug_destination,
     register_waiters,
     unbind_source,
     unplug_destination,
     unplug_source,
-    wait_until_active,
     wait_until_plugged,
     withdraw,
 )
@@ -182,18 +181,7 @@ _AFTER = (
         source="neutron.API.setup_networks_on_host(teardown=True)",
         act=unbind_source,
     ),
-    Step(
-        name="wait for ACTIVE",
-        actor="destination",
-        source="fakevm: Nova does not wait",
-        act=wait_until_active,
-    ),
-    Step(
-        name="configure",
-        actor="destination",
-        source="fakevm: the guest's DHCP and SLAAC clients",
-        act=configure,
-    ),
+    *SETTLING,
 )
 # As recorded: the profile, the binding, and only then the unplug.
 _ROLLBACK = (

@@ -12,7 +12,7 @@ from fakevm.errors import ConflictError
 from fakevm.events import Events, Waiter
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron import Binding, Network, Port
-from fakevm.steps import for_each
+from fakevm.steps import Step, for_each
 
 # Nova's key in a binding's profile (nova/network/constants.py).
 MIGRATING_TO = "migrating_to"
@@ -228,3 +228,20 @@ def configure(move: Move) -> None:
 def without_migrating_to(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Return a profile as it is when no migration is under way."""
     return {key: value for key, value in profile.items() if key != MIGRATING_TO}
+
+
+# After a move: Nova leaves the guest to itself.
+SETTLING = (
+    Step(
+        name="wait for ACTIVE",
+        actor="destination",
+        source="fakevm: Nova does not wait",
+        act=wait_until_active,
+    ),
+    Step(
+        name="configure",
+        actor="destination",
+        source="fakevm: the guest's DHCP and SLAAC clients",
+        act=configure,
+    ),
+)

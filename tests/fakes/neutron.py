@@ -68,6 +68,10 @@ class FakeNeutron(Neutron):
                     found = [port for port in found if port.id == value]
                 case "network_id":
                     found = [port for port in found if port.network_id == value]
+                case "network_id":
+                    found = [port for port in found if port.network_id == value]
+                case "device_owner":
+                    found = [port for port in found if port.device_owner == value]
                 case "device_id":
                     found = [port for port in found if port.device_id == value]
                 case "binding:host_id":

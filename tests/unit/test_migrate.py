@@ -24,9 +24,11 @@ from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest, protocol
 from fakevm.model import Vm
+from fakevm.probe import PROGRAM
 from fakevm.results import MigrationReport, PortRequest
 from fakevm.steps import Faults
 from fakevm.vifs import vif
+from tests.fakes.probe import FakeNet
 from tests.unit.conftest import World
 
 # Each way to fail before activation: whose method, and its name.
@@ -419,6 +421,59 @@ def test_every_step_names_its_source_and_the_undo_of_what_it_makes() -> None:
     assert without == {"register", "wait"}
     with pytest.raises(ConfigError, match="--post-copy"):
         protocol("cold", post_copy=True)
+
+
+@pytest.fixture
+def net(world: World) -> FakeNet:
+    """What the probers' packets go through; it follows the VM."""
+    net = FakeNet(vm_on="compute-2")
+    for name, agent in world.agents.items():
+        # compute-1 has the prober.
+        agent.programs[PROGRAM] = net.program(name, vm=name != "compute-1")
+
+    def follow(host: str) -> Callable[[str], None]:
+        def before(method: str) -> None:
+            if method in ("suspend", "resume"):
+                net.vm_on = "" if method == "suspend" else host
+
+        return before
+
+    for name, host in world.hosts.items():
+        host.before = follow(name)
+    return net
+
+
+def test_what_a_vm_lost_is_told_with_the_step(
+    lab: Lab, world: World, vm: list[str], net: FakeNet
+) -> None:
+    request = PortRequest(network="net", instance="prober", host="compute-1")
+    lab.create_port(request)
+    prober = lab.rows()[-3].port_id
+    net.vm_on = "compute-2"
+    report = move(
+        *(lab, vm[0], "compute-3"),
+        probes=[prober],
+        faults=Faults(delays={"activate": 0.3}),
+    )
+    assert len(report.flows) == 8
+    assert report.rate == 100
+    to_vm = [flow for flow in report.flows if flow.direction == "to-vm"]
+    assert {flow.gap_step for flow in report.flows} <= {"pause", "activate"}
+    assert all(flow.longest_gap_ms >= 290 for flow in report.flows)
+    assert all(flow.lost > 10 for flow in to_vm)
+    split = to_vm[0].split
+    assert split
+    assert split.activate_ms >= 290
+    assert {status.port_id for status in report.statuses} == set(vm)
+    assert {"network-vif-plugged"} <= {entry.name for entry in report.events}
+    assert net.running == 0
+
+
+def test_a_vm_does_not_probe_itself(lab: Lab, vm: list[str], net: FakeNet) -> None:
+    with pytest.raises(ConfigError, match="the VM's own"):
+        move(lab, vm[0], "compute-3", probes=[vm[1]])
+    with pytest.raises(NotFoundError, match="no DHCP server"):
+        move(lab, vm[0], "compute-3", probes=["dhcp"])
 
 
 def _raiser(kind: type[KeyboardInterrupt]) -> Callable[..., None]:
