@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fakevm import names, vifs
 from fakevm.agents import Agent, Execution, Removed, Terminal
@@ -14,7 +15,6 @@ from fakevm.clock import Clock
 from fakevm.engine import Container
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.interrupt import deferred
-from fakevm.migrate.run import MigrationRequest, abort, migrate
 from fakevm.model import HostInfo, Vm
 from fakevm.neutron import L2_AGENTS, HttpRequest, Network, NeutronAgent, Port, prepare
 from fakevm.parts import PLACE, Parts, at_once
@@ -30,6 +30,9 @@ from fakevm.results import (
 )
 from fakevm.steps import Journal, note
 from fakevm.vifs import Addressing, Row
+
+if TYPE_CHECKING:
+    from fakevm.migrate.run import MigrationRequest
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0
@@ -199,6 +202,9 @@ class Lab(Parts):
         Before the point of no return a failure, or Ctrl-C, leaves it where it was. `on_request` is
         called after each request to Neutron, `on_report` also with the report of a failure.
         """
+        # Most commands do without it.
+        from fakevm.migrate.run import migrate
+
         port = self.find(ref)
         _check_owner(port)
         return migrate(
@@ -207,6 +213,8 @@ class Lab(Parts):
 
     def abort_migration(self, ref: str) -> list[str]:
         """Clean up after a migration whose process was killed; return what was done, in words."""
+        from fakevm.migrate.run import abort
+
         return abort(self, self.find(ref), say=self._say)
 
     def rows(self) -> list[Row]:
