@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from fakevm.errors import ConfigError
-from fakevm.scenarios import bind_nowhere, delete_active, stale_binding, stays_down
+from fakevm.scenarios import (
+    bind_nowhere,
+    delete_active,
+    early_plugged,
+    ignored_after_reboot,
+    late_tap,
+    lost_rarp,
+    stale_binding,
+    stays_down,
+    untagged_window,
+)
 from fakevm.scenarios.scenario import Scenario
 
+# In the order of their letters.
 SCENARIOS: tuple[Scenario, ...] = (
     stays_down.SCENARIO,
     stale_binding.SCENARIO,
     delete_active.SCENARIO,
     bind_nowhere.SCENARIO,
+    late_tap.SCENARIO,
+    early_plugged.SCENARIO,
+    lost_rarp.SCENARIO,
+    untagged_window.SCENARIO,
+    ignored_after_reboot.SCENARIO,
 )
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import shlex
+import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from fakevm.errors import ConflictError, FakevmError
+from fakevm import process
+from fakevm.agents import Execution
+from fakevm.errors import ConflictError, FakevmError, UnavailableError
 from fakevm.interrupt import deferred
 from fakevm.lab import Lab
 from fakevm.migrate.run import MigrationRequest
 from fakevm.neutron import HttpRequest, Network, Neutron, Port
-from fakevm.results import MigrationReport, PortRequest
+from fakevm.results import FlowReport, MigrationReport, PortRequest
 from fakevm.steps import for_each
 
 # TEST-NET-1, 2 and 3 (RFC 5737).
 CIDRS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+
+# How long a port may take to be ACTIVE: a sound Neutron takes a second or two.
+ACTIVE_S = 20.0
+
+# How often something is looked at that is waited for.
+INTERVAL_S = 0.1
 
 # How long a request may take whose answer is the point.
 ANSWER_S = 30.0
@@ -142,8 +152,15 @@ class Stage:
         """Send one request to Neutron and return what became of it, whatever it says."""
         seen: list[HttpRequest] = []
         start = time.monotonic()
-        with suppress(FakevmError):
+        try:
             call(self.neutron.traced(seen.append, timeout_s=timeout_s))
+        except UnavailableError:
+            if time.monotonic() - start < timeout_s:
+                raise
+        except FakevmError:
+            # As its status says; but what was not even sent is no answer.
+            if not seen:
+                raise
         seconds = round(time.monotonic() - start, 1)
         if not seen:
             self.say(f"no answer within {seconds:g} s")
@@ -152,13 +169,62 @@ class Stage:
         self.say(f"{request.method} {request.path} {request.body} → {request.status}")
         return Answer(status=request.status, seconds=seconds)
 
-    def seconds_until(self, seen: Callable[[], object], timeout_s: float) -> float | None:
-        """Wait for something to be seen; return how long it took, None where it was not seen."""
+    def in_vm(self, port: Port, *argv: str) -> None:
+        """Run a program in a port's VM to its end; FakevmError if it fails."""
+        with self.lab.execute(port.id, argv, timeout_s=self.timeout_s) as execution:
+            said = b"".join(data for _, data in execution.output()).decode(errors="replace")
+        if execution.exit_code:
+            raise FakevmError(f"`{shlex.join(argv)}` failed in VM {port.device_id}: {said.strip()}")
+
+    @contextmanager
+    def running(self, port: Port, *argv: str, host: str = "") -> Iterator[list[str]]:
+        """Run a program in a port's VM as long as the block lasts; give the lines it prints.
+
+        On another host it starts as soon as the port is plugged there.
+        """
+        agent = self.lab.agent(host or port.host)
+        lines: list[str] = []
+        executions: list[Execution] = []
+        over = threading.Event()
+
+        def run() -> None:
+            # What goes wrong is seen by the lines that are missing.
+            with suppress(FakevmError):
+                while not agent.vifs(port.id):
+                    if over.wait(INTERVAL_S):
+                        return
+                with agent.execute(port.id, argv) as execution:
+                    executions.append(execution)
+                    if over.is_set():
+                        return
+                    rest = ""
+                    for _, data in execution.output():
+                        *whole, rest = (rest + data.decode(errors="replace")).split("\n")
+                        lines.extend(whole)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield lines
+        finally:
+            over.set()
+            for execution in executions:
+                with suppress(FakevmError):
+                    execution.cancel()
+            thread.join(self.timeout_s)
+
+    def on_host(self, host: str, *argv: str) -> str:
+        """Run a program on a compute host and return what it prints."""
+        container = self.lab.running_compute(host).name
+        return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
+
+    def seconds_until(self, seen: Callable[[], object]) -> float | None:
+        """Wait for something to be seen; return how long it took, None: not within the timeout."""
         start = time.monotonic()
         while not seen():
-            if time.monotonic() - start > timeout_s:
+            if time.monotonic() - start > self.timeout_s:
                 return None
-            time.sleep(0.1)
+            time.sleep(INTERVAL_S)
         return round(time.monotonic() - start, 1)
 
     def _clear(self, network_id: str) -> None:
@@ -171,7 +237,11 @@ class Stage:
         self.neutron.delete_network(network_id)
 
     def _remove(self, port_id: str) -> None:
-        failures = [one.error for one in self.lab.unplug_all_hosts(port_id) if one.error]
+        for_each(self.hosts, lambda host: self.lab.agent(host).unplug(port_id))
         self.neutron.delete_port(port_id)
-        if failures:
-            raise FakevmError("; ".join(failures), hint="fakevm cleanup")
+
+
+def flow_name(flow: FlowReport, peer: str) -> str:
+    """Return what is sent from whom to whom, as a key of what was measured."""
+    here, there = (peer, "vm") if flow.direction == "to-vm" else ("vm", peer)
+    return f"{flow.kind} {here} → {there}"

@@ -9,10 +9,7 @@ from fakevm.migrate.run import MigrationRequest
 from fakevm.neutron import Port
 from fakevm.results import FlowReport, MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario
-from fakevm.scenarios.stage import Stage
-
-# A sound Neutron takes a second or two.
-ACTIVE_S = 20.0
+from fakevm.scenarios.stage import ACTIVE_S, Stage, flow_name
 
 PEER = "peer"
 
@@ -41,7 +38,7 @@ def judge(report: MigrationReport, *, status: str, host: str) -> Finding:
     measured = {
         "status_since_activate": _statuses(report),
         "active_after_s": active_after_s,
-        "flows": {_name(flow): _fate(flow) for flow in report.flows},
+        "flows": {flow_name(flow, PEER): _fate(flow) for flow in report.flows},
     }
     dead = [flow for flow in report.flows if flow.gap_open]
     if status == "ACTIVE" and not dead:
@@ -69,7 +66,7 @@ def _nudged(stage: Stage, port: Port) -> dict[str, object]:
     stage.neutron.update_port(port.id, {"name": f"{port.name}-nudged"})
     return {
         "active_after_another_update_s": stage.seconds_until(
-            lambda: stage.neutron.port(port.id).status == "ACTIVE", stage.timeout_s
+            lambda: stage.neutron.port(port.id).status == "ACTIVE"
         )
     }
 
@@ -85,11 +82,6 @@ def _active_after(report: MigrationReport) -> float | None:
     since = report.moments.activated or 0
     found = [one.time for one in report.statuses if one.time >= since and one.status == "ACTIVE"]
     return round(found[-1] - since, 1) if found else None
-
-
-def _name(flow: FlowReport) -> str:
-    here, there = (PEER, "vm") if flow.direction == "to-vm" else ("vm", PEER)
-    return f"{flow.kind} {here} → {there}"
 
 
 def _fate(flow: FlowReport) -> str:

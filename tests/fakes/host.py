@@ -39,6 +39,8 @@ class FakeHost:
     wires: bool = True
     # Called after a plug, with the host's name and the port's id.
     on_plug: Callable[[str, str], None] = lambda _host, _port_id: None
+    # Likewise after an unplug.
+    on_unplug: Callable[[str, str], None] = lambda _host, _port_id: None
     # Called before a request is carried out, with its method.
     before: Callable[[str], None] = lambda _method: None
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -136,7 +138,9 @@ class FakeHost:
     def unplug(self, port_id: str) -> bool:
         self._begin("unplug", port_id)
         self.paused.discard(port_id)
-        return self.vifs_by_port.pop(port_id, None) is not None
+        changed = self.vifs_by_port.pop(port_id, None) is not None
+        self.on_unplug(self.name, port_id)
+        return changed
 
     def cleanup(
         self, keep: Sequence[str], *, dry_run: bool, only: Sequence[str] | None = None

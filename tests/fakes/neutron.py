@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, WaitTimeoutError
-from fakevm.neutron import Binding, Network, Neutron, NeutronAgent, Port, PortIp, Subnet
+from fakevm.neutron import (
+    Binding,
+    HttpRequest,
+    Network,
+    Neutron,
+    NeutronAgent,
+    NeutronFaultError,
+    Port,
+    PortIp,
+    Subnet,
+)
 from tests.fakes.host import FakeHost
 
 VIF_DETAILS = {"bridge_name": "br-int", "datapath_type": "netdev"}
@@ -49,11 +60,14 @@ class FakeNeutron(Neutron):
         # Called before a write is carried out, with its method's name.
         self.before: Callable[[str], None] = lambda _method: None
         self.writes: list[tuple[str, str]] = []
+        # What a write is answered with instead of being carried out, by its method's name.
+        self.refusals: dict[str, int] = {}
         # Told of an event for Nova: its name, the VM's id, the port's.
         self.emit: Callable[[str, str, str], object] = lambda _name, _vm, _port: None
         self._numbers = itertools.count(1)
         for host in hosts.values():
             host.on_plug = self._plugged
+            host.on_unplug = self._unplugged
 
     def connect(self) -> None:
         pass
@@ -257,6 +271,14 @@ class FakeNeutron(Neutron):
         self.before(method)
         if method in self.broken:
             raise self.broken[method]
+        status = self.refusals.get(method, 200)
+        if self._on_request:
+            now = time.time()
+            self._on_request(
+                HttpRequest(start=now, end=now, method=method, path=subject, status=status)
+            )
+        if status >= 400:
+            raise NeutronFaultError(f"Neutron: status {status}")
         self.writes.append((method, subject))
 
     def _of_each_subnet(self, network_id: str) -> list[dict[str, str]]:
@@ -298,6 +320,11 @@ class FakeNeutron(Neutron):
         port = self.ports_by_id.get(port_id)
         if port and host == port.profile.get("migrating_to", port.host):
             self._wire(port_id)
+
+    def _unplugged(self, host: str, port_id: str) -> None:
+        port = self.ports_by_id.get(port_id)
+        if port and host == port.host:
+            self.ports_by_id[port_id] = replace(port, status="DOWN")
 
     def _wire(self, port_id: str) -> None:
         """Do what the L2 agents do with a port: wire it where it is, and where it goes to."""

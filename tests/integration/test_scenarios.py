@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.command import Result
+from tests.integration.command import Result, interrupt_when
 from tests.integration.conftest import LOGS
 from tests.integration.lab import Lab
 
@@ -18,6 +20,11 @@ OUTCOMES = {
     "stale-binding": FAULT,
     "delete-active-binding": FAULT,
     "bind-nowhere": FAULT,
+    "late-tap": SOUND,
+    "early-plugged": FAULT,
+    "lost-rarp": SOUND,
+    "untagged-window": FAULT,
+    "ignored-after-reboot": SOUND,
 }
 
 # The release in which a migrated port stays DOWN.
@@ -25,9 +32,9 @@ FAULTY = "29.0.0"
 
 
 @pytest.fixture
-def faulty(lab: Lab) -> Iterator[Lab]:
-    """A small lab of that release beside the session's."""
-    faulty = Lab(f"{lab.name}-faulty")
+def faulty() -> Iterator[Lab]:
+    """A small lab of that release."""
+    faulty = Lab(f"{os.environ.get('FAKEVM_TEST_LAB', 'test')}-faulty")
     try:
         faulty.fakevm.ok(
             "up", "--name", faulty.name, "--computes", "2", "--neutron-version", FAULTY
@@ -51,8 +58,8 @@ def play(lab: Lab, *args: str) -> Result:
 
 
 def test_every_scenario_has_an_outcome_here(lab: Lab) -> None:
-    listed = [one["name"] for one in lab.fakevm.json("scenario", "list")]
-    assert listed == list(OUTCOMES)
+    listed = json.loads(lab.fakevm.ok("scenario", "list", "-f", "json"))
+    assert [one["name"] for one in listed] == list(OUTCOMES)
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
@@ -63,6 +70,21 @@ def test_a_scenario_on_the_default_release(lab: Lab, name: str) -> None:
     assert told["scenario"] == name
     assert told["outcome"] == ("fault" if result.exit_code else "sound")
     assert told["measured"]
+
+
+def test_nothing_stays_of_a_scenario_that_is_interrupted(lab: Lab) -> None:
+    before = {port.id for port in lab.sdk.network.ports()}
+
+    def seen() -> bool:
+        return any(port.id not in before for port in lab.sdk.network.ports())
+
+    running = lab.fakevm.start("scenario", "run", "stays-down")
+    interrupt_when(running, "a port of the scenario", seen)
+    assert running.returncode == 130
+    assert {port.id for port in lab.sdk.network.ports()} == before
+    names = [network.name for network in lab.sdk.network.networks()]
+    assert [name for name in names if name.startswith("scenario-")] == []
+    assert lab.fakevm.json("cleanup", "--dry-run") == []
 
 
 def test_the_port_that_stays_down_is_found(faulty: Lab, tmp_path: Path) -> None:

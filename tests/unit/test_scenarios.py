@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -15,11 +17,12 @@ from fakevm.errors import (
     ConflictError,
     FakevmError,
     NotFoundError,
+    UnavailableError,
     WaitTimeoutError,
 )
 from fakevm.interrupt import Terminated
 from fakevm.migrate.run import MigrationRequest
-from fakevm.scenarios import SCENARIOS, find, stays_down
+from fakevm.scenarios import SCENARIOS, early_plugged, find, frames, stays_down
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 from tests.fakes.migration import make_report
@@ -244,3 +247,102 @@ def test_a_port_that_stays_down_is_the_fault_whether_packets_get_through_or_not(
 
 def test_packets_that_do_not_get_through_are_the_fault_though_the_port_is_active() -> None:
     assert stays_down.judge(make_report(lasts=True), status="ACTIVE", host="compute-2").fault
+
+
+def on_fakes(world: World, name: str) -> Finding:
+    with world.lab() as lab, Stage(lab, name, timeout_s=1, say=world.said.append) as stage:
+        return find(name).run(stage)
+
+
+def test_a_stale_binding_is_no_fault_where_the_port_gets_bound(
+    world: World, as_before: Callable[[], bool]
+) -> None:
+    found = on_fakes(world, "stale-binding")
+    assert not found.fault
+    assert found.measured["host"] == "compute-2"
+    assert as_before()
+
+
+def test_a_binding_to_nowhere_is_no_fault_where_it_is_refused(world: World) -> None:
+    world.neutron.refusals["create_binding"] = 409
+    assert not on_fakes(world, "bind-nowhere").fault
+    world.neutron.refusals["create_binding"] = 500
+    assert on_fakes(world, "bind-nowhere").fault
+
+
+def test_an_active_binding_that_can_not_be_deleted_is_sound(world: World) -> None:
+    world.neutron.refusals["delete_binding"] = 409
+    assert on_fakes(world, "delete-active-binding").measured == {"delete_active": 409}
+
+
+@pytest.mark.parametrize("method", ["activate_binding", "update_port"])
+def test_a_port_that_can_not_be_bound_again_is_the_fault(world: World, method: str) -> None:
+    def refuse(called: str) -> None:
+        # Not while it is booted.
+        if called == "delete_binding":
+            world.neutron.refusals[method] = 500
+
+    world.neutron.before = refuse
+    assert on_fakes(world, "delete-active-binding").fault
+
+
+def test_a_neutron_that_is_away_has_no_fault(world: World) -> None:
+    world.neutron.broken["delete_binding"] = UnavailableError("Neutron does not answer")
+    with pytest.raises(UnavailableError):
+        on_fakes(world, "delete-active-binding")
+
+
+def test_a_vm_that_is_wired_again_in_spite_of_a_stale_binding_is_sound(world: World) -> None:
+    assert not on_fakes(world, "ignored-after-reboot").fault
+
+
+def test_the_events_of_a_live_migration_are_judged_until_the_pause() -> None:
+    report = make_report()
+    announced = next(step for step in report.steps if step.name == "announce").start
+    wiring = early_plugged.Wiring(missing_at=announced + 0.2, seen_at=announced + 0.3)
+    found = early_plugged.judge(report, wiring)
+    # make_report's Neutron binds the port anew, which takes it DOWN for a moment.
+    assert found.words == "network-vif-unplugged came while the VM ran at the source."
+    assert found.measured["wired_after_s"] == 0.3
+    assert len(found.measured["vif_plugged_after_s"]) == 1
+    assert set(found.measured["lost_before_the_pause"].values()) == {0}
+
+    calm = replace(
+        report, events=tuple(one for one in report.events if one.name == "network-vif-plugged")
+    )
+    assert not early_plugged.judge(calm, wiring).fault
+    late = early_plugged.Wiring(missing_at=announced + 60)
+    assert "before the VIF was wired" in early_plugged.judge(calm, late).words
+    twice = replace(calm, events=(*calm.events[:1], *calm.events))
+    assert "came 2 times" in early_plugged.judge(twice, wiring).words
+
+
+def test_a_program_s_lines_are_read_as_long_as_the_block_lasts(world: World) -> None:
+    ended = []
+
+    def program(_stdin: object, write: Callable[[str, bytes], None], end: Event) -> int:
+        write("stdout", b"one\ntw")
+        write("stdout", b"o\nthr")
+        ended.append(end.wait(5))
+        return 143
+
+    for agent in world.agents.values():
+        agent.programs["talkative"] = program
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        vm = stage.vm(stage.network(), "vm", "compute-1")
+        with stage.running(vm, "talkative") as lines:
+            assert stage.seconds_until(lambda: len(lines) == 2) is not None
+        assert lines == ["one", "two"]
+        assert ended == [True]
+        # It is never plugged there.
+        with stage.running(vm, "talkative", host="compute-2") as lines:
+            pass
+        assert lines == []
+        with pytest.raises(FakevmError, match=r"`complain ouch 3` failed in VM .*: ouch"):
+            stage.in_vm(vm, "complain", "ouch", "3")
+
+
+def test_frames_are_told_by_their_times() -> None:
+    assert frames.times(["ready", "1.5", "2"]) == [1.5, 2.0]
+    assert frames.times([]) == []
+    assert frames.talk("fa:16:3e:00:00:01", to=frames.ALL)[-2:] == ("ffffffffffff", "fa163e000001")

@@ -1,0 +1,95 @@
+"""E: the guest's tap comes with the guest, and the guest comes when Neutron says that it may."""
+
+from __future__ import annotations
+
+import time
+
+from fakevm import vifs
+from fakevm.boot import VIF_PLUGGED
+from fakevm.errors import WaitTimeoutError
+from fakevm.events import Waiter
+from fakevm.migrate.live import PROFILE
+from fakevm.migrate.move import MIGRATING_TO
+from fakevm.model import Vif, Vm
+from fakevm.scenarios.scenario import Finding, Scenario
+from fakevm.scenarios.stage import Stage
+
+# Of Nova's 300: a sound Neutron takes a second or two.
+WAIT_S = 20.0
+
+
+def run(stage: Stage) -> Finding:
+    """Plug a VIF on a live migration's destination without its device, and wait as Nova does."""
+    source, destination = stage.hosts
+    network = stage.network()
+    port = stage.vm(network, "vm", source)
+    agent = stage.lab.agent(destination)
+    stage.say(f"a binding to {destination}")
+    binding = stage.neutron.create_binding(
+        port.id, destination, vnic_type=port.vnic_type, profile=PROFILE
+    )
+    vif = vifs.vif(port, network, binding, vifs.fixed_ips(port, network, "static"))
+    vm = vifs.vm_of_port(port)
+    stage.say(f"an OVS port on {destination}, without its device")
+    _plug_without_device(stage, destination, vif, vm)
+    with stage.lab.events.waiting(port.device_id, VIF_PLUGGED, [port.id]) as waiter:
+        stage.say(f"{MIGRATING_TO} {destination}, and waiting for {VIF_PLUGGED}")
+        profile = {**port.profile, MIGRATING_TO: destination}
+        stage.neutron.update_port(port.id, {"binding:profile": profile})
+        seconds = _waited(stage, waiter)
+        ofport = stage.on_host(destination, "ovs-vsctl", "get", "Interface", vif.device, "ofport")
+        measured: dict[str, object] = {
+            "ofport": int(ofport),
+            "vif_plugged_after_s": seconds,
+        }
+        if seconds is not None:
+            words = f"{VIF_PLUGGED} came after {seconds} s, though the VIF had no device."
+            return Finding(fault=False, words=words, measured=measured)
+        stage.say("the device")
+        agent.plug(vif, vm, paused=True)
+        with_device = _waited(stage, waiter)
+    measured["vif_plugged_with_device_after_s"] = with_device
+    came = "not even then" if with_device is None else f"{with_device} s after it"
+    words = (
+        f"No {VIF_PLUGGED} came within {WAIT_S:.0f} s while the VIF had no device; with the device"
+        f" it came {came}."
+    )
+    return Finding(fault=True, words=words, measured=measured)
+
+
+def _plug_without_device(stage: Stage, host: str, vif: Vif, vm: Vm) -> None:
+    """Make the OVS port as os-vif does (vif_plug_ovs/ovsdb/ovsdb_lib.py, create_ovs_vif_port)."""
+    ids = {
+        "iface-id": vif.port_id,
+        "iface-status": "active",
+        "attached-mac": vif.mac_address,
+        "vm-uuid": vm.instance_id,
+    }
+    words = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
+    bridge = str(vif.vif_details["bridge_name"])
+    add = ("--may-exist", "add-port", bridge, vif.device)
+    stage.on_host(host, "ovs-vsctl", "--", *add, "--", "set", "Interface", vif.device, *words)
+
+
+def _waited(stage: Stage, waiter: Waiter) -> float | None:
+    start = time.monotonic()
+    try:
+        waiter.wait(min(WAIT_S, stage.timeout_s))
+    except WaitTimeoutError:
+        return None
+    return round(time.monotonic() - start, 1)
+
+
+SCENARIO = Scenario(
+    name="late-tap",
+    letter="E",
+    title="a live migration waits for ever where the tap comes with the guest",
+    shows=(
+        "Without ovs_create_tap the destination's tap is made when the guest is started there, and"
+        " Nova starts it only after network-vif-plugged: an L2 agent that waits for the tap lets it"
+        " wait until its timeout."
+    ),
+    reference="LP #2069718 (ovs_create_tap), LP #2155883, LP #1933517",
+    expects="Neutron sends network-vif-plugged for a VIF whose device is still to come.",
+    run=run,
+)
