@@ -50,10 +50,13 @@ def start(record: Record, guest: Guest, spawner: Spawner) -> None:
 def stop(nic: str, guest: Guest) -> None:
     """Stop the DHCP clients of one NIC."""
     for version in (4, 6):
-        pid = _pid(DhcpClient(nic=nic, version=version), guest)
+        client = DhcpClient(nic=nic, version=version)
+        pid = _pid(client, guest)
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+            # It may need a moment to end, and is none of the guest's any more.
+            guest.pid_file(client.name).unlink(missing_ok=True)
 
 
 def other_processes(guest: Guest) -> dict[int, str]:

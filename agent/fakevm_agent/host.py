@@ -152,6 +152,8 @@ class Host:
                     self._announcer.start(instance_id, macs)
                 if given is None:
                     self._set_static_addresses(records)
+            if given is None:
+                self._start_clients_anew(records)
             self._remember_paused(records, paused=False)
         if refused:
             raise FakevmError(
@@ -302,6 +304,14 @@ class Host:
             if static:
                 routes = default_routes(record.nic, static)
                 netlink.set_addresses(record.nic, add=static, remove=(), routes=routes)
+
+    def _start_clients_anew(self, records: Collection[Record]) -> None:
+        """Let the DHCP clients of a guest that was paused set again what its NICs have lost."""
+        for record in records:
+            guest = self._guest(record.vm.instance_id)
+            addressing.stop(record.nic, guest)
+            if record.configured:
+                addressing.start(record, guest, self._spawner)
 
     def _recorded(self, port_id: str) -> Record:
         """Return the record of a VIF that is plugged."""

@@ -19,6 +19,9 @@ from fakevm.parts import Parts
 from fakevm.results import MigrationReport, MoveKind
 from fakevm.steps import Faults, Journal, Protocol, carry_out, note
 
+# How long a guest may take to get its addresses after an abort.
+CONFIGURE_S = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationRequest:
@@ -119,13 +122,18 @@ class _Checked:
     """What a migration needs, looked up; whatever is wrong with it is an error here."""
 
     def __init__(self, lab: Parts, port: Port, request: MigrationRequest) -> None:
+        if not port.bound or not port.device_id:
+            raise ConflictError(
+                f"port {port.id} is not bound to a host", hint=f"fakevm plug {port.id}"
+            )
         self._lab = lab
-        self._port = port
         self._request = request
         self._destination = lab.host(request.destination)
-        self._check_source()
         self._ports = lab.neutron.ports(device_id=port.device_id)
+        # Another migration may have ended since the port was looked up.
+        self._port = next((one for one in self._ports if one.id == port.id), port)
         self._check_ports()
+        self._check_source()
         lab.running_compute(self._destination)
         self._check_l2_agent()
 
@@ -163,10 +171,6 @@ class _Checked:
 
     def _check_source(self) -> None:
         port, request = self._port, self._request
-        if not port.bound or not port.device_id:
-            raise ConflictError(
-                f"port {port.id} is not bound to a host", hint=f"fakevm plug {port.id}"
-            )
         if request.source and self._lab.host(request.source) != port.host:
             raise ConflictError(f"port {port.id} is on {port.host}, not on {request.source}")
         if port.host == self._destination:
@@ -252,7 +256,7 @@ class _Leftover:
 
     def clean_up(self) -> list[str]:
         failures: list[FakevmError] = []
-        for act in (self._withdraw, self._unbind, self._unplug, self._resume):
+        for act in (self._withdraw, self._unbind, self._unplug, self._resume, self._configure):
             try:
                 act()
             except FakevmError as error:
@@ -296,8 +300,13 @@ class _Leftover:
                 ips = vifs.fixed_ips(port, network, "dhcp")
                 agent.plug(vifs.vif(port, network, port, ips), vifs.vm_of_port(port, here.values()))
                 self._tell(f"plugged port {port.id} on {home}")
-        # Content if it runs.
+        # Content if it runs. What the guest had is lost with who was to hand it on: it boots.
         agent.resume(self._instance_id)
+
+    def _configure(self) -> None:
+        for port in self._ports:
+            if port.admin_state_up:
+                self._lab.agent(port.host).configure(port.id, timeout_s=CONFIGURE_S)
 
     def _tell(self, words: str) -> None:
         self._say(words)

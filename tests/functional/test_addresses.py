@@ -258,6 +258,25 @@ def test_a_guest_that_moved_goes_on_with_its_lease(agent: Agent, network: Networ
     _wait_for(agent, vm, "ip address show dev eth0 | grep -qE 'valid_lft (5[0-9]{2}|600)sec'")
 
 
+def test_a_guest_whose_state_was_lost_gets_its_routes_again(
+    agent: Agent, network: Network, vm: Vm
+) -> None:
+    vif = make_vif(fixed_ips=(_fixed("10.0.0.5", "dhcp"),))
+    network.serve(*_by_dhcp(vif, "10.0.0.5"))
+    agent.plug(vif, vm)
+    agent.call("configure", port_id=vif.port_id)
+    _wait_for(agent, vm, "ip route show default | grep -q 10.0.0.1")
+    before = agent.exec(vm, "pgrep", "-x", "dhclient").stdout
+    agent.call("suspend", instance_id=vm.instance_id)
+    assert routes(vm.instance_id) == []
+    agent.call("resume", instance_id=vm.instance_id, rarp=False)
+    _wait_for(agent, vm, "ip route show default | grep -q 10.0.0.1")
+    assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24"}
+    # Another client, and it alone.
+    assert len(_dhclients(vm)) == 1
+    assert agent.exec(vm, "pgrep", "-x", "dhclient").stdout != before
+
+
 def _plug_paused(agent: Agent, vif: Vif, vm: Vm) -> dict[str, Any]:
     found: dict[str, Any] = agent.call("plug", vif=asdict(vif), vm=asdict(vm), paused=True)
     return found

@@ -276,6 +276,15 @@ def test_what_a_killed_migration_left_is_told_and_aborted(
     move(lab, vm[0], "compute-1")
 
 
+def test_a_vm_whose_migration_was_killed_late_is_not_merely_there_already(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    world.neutron.create_binding(vm[0], "compute-3", vnic_type="normal", profile={})
+    with pytest.raises(ConflictError) as caught:
+        move(lab, vm[0], "compute-2")
+    assert caught.value.hint == f"fakevm migrate --abort {vm[0]}"
+
+
 @pytest.mark.parametrize(
     ("destination", "source", "error"),
     [
