@@ -107,7 +107,7 @@ def l2_agent(lab: Lab) -> str:
 
 
 def migration_fails(lab: Lab, guest: Guest) -> str:
-    result = lab.fakevm.run("migrate", "--timeout", "8", "compute-3", guest.port_id)
+    result = lab.fakevm.run("migrate", "--vif-plugging-timeout", "8", "compute-3", guest.port_id)
     assert result.exit_code in (4, 5, 6), f"{result}"
     assert "Traceback" not in result.stderr
     return result.stderr
