@@ -17,6 +17,8 @@ from fakevm.scenarios.stage import Stage
 # Of Nova's 300: a sound Neutron takes a second or two.
 WAIT_S = 20.0
 
+_GET = ("ovs-vsctl", "get")
+
 
 def run(stage: Stage) -> Finding:
     """Plug a VIF on a live migration's destination without its device, and wait as Nova does."""
@@ -37,9 +39,10 @@ def run(stage: Stage) -> Finding:
         profile = {**port.profile, MIGRATING_TO: destination}
         stage.neutron.update_port(port.id, {"binding:profile": profile})
         seconds = _waited(stage, waiter)
-        ofport = stage.on_host(destination, "ovs-vsctl", "get", "Interface", vif.device, "ofport")
         measured: dict[str, object] = {
-            "ofport": int(ofport),
+            "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
+            # "[]": the L2 agent has not wired it.
+            "vlan_tag": stage.on_host(destination, *_GET, "Port", vif.device, "tag").strip(),
             "vif_plugged_after_s": seconds,
         }
         if seconds is not None:
