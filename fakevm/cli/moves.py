@@ -151,6 +151,8 @@ def migrate(
         output.show([{"done": one} for one in done], form, columns=("done",))
         return
     destination, ref = _expect(words, "DST", "VIF")
+    if report_file and repeat:
+        raise ConfigError("--report shows one migration, --repeat makes several: leave one out")
     request = MigrationRequest(
         destination=destination,
         source=host,

@@ -1,0 +1,105 @@
+"""`fakevm migrate` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fakevm.cli.moves import _spread
+from tests.unit.conftest import World
+from tests.unit.test_cli import FakeSession, run
+
+
+@pytest.fixture
+def session(world: World) -> FakeSession:
+    return FakeSession(world)
+
+
+@pytest.fixture
+def port_id(session: FakeSession) -> str:
+    made = run(session, "create-port", "--host", "compute-1", "-f", "json", "net", "vm")
+    return str(json.loads(made.stdout)["port_id"])
+
+
+def test_a_dry_run_shows_the_steps_and_needs_no_lab(session: FakeSession) -> None:
+    steps = json.loads(run(session, "migrate", "--dry-run", "-f", "json").stdout)
+    assert [step["step"] for step in steps][:3] == ["bind", "register", "plug"]
+    assert steps[0]["actor"] == "conductor"
+    assert steps[0]["source"] == "LiveMigrationTask._bind_ports_on_destination"
+    assert steps[0]["undo"] == "unbind the destination"
+    cold = json.loads(run(session, "migrate", "--dry-run", "--cold", "-f", "json").stdout)
+    assert cold[0]["step"] == "unplug"
+    assert session.opened == []
+
+
+def test_a_table_has_the_verdict_and_the_steps(session: FakeSession, port_id: str) -> None:
+    result = run(session, "migrate", "compute-3", port_id)
+    assert result.exit_code == 0
+    assert "The VM moved within" in result.stdout
+    assert "neutron.API.migrate_instance_finish" in result.stdout
+    assert "activate (source)" not in result.stdout, "progress is for stderr"
+
+
+def test_back_and_forth_ends_in_percentiles(session: FakeSession, port_id: str) -> None:
+    result = run(session, "migrate", "--repeat", "3", "-f", "json", "compute-3", port_id)
+    reports = json.loads(result.stdout)
+    assert [report["destination"] for report in reports] == ["compute-3", "compute-1", "compute-3"]
+    table = run(session, "migrate", "--repeat", "2", "compute-1", port_id).stdout
+    assert "MEDIAN" in table
+    assert "whole, s" in table
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    assert _spread([1.0, 2.0, 3.0, 10.0]) == {
+        "count": 4,
+        "min": 1.0,
+        "median": 2.0,
+        "p95": 10.0,
+        "max": 10.0,
+    }
+
+
+def test_the_report_is_written_also_of_a_failure(
+    session: FakeSession, port_id: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    result = run(
+        session, "migrate", "--report", str(page), "--fail-at", "wait", "compute-3", port_id
+    )
+    assert result.exit_code == 1
+    assert "was made to fail" in result.stderr
+    assert "rolled back" in page.read_text(encoding="utf-8")
+
+
+def test_an_abort_says_what_it_did(session: FakeSession, port_id: str) -> None:
+    session.world.neutron.create_binding(port_id, "compute-2", vnic_type="normal", profile={})
+    refused = run(session, "migrate", "compute-3", port_id)
+    assert refused.exit_code == 4
+    assert f"fakevm migrate --abort {port_id}" in refused.stderr
+    result = run(session, "migrate", "--abort", "-f", "json", port_id)
+    assert json.loads(result.stdout) == [{"done": f"deleted port {port_id}'s binding to compute-2"}]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("compute-3",), "expected DST VIF"),
+        (("--abort",), "expected VIF"),
+        (("--delay", "pause", "compute-3", "p"), "--delay pause: STEP=SECONDS"),
+        (("--delay", "pause=x", "compute-3", "p"), "--delay pause=x: STEP=SECONDS"),
+        (("--delay", "pause=-1", "compute-3", "p"), "at most 3600"),
+        (("--report", "r.pdf", "compute-3", "p"), "ends in .html"),
+        (("--report", "r.html", "--repeat", "2", "compute-3", "p"), "leave one out"),
+        (("--rate", "0", "compute-3", "p"), "--rate"),
+        (("--cold", "--post-copy", "compute-3", "p"), "--post-copy"),
+    ],
+)
+def test_what_is_typed_wrong_is_a_usage_error(
+    session: FakeSession, port_id: str, args: tuple[str, ...], words: str
+) -> None:
+    named = tuple(port_id if arg == "p" else arg for arg in args)
+    result = run(session, "migrate", *named)
+    assert result.exit_code == 2, result.stderr
+    assert words in result.stderr
