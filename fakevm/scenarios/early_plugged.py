@@ -43,6 +43,7 @@ def run(stage: Stage) -> Finding:
     network = stage.network()
     vm = stage.vm(network, "vm", source)
     peer = stage.vm(network, PEER, destination)
+    stage.settle()
     request = MigrationRequest(
         destination=destination,
         probes=[peer.name],

@@ -25,6 +25,7 @@ def run(stage: Stage) -> Finding:
     source, destination = stage.hosts
     network = stage.network()
     port = stage.vm(network, "vm", source)
+    stage.settle()
     agent = stage.lab.agent(destination)
     stage.say(f"a binding to {destination}")
     binding = stage.neutron.create_binding(
@@ -39,14 +40,20 @@ def run(stage: Stage) -> Finding:
         profile = {**port.profile, MIGRATING_TO: destination}
         stage.neutron.update_port(port.id, {"binding:profile": profile})
         seconds = _waited(stage, waiter)
+        tag = stage.on_host(destination, *_GET, "Port", vif.device, "tag").strip()
         measured: dict[str, object] = {
             "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
-            # "[]": the L2 agent has not wired it.
-            "vlan_tag": stage.on_host(destination, *_GET, "Port", vif.device, "tag").strip(),
+            # It gives a VLAN to what it wires.
+            "wired_on_the_destination": tag != "[]",
             "vif_plugged_after_s": seconds,
         }
         if seconds is not None:
-            words = f"{VIF_PLUGGED} came after {seconds} s, though the VIF had no device."
+            whose = (
+                "the destination's L2 agent has wired it"
+                if measured["wired_on_the_destination"]
+                else "the destination's L2 agent has not wired it, so the event was the source's"
+            )
+            words = f"{VIF_PLUGGED} came after {seconds} s, though the VIF had no device; {whose}."
             return Finding(fault=False, words=words, measured=measured)
         stage.say("the device")
         agent.plug(vif, vm, paused=True)
@@ -93,6 +100,6 @@ SCENARIO = Scenario(
         " wait until its timeout."
     ),
     reference="LP #2069718 (ovs_create_tap), LP #2155883, LP #1933517",
-    expects="Neutron sends network-vif-plugged for a VIF whose device is still to come.",
+    expects="Nova's wait for network-vif-plugged ends, though the VIF's device is still to come.",
     run=run,
 )

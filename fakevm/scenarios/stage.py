@@ -29,6 +29,9 @@ CIDRS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 # How long a port may take to be ACTIVE: a sound Neutron takes a second or two.
 ACTIVE_S = 20.0
 
+# Some rounds of an L2 agent's loop.
+SETTLE_S = 5.0
+
 # How often something is looked at that is waited for.
 INTERVAL_S = 0.1
 
@@ -126,6 +129,14 @@ class Stage:
         )
         row = self.lab.create_port(request, timeout_s=self.timeout_s).row
         return self.neutron.port(row.port_id)
+
+    def settle(self) -> None:
+        """Let the L2 agents finish what they still do after a boot, so that it is not in the way.
+
+        They look at each of a port's updates anew, and Neutron has no word for the last one.
+        """
+        self.say(f"waiting {SETTLE_S:g} s for the L2 agents to settle")
+        time.sleep(SETTLE_S)
 
     def migrate(
         self,
