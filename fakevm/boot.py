@@ -43,7 +43,7 @@ class Plugging:
     vif_plugging_timeout_s: float = VIF_PLUGGING_TIMEOUT_S
     vif_plugging_is_fatal: bool = True
 
-    def wait(self, waiter: Waiter, warn: Callable[[str], None]) -> bool:
+    def wait(self, waiter: Waiter, host: str, warn: Callable[[str], None]) -> bool:
         """Wait for network-vif-plugged; tell whether it came, where that is not fatal."""
         if not self.vif_plugging_timeout_s:
             return True
@@ -51,6 +51,7 @@ class Plugging:
             waiter.wait(self.vif_plugging_timeout_s)
         except WaitTimeoutError as error:
             if self.vif_plugging_is_fatal:
+                error.add_note(f"{host}: its L2 agent has not wired the VIF, or Neutron is busy")
                 raise
             warn(f"{error}; going on (--no-vif-plugging-is-fatal)")
             return False
@@ -185,7 +186,7 @@ class Boot:
                 self._step("wait", "LibvirtDriver._create_guest_with_network"),
                 self._clock.measured("active"),
             ):
-                plugged = self._plugging.wait(waiter, self._warn)
+                plugged = self._plugging.wait(waiter, self._agent.host, self._warn)
         if booting:
             with (
                 self._step("resume", "LibvirtDriver._create_guest_with_network"),

@@ -49,7 +49,7 @@ def boot_at_source(move: Move) -> None:
         answer = move.answers.get(nic.port.id, nic.port)
         move.source.plug(move.vif(nic, answer), move.vm, paused=True, nic=nic.name)
     if there:
-        wait_until_plugged(move)
+        wait_until_plugged(move, move.source_name)
     move.source.resume(move.vm.instance_id, rarp=False)
     source_again = replace(move, destination=move.source, destination_name=move.source_name)
     configure(source_again)

@@ -146,11 +146,14 @@ def register_waiters(move: Move) -> None:
     )
 
 
-def wait_until_plugged(move: Move) -> None:
-    """Wait for network-vif-plugged as `vif_plugging_timeout` and `vif_plugging_is_fatal` say."""
+def wait_until_plugged(move: Move, host: str = "") -> None:
+    """Wait for network-vif-plugged as `vif_plugging_timeout` and `vif_plugging_is_fatal` say.
+
+    On the destination, if no host is named.
+    """
     assert move.waiter
     if move.switches.wait:
-        move.switches.plugging.wait(move.waiter, move.warn)
+        move.switches.plugging.wait(move.waiter, host or move.destination_name, move.warn)
 
 
 def plug_destination(move: Move, *, paused: bool) -> None:
