@@ -107,6 +107,22 @@ def test_what_a_killed_migration_left_is_named_and_mended(
     assert lab.fakevm.json("migrate", "--abort", b.port_id) == []
 
 
+def test_a_vm_whose_cold_migration_was_killed_boots_where_it_is_bound(
+    lab: Lab, guests: tuple[Guest, Guest]
+) -> None:
+    a, b = guests
+    here, there = places(lab, b)
+    process = start_until(lab, "bind", "--cold", there, b.port_id)
+    process.kill()
+    process.communicate(timeout=30)
+
+    assert f"not plugged on {here}" in lab.fakevm.json("show", b.port_id)["differs"]
+    assert "fakevm plug" in lab.fakevm.fails(4, "migrate", there, b.port_id)
+    lab.fakevm.ok("migrate", "--abort", b.port_id)
+    b.assert_wholly_on(here)
+    a.ping(b.ip)
+
+
 def test_ctrl_c_during_the_wait_is_not_felt(lab: Lab, guests: tuple[Guest, Guest]) -> None:
     a, b = guests
     here, there = places(lab, b)
