@@ -328,7 +328,9 @@ class FakeNeutron(Neutron):
 
     def _wire(self, port_id: str) -> None:
         """Do what the L2 agents do with a port: wire it where it is, and where it goes to."""
-        port = self.ports_by_id[port_id]
+        port = self.ports_by_id.get(port_id)
+        if port is None:
+            return
         # An agent leaves a port alone that is on its way to another host.
         host = str(port.profile.get("migrating_to", port.host))
         if host in self.hosts and self.hosts[host].wire(port_id):
