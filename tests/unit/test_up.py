@@ -10,7 +10,7 @@ import requests
 
 from fakevm.compose import Existing, Wishes, settings
 from fakevm.engine import Container, Engine, Network
-from fakevm.errors import ConflictError
+from fakevm.errors import ConflictError, FakevmError
 from fakevm.lock import exclusive
 from fakevm.up import Up, _check_port, down
 from tests.fakes.engine import FakeEngine, make_container
@@ -140,3 +140,17 @@ def test_hosts_whose_vms_nobody_can_tell_are_not_removed() -> None:
         existing, containers=(containers[0], replace(containers[1], state="created"))
     )
     up._refuse_to_remove_vms(wanted, never_ran)
+
+
+def test_a_network_that_the_engine_holds_on_to_is_told_with_the_mend() -> None:
+    words = "error while removing network: network lab id 1 has active endpoints"
+
+    class Client:
+        def remove_network(self, _id: str) -> None:
+            raise docker.errors.APIError(words, response=make_response(403), explanation=words)
+
+    engine = Engine(cast("docker.APIClient", Client()))
+    network = Network(id="1", name="lab", lab="lab", project="", role="", subnets=())
+    with pytest.raises(FakevmError, match="active endpoints") as caught:
+        engine.delete_network(network)
+    assert caught.value.hint.startswith("docker network inspect lab;")
