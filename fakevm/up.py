@@ -167,12 +167,15 @@ class Up:
         docker_compose.build(on_wait=lambda: None)
 
     def _sweep(self, existing: Existing) -> None:
-        """Remove what Compose leaves when it is ended while it makes a container anew.
+        """Remove what Compose leaves when it is ended while it makes a container.
 
-        That is the new one under a name for the time being, never started; the name is in the way.
+        Made anew, it has a name for the time being, which is in the way. Never started, it may be
+        on the first of its networks alone: Compose joins it to the others afterwards, and would
+        start it without them.
         """
         for container in existing.containers:
-            if container.name != container_name(self._lab, container.service):
+            named = container.name == container_name(self._lab, container.service)
+            if not named or container.state == "created":
                 self._engine.delete_container(container)
 
     def _bring_up(self, docker_compose: Compose, timeout_s: float) -> None:

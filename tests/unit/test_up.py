@@ -127,6 +127,15 @@ def test_what_an_ended_compose_left_is_swept() -> None:
     assert [container.name for container in engine.all_containers] == ["fakevm-compute-1-1"]
 
 
+def test_a_container_that_never_ran_is_made_anew() -> None:
+    # Compose may have been cut off before it joined it to all its networks.
+    unstarted = make_container("compute-2", state="created")
+    stopped = make_container("compute-3", state="exited")
+    engine = RemovingEngine(make_container("compute-1"), unstarted, stopped)
+    make_up(engine, [])._sweep(Existing(containers=tuple(engine.all_containers)))
+    assert [container.service for container in engine.all_containers] == ["compute-1", "compute-3"]
+
+
 def test_hosts_whose_vms_nobody_can_tell_are_not_removed() -> None:
     containers = [make_container(f"compute-{n}", state="exited", health="") for n in (1, 2)]
     existing = Existing(containers=tuple(containers))
