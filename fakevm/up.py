@@ -21,6 +21,7 @@ from fakevm.names import container_name, project
 from fakevm.results import Status
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
 TIMEOUT_S = 300.0
@@ -50,6 +51,8 @@ class DownReport:
     containers: tuple[str, ...]
     networks: tuple[str, ...]
     volumes: tuple[str, ...]
+    # What the engine holds on to although nothing is on it.
+    kept_networks: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -268,14 +271,17 @@ def down(lab: str, *, engine: Engine) -> DownReport:
         containers = engine.containers(lab=lab)
         _all_at_once(engine.delete_container, containers)
         networks = [network for network in engine.networks() if network.lab == lab]
-        _all_at_once(engine.delete_network, networks)
+        gone = _all_at_once(engine.delete_network, networks)
         volumes = engine.volumes(lab)
         _all_at_once(engine.delete_volume, volumes)
     return DownReport(
         lab=lab,
         containers=tuple(container.name for container in containers),
-        networks=tuple(network.name for network in networks),
+        networks=tuple(n.name for n, removed in zip(networks, gone, strict=True) if removed),
         volumes=tuple(volumes),
+        kept_networks=tuple(
+            n.name for n, removed in zip(networks, gone, strict=True) if not removed
+        ),
     )
 
 
@@ -286,7 +292,6 @@ def _alone(lab: str) -> AbstractContextManager[None]:
     )
 
 
-def _all_at_once(work: Callable[[T], None], things: list[T]) -> None:
+def _all_at_once(work: Callable[[T], R], things: list[T]) -> list[R]:
     with ThreadPoolExecutor(max_workers=8) as pool:
-        for _ in pool.map(work, things):
-            pass
+        return list(pool.map(work, things))

@@ -114,6 +114,11 @@ def down(session: Session, *, name: str | None, form: str) -> None:
     """Remove a lab with all it has: containers, networks, volumes."""
     session.lab_name = name or session.lab_name
     report = session.down()
+    for name in report.kept_networks:
+        say(
+            f"warning: network {name} stays: the Docker engine counts an endpoint that it does not"
+            " have; once it was restarted, `fakevm down` removes it"
+        )
     if form != "table":
         output.show(report, form)
     elif report.empty:

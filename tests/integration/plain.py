@@ -80,10 +80,10 @@ def published_ports(lab: str) -> dict[str, list[dict[str, str]]]:
 
 
 def leftovers(lab: str) -> list[str]:
-    """Return the ids of all that carries a lab's label."""
+    """Return all that carries a lab's label: containers' ids, the names of networks and volumes."""
     label = ("--filter", f"label=fakevm.lab={lab}")
     return [
         *docker("ps", "-aq", *label).split(),
-        *docker("network", "ls", "-q", *label).split(),
+        *docker("network", "ls", "--format", "{{.Name}}", *label).split(),
         *docker("volume", "ls", "-q", *label).split(),
     ]
