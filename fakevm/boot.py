@@ -168,10 +168,7 @@ class Boot:
         waiter = None
         # Of a port that is ACTIVE, or administratively down, no event comes.
         if booting and port.admin_state_up and port.status != "ACTIVE":
-            events = self._lab.events
-            waiter = Waiter(
-                *(events, vm.instance_id, VIF_PLUGGED, [port.id]), after=events.cursor()
-            )
+            waiter = self._lab.events.waiter(vm.instance_id, VIF_PLUGGED, [port.id])
         self._undo.callback(self._agent.unplug, port.id)
         # Were it cut off, the undo could overtake it.
         with (

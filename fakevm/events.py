@@ -117,13 +117,17 @@ class Events:
             entries, after = self.read(after, timeout_s=look_s, away_s=6 * _AWAY_S)
             yield entries
 
-    @contextmanager
-    def waiting(self, instance_id: str, name: str, port_ids: Sequence[str]) -> Iterator[Waiter]:
-        """Wait for an event of each port that comes from now on; what came before is lost.
+    def waiter(self, instance_id: str, name: str, port_ids: Sequence[str]) -> Waiter:
+        """Return a waiter for an event of each port from now on; what came before is lost.
 
         Nova: ComputeVirtAPI.wait_for_instance_event, keyed by server, name and tag.
         """
-        yield Waiter(self, instance_id, name, port_ids, after=self.cursor())
+        return Waiter(self, instance_id, name, port_ids, after=self.cursor())
+
+    @contextmanager
+    def waiting(self, instance_id: str, name: str, port_ids: Sequence[str]) -> Iterator[Waiter]:
+        """Give such a waiter to a block."""
+        yield self.waiter(instance_id, name, port_ids)
 
     def close(self) -> None:
         """Hang up, once all that was noted has arrived."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakevm.migrate.move import (
-    MIGRATING_TO,
     SETTLING,
     Move,
+    announce,
     bind_by_host_id,
     plug_destination,
     register_waiters,
@@ -18,12 +18,9 @@ from fakevm.migrate.move import (
 from fakevm.steps import Protocol, Step, Undo
 
 
-def announce(move: Move) -> None:
-    """Write `migrating_to` into each port's profile."""
-    for nic in move.listed:
-        profile = {**nic.port.profile, MIGRATING_TO: move.destination_name}
-        port = move.neutron.update_port(nic.port.id, {"binding:profile": profile})
-        move.answers[nic.port.id] = replace(port, profile=profile)
+def announce_and_remember(move: Move) -> None:
+    """Write `migrating_to` into each port's profile, from which `bind` takes it again."""
+    move.answers.update(announce(move))
 
 
 def bind(move: Move) -> None:
@@ -52,7 +49,7 @@ EVACUATE = Protocol(
             name="announce",
             actor="destination",
             source="neutron.API.setup_networks_on_host",
-            act=announce,
+            act=announce_and_remember,
         ),
         Step(
             name="bind",

@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 
 from fakevm.migrate.move import (
-    MIGRATING_TO,
     SETTLING,
     Move,
+    announce,
     bind_by_host_id,
     plug_destination,
     register_waiters,
@@ -48,13 +48,10 @@ def plug(move: Move) -> None:
     plug_destination(move, paused=True)
 
 
-def announce(move: Move) -> None:
+def announce_unless_switched_off(move: Move) -> None:
     """Write `migrating_to` into each port's profile: only then does the L2 agent wire it there."""
-    if not move.switches.migrating_to:
-        return
-    for nic in move.listed:
-        profile = {**nic.port.profile, MIGRATING_TO: move.destination_name}
-        move.neutron.update_port(nic.port.id, {"binding:profile": profile})
+    if move.switches.migrating_to:
+        announce(move)
 
 
 def pause(move: Move) -> None:
@@ -129,7 +126,7 @@ _ANNOUNCE = Step(
     name="announce",
     actor="destination",
     source="neutron.API.setup_networks_on_host",
-    act=announce,
+    act=announce_unless_switched_off,
 )
 _WAIT = Step(
     name="wait",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fakevm import vifs
@@ -141,9 +141,7 @@ class Move:
 def register_waiters(move: Move) -> None:
     """Wait for every VIF's event from here on, before the plug: what comes earlier is lost."""
     port_ids = [nic.port.id for nic in move.nics]
-    move.waiter = Waiter(
-        *(move.events, move.vm.instance_id, VIF_PLUGGED, port_ids), after=move.events.cursor()
-    )
+    move.waiter = move.events.waiter(move.vm.instance_id, VIF_PLUGGED, port_ids)
 
 
 def wait_until_plugged(move: Move, host: str = "") -> None:
@@ -200,6 +198,16 @@ def bind_by_host_id(move: Move, nics: Iterable[Nic], host: str) -> None:
                 f"Neutron could not bind port {nic.port.id} to {host}", hint="fakevm status"
             )
         move.answers[nic.port.id] = answer
+
+
+def announce(move: Move) -> dict[str, Port]:
+    """Write `migrating_to` into each port's profile; return the ports with it."""
+    announced: dict[str, Port] = {}
+    for nic in move.listed:
+        profile = {**nic.port.profile, MIGRATING_TO: move.destination_name}
+        port = move.neutron.update_port(nic.port.id, {"binding:profile": profile})
+        announced[nic.port.id] = replace(port, profile=profile)
+    return announced
 
 
 def withdraw(move: Move) -> None:

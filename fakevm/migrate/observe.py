@@ -31,7 +31,6 @@ from fakevm.steps import Step, Undo
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.
 POLL_S = 0.1
 
-
 # How long is probed before and after, so that each gap has two ends.
 BEFORE_S = 0.5
 AFTER_S = 1.5

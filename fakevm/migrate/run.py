@@ -17,7 +17,7 @@ from fakevm.model import PluggedVif
 from fakevm.neutron import HttpRequest, Network, Neutron, Port
 from fakevm.parts import Parts
 from fakevm.results import MigrationReport, MoveKind
-from fakevm.steps import Faults, Journal, Protocol, carry_out, note
+from fakevm.steps import Faults, Journal, Protocol, carry_out, for_each, note
 
 # How long a guest may take to get its addresses after an abort.
 CONFIGURE_S = 60.0
@@ -255,17 +255,8 @@ class _Leftover:
         self._say = say
 
     def clean_up(self) -> list[str]:
-        failures: list[FakevmError] = []
-        for act in (self._withdraw, self._unbind, self._unplug, self._resume, self._configure):
-            try:
-                act()
-            except FakevmError as error:
-                failures.append(error)
-        if failures:
-            first, *others = failures
-            for other in others:
-                first.add_note(f"and {other}")
-            raise first
+        acts = (self._withdraw, self._unbind, self._unplug, self._resume, self._configure)
+        for_each(acts, lambda act: act())
         return self._done
 
     def _withdraw(self) -> None:
