@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from fakevm import process
-from fakevm.engine import LAB_LABEL, NEUTRON_PORT, Container, Network, Recipe
+from fakevm.engine import Container, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError
-from fakevm.names import DEFAULT_LAB, project
+from fakevm.names import DEFAULT_LAB, LAB_LABEL, NEUTRON_PORT, project
 
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"

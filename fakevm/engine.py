@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,19 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fakevm import process
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.names import LAB_LABEL, SERVICE_LABEL
 
 if TYPE_CHECKING:
     import docker
 
-LAB_LABEL = "fakevm.lab"
 ROLE_LABEL = "fakevm.role"
 PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
-
-# Where Neutron's API listens in its container.
-NEUTRON_PORT = 9696
 
 # Removing a container can take seconds on a busy machine.
 TIMEOUT_S = 60
@@ -182,24 +176,6 @@ class Engine:
             return docker.APIClient(base_url=host, tls=tls, version="auto", timeout=TIMEOUT_S)
 
 
-def listing(lab: str) -> tuple[str, ...]:
-    """Return the command that lists a lab's running containers.
-
-    For `exec` and `shell`: it answers before the docker package is imported.
-    """
-    words = ("docker", "ps", "--no-trunc", "--format", "{{json .}}")
-    return (*words, "--filter", f"label={LAB_LABEL}={lab}")
-
-
-def listed(program: process.ProcessStream) -> list[Container]:
-    """Return the containers that the `listing` command lists; none if it fails."""
-    text = b""
-    while piece := program.read():
-        text += piece
-    program.close()
-    return [_listed(json.loads(line)) for line in text.splitlines()]
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
     from docker import errors
@@ -248,27 +224,6 @@ def _container(found: Mapping[str, Any]) -> Container:
         state=found["State"],
         health=_health(found["Status"]),
         ports={p["PrivatePort"]: p["PublicPort"] for p in found["Ports"] if "PublicPort" in p},
-    )
-
-
-def _listed(found: Mapping[str, str]) -> Container:
-    """Return a container of `docker ps`, where everything is text."""
-    labels = dict(pair.partition("=")[::2] for pair in found["Labels"].split(","))
-    # As "127.0.0.1:9696->9696/tcp, 80/tcp".
-    ports = (text.partition("->") for text in found["Ports"].split(", "))
-    return Container(
-        id=found["ID"],
-        name=found["Names"],
-        lab=labels.get(LAB_LABEL, ""),
-        role=labels.get(ROLE_LABEL, ""),
-        service=labels.get(SERVICE_LABEL, ""),
-        state=found["State"],
-        health=_health(found["Status"]),
-        ports={
-            int(inside.partition("/")[0]): int(outside.rpartition(":")[2])
-            for outside, arrow, inside in ports
-            if arrow
-        },
     )
 
 

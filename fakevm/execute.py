@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fakevm.names import container_name, find_port, is_host, is_uuid
-from fakevm.process import ProcessStream, connect
+from fakevm.names import container_name, is_host, is_uuid
+from fakevm.process import connect
 
 if TYPE_CHECKING:
     from fakevm.agents import Execution, Terminal
@@ -41,20 +41,10 @@ def execute(
 
 def _located(lab: str, ref: str, host: str | None) -> tuple[str, str]:
     """Return a port's id, and its host if none is given."""
-    from fakevm.engine import NEUTRON_PORT, listed, listing
+    from fakevm.locate import locate
 
-    program = ProcessStream(listing(lab))
-    # It runs while this is imported.
-    from fakevm.neutron import locate
-
-    running = {container.service: container for container in listed(program)}
-    api = running.get("neutron-api")
-    if api is not None and NEUTRON_PORT in api.ports:
-        endpoint = f"http://127.0.0.1:{api.ports[NEUTRON_PORT]}"
-        port = find_port(ref, locate(endpoint, ref, timeout_s=ANSWER_S))
-        target = host or port.host
-        if target in running:
-            return port.id, target
+    if found := locate(lab, ref, host, timeout_s=ANSWER_S):
+        return found
     from fakevm.lab import Lab
 
     with Lab(lab) as usual:

@@ -9,8 +9,6 @@ from typing import Any, Literal
 # Nova cuts 'tap' + port id to this length (nova/network/model.py, NIC_NAME_LEN).
 NIC_NAME_LEN = 14
 
-# Where the agent listens inside its host, and nowhere else.
-AGENT_SOCKET = "/run/fakevm/agent.sock"
 
 # How a VM comes by one of its addresses.
 #   dhcp      a DHCPv4 client in the VM

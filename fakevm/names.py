@@ -1,4 +1,4 @@
-"""What the user's words for a lab, a port and a host mean."""
+"""The names of a lab's parts, and what the user's words for a lab, a port and a host mean."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ class Named(Protocol):
 P = TypeVar("P", bound=Named)
 
 DEFAULT_LAB = "fakevm"
+
+# A container's labels: its lab, and its service as Compose names it.
+LAB_LABEL = "fakevm.lab"
+SERVICE_LABEL = "com.docker.compose.service"
+
+# Where Neutron's API listens in its container, and an agent in its host, and nowhere else.
+NEUTRON_PORT = 9696
+AGENT_SOCKET = "/run/fakevm/agent.sock"
 
 # As Docker shows a container's id; less of one may be meant otherwise.
 _ID_LEN = 12

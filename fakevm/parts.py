@@ -9,10 +9,10 @@ from typing import Self, TypeVar
 
 from fakevm import names
 from fakevm.agents import Agent
-from fakevm.engine import NEUTRON_PORT, Container, Engine
+from fakevm.engine import Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.events import Events
-from fakevm.names import is_uuid
+from fakevm.names import NEUTRON_PORT, is_uuid
 from fakevm.neutron import Neutron, Port
 from fakevm.process import connect
 from fakevm.rpc import Connection, Stream

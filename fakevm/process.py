@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.model import AGENT_SOCKET
+from fakevm.names import AGENT_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from fakevm.model import AGENT_SOCKET
+from fakevm.names import AGENT_SOCKET
 
 _GROUP = "fakevm"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fakevm.errors import ConfigError, FakevmError
-from fakevm.model import AGENT_SOCKET
+from fakevm.names import AGENT_SOCKET
 
 from . import http_server, rpc
 from .event_log import EventLog

@@ -18,8 +18,7 @@ from fakevm.cli.session import (
     timeout_option,
 )
 from fakevm.compose import DEFAULT_NEUTRON, Wishes
-from fakevm.engine import NEUTRON_PORT
-from fakevm.names import project
+from fakevm.names import NEUTRON_PORT, project
 from fakevm.results import Status
 
 _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")

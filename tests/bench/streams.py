@@ -8,7 +8,7 @@ import subprocess
 from types import TracebackType
 from typing import Any, Self
 
-from fakevm.model import AGENT_SOCKET
+from fakevm.names import AGENT_SOCKET
 
 
 class Stream:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakevm.engine import NEUTRON_PORT, Container, Engine, Recipe
+from fakevm.engine import Container, Engine, Recipe
+from fakevm.names import NEUTRON_PORT
 
 
 def make_container(service: str, **attributes: object) -> Container:

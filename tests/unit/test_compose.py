@@ -9,9 +9,9 @@ import yaml
 
 from fakevm import compose
 from fakevm.compose import Existing, Settings, Wishes
-from fakevm.engine import NEUTRON_PORT, Network, Recipe
+from fakevm.engine import Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.names import project
+from fakevm.names import NEUTRON_PORT, project
 from tests.fakes.engine import make_container
 
 
