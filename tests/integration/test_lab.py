@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from fakevm.lab import Lab as Library
 from tests.integration import plain
 from tests.integration.cloud import Cloud
 from tests.integration.hosts import container_ids, inspect
@@ -68,6 +69,12 @@ def test_the_agents_that_neutron_needs_are_alive(lab: Lab) -> None:
     for binary in ("neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"):
         expected.add((binary, "network-1"))
     assert expected <= agents
+
+
+def test_a_script_has_the_sdk_of_the_same_neutron(lab: Lab) -> None:
+    with Library(lab.name) as library:
+        found = {agent.id for agent in library.neutron.sdk.network.agents()}
+    assert found == {agent.id for agent in lab.sdk.network.agents()} != set()
 
 
 def test_a_second_up_recreates_nothing_and_hosts_come_and_go(lab: Lab, cloud: Cloud) -> None:

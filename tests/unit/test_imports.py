@@ -88,7 +88,9 @@ def test_a_library_is_imported_in_its_own_module(module: str) -> None:
 @pytest.mark.parametrize("module", modules(AGENT))
 def test_the_agent_shares_values_and_errors_alone(module: str) -> None:
     ours = {name for name in imports(modules(AGENT)[module]) if name.split(".")[0] == "fakevm"}
-    assert {name for name in ours if name.split(".")[1] not in ("model", "names", "errors")} == set()
+    assert {
+        name for name in ours if name.split(".")[1] not in ("model", "names", "errors")
+    } == set()
 
 
 @pytest.mark.parametrize("library", ONLY_IN_OF_THE_AGENT)
