@@ -9,7 +9,6 @@ from typing import Any, Literal
 # Nova cuts 'tap' + port id to this length (nova/network/model.py, NIC_NAME_LEN).
 NIC_NAME_LEN = 14
 
-
 # How a VM comes by one of its addresses.
 #   dhcp      a DHCPv4 client in the VM
 #   dhcpv6    router advertisements, and a DHCPv6 client in the VM (dhcpv6-stateful)

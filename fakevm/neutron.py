@@ -1,6 +1,4 @@
-"""Neutron's ports, bindings and networks as values: the only module that imports openstack
-and keystoneauth1.
-"""
+"""Neutron's ports, bindings and networks as values: alone imports openstack and keystoneauth1."""
 
 from __future__ import annotations
 
@@ -399,9 +397,7 @@ def prepare() -> None:
     """Import keystoneauth in the background, while the lab's containers are looked up."""
 
     def work() -> None:
-        import keystoneauth1.adapter
-        import keystoneauth1.noauth
-        import keystoneauth1.session  # noqa: F401
+        import keystoneauth1.adapter  # noqa: F401
 
     Thread(target=work, daemon=True).start()
 
