@@ -1,7 +1,7 @@
-"""The kernel's routing messages as bytes: dumped in one namespace, said again in another.
+"""The kernel's routing messages as bytes: read, and said again in another namespace (rtnetlink(7)).
 
-netlink.py has pyroute2, which decodes all that a message holds: some tenths of a millisecond each,
-while a guest is paused. Here only what differs between two namespaces is looked at (rtnetlink(7)).
+pyroute2, which netlink.py has for what is to be done, decodes all that a message holds: some tenths
+of a millisecond each. Here only what is asked for is looked at.
 """
 
 import errno
@@ -109,6 +109,19 @@ class Channel:
             if found is not None:
                 return found
         raise FakevmError(f"the kernel's answer was interrupted by changes {_DUMPS_MAX} times")
+
+    def find(self, kind: int, *named: tuple[int, bytes]) -> Message | None:
+        """Return the one that a GET… with these attributes names; None where there is none."""
+        self._number += 1
+        asked = Message(kind, bytes(_HEADER_LEN[kind - 2]), named)
+        self._write([_message(kind, _REQUEST, self._number, asked.pack())])
+        ((told, _, _, payload),) = self._read()
+        if told != _ERROR:
+            return unpack(told, payload)
+        number = -struct.unpack_from("=i", payload)[0]
+        if number == errno.ENODEV:
+            return None
+        raise _refused(number)
 
     def send(self, messages: Sequence[tuple[Message, int]]) -> list[int]:
         """Have each done, in order, whatever becomes of the others; return an errno for each."""
