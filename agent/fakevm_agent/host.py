@@ -8,8 +8,8 @@ NICs come and go.
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -78,8 +78,6 @@ class Host:
         self._ports = Locks()
         self._vms = Locks()
         self._announcer = Announcer()
-        # For what is done of a plug beside the rest of it.
-        self._beside = ThreadPoolExecutor(conf.fakevm.workers, thread_name_prefix="beside")
 
     def info(self) -> HostInfo:
         """Tell what this host is."""
@@ -104,15 +102,10 @@ class Host:
         self._osvif.check(vif)
         with self._ports.held(vif.port_id), ExitStack() as undo:
             self._ovsdb.check()
-            inside: dict[str, view.Inside] = {}
-
-            def look() -> None:
-                inside[vm.instance_id] = view.look_inside(vm.instance_id)
-
             wanted = Record(vif=vif, vm=vm, nic="", paused=paused)
-            steps = self._converge(wanted, undo, late_tap=late_tap, nic=nic, meanwhile=look)
+            steps = self._converge(wanted, undo, late_tap=late_tap, nic=nic)
             self._ovsdb.wait_until_opened(port_name(vif), timeout=self._conf.fakevm.ofport_timeout)
-            (plugged,) = self._vif(vif.port_id, inside)
+            (plugged,) = self._vif(vif.port_id)
             undo.pop_all()
         return plugged, bool(steps)
 
@@ -321,13 +314,11 @@ class Host:
             raise _not_plugged(port_id)
         return record
 
-    def _vif(
-        self, port_id: str, inside: Mapping[str, view.Inside] | None = None
-    ) -> list[PluggedVif]:
+    def _vif(self, port_id: str) -> list[PluggedVif]:
         """Return one VIF, if it is there."""
         found = self._ovsdb.find(port_id)
         links = netlink.find_links(view.device_name(port_id))
-        return view.describe_all(links, {found.name: found} if found else {}, inside)
+        return view.describe_all(links, {found.name: found} if found else {})
 
     def _restore(self, record: Record) -> None:
         port_id = record.vif.port_id
@@ -347,36 +338,24 @@ class Host:
         *,
         late_tap: bool = False,
         nic: str = "",
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> list[Step]:
         """Plan and execute; `wanted` without a NIC gets the one that it had, or `nic`, or the next.
 
+        The port's steps come last and do not hold the VM: they mostly wait for ovs-vswitchd. To do
+        them beside the others gains nothing, since all of it is Python's, one thread at a time.
         With `late_tap` it is all done while the VM is held, since its device has no NIC yet.
-        `meanwhile` is called when the VM is ready inside, and its port may not be yet.
         """
         vm = wanted.vm
-        with ExitStack() as beside:
-            port: Future[None] | None = None
-            with self._vms.held(vm.instance_id):
-                present = self._present(wanted.vif, vm)
-                wanted = self._named(wanted, present, nic)
-                steps = plan(wanted, present)
-                if late_tap:
-                    steps = with_late_device(steps)
-                inside = [step for step in steps if late_tap or isinstance(step, _INSIDE)]
-                others = [step for step in steps if step not in inside]
-                for step in inside:
-                    self._execute(step, wanted, undo)
-                    if others and step == MakeNic():
-                        # They need its device alone, and mostly wait for ovs-vswitchd.
-                        port = self._beside.submit(self._execute_all, others, wanted, undo)
-                        # Before anything is undone.
-                        beside.callback(wait, [port])
-            meanwhile()
-            if port:
-                port.result()
-            else:
-                self._execute_all(others, wanted, undo)
+        with self._vms.held(vm.instance_id):
+            present = self._present(wanted.vif, vm)
+            wanted = self._named(wanted, present, nic)
+            steps = plan(wanted, present)
+            if late_tap:
+                steps = with_late_device(steps)
+            inside = [step for step in steps if late_tap or isinstance(step, _INSIDE)]
+            self._execute_all(inside, wanted, undo)
+        others = [step for step in steps if step not in inside]
+        self._execute_all(others, wanted, undo)
         if MakeNic() in steps and wanted.configured and not wanted.paused:
             addressing.start(wanted, self._guest(vm.instance_id), self._spawner)
         return steps

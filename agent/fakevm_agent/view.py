@@ -73,14 +73,10 @@ def look_inside(instance_id: str) -> Inside:
 def describe_all(
     links: Mapping[str, Link],
     interfaces: Mapping[str, Interface],
-    known: Mapping[str, Inside] | None = None,
 ) -> list[PluggedVif]:
-    """Return all VIFs that the links or the interfaces tell of, by VM and NIC.
-
-    VMs whose inside is not `known` are looked at.
-    """
+    """Return all VIFs that the links or the interfaces tell of, by VM and NIC."""
     by_device, by_record = owners(links), records(interfaces)
-    inside = dict(known or {})
+    inside: dict[str, Inside] = {}
     found = []
     for port_id in by_device.keys() | by_record.keys():
         owner = by_device.get(port_id) or owner_of(by_record[port_id])

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ class OpenVSwitch:
 
     def vsctl(self, *arguments: str) -> str:
         return run("ovs-vsctl", f"--db={self.connection}", "--timeout=20", *arguments)
+
+    def settle(self) -> None:
+        """Wait until ovs-vswitchd has done all that the database says by now."""
+        # ovs-vsctl waits for that after a change.
+        self.vsctl("set", "Open_vSwitch", ".", f"external_ids:settled={uuid.uuid4()}")
 
     def interfaces(self) -> dict[str, dict[str, Any]]:
         """Return the Interface table by name, as ovs-vsctl tells it."""
