@@ -118,16 +118,17 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    code = 0
+    code: object = 0
     try:
-        cli(auto_envvar_prefix="FAKEVM", prog_name="fakevm")
+        try:
+            cli(auto_envvar_prefix="FAKEVM", prog_name="fakevm")
+        except SystemExit as end:
+            code = end.code  # Always a number: click raised it.
         sys.stdout.flush()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else bool(end.code)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        click.echo(f"Error: {error.strerror}", err=True)
+        click.echo(f"Error: what was to be printed: {error.strerror}", err=True)
         code = 1
-    # At once: to take all modules apart again takes 30 ms. What is printed has been flushed.
-    os._exit(code)
+    # At once: to take all modules apart again takes 30 ms. What was printed has been flushed.
+    os._exit(code if isinstance(code, int) else 1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -299,3 +302,31 @@ def test_every_command_is_typed_as_one() -> None:
             command = cli.get_command(click.Context(cli), name)
             assert command is not None
             assert command.name == name
+
+
+def typed(*words: str, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own."""
+    return subprocess.run(
+        (sys.executable, "-m", "fakevm", *words),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_process_has_printed_all_when_it_ends() -> None:
+    helped = typed("--help")
+    assert helped.returncode == 0
+    # The last section's commands, too.
+    assert {name for names in COMMANDS.values() for name in names} <= set(helped.stdout.split())
+    refused = typed("nonsense")
+    assert refused.returncode == 2
+    assert "nonsense" in refused.stderr
+
+
+def test_a_full_disk_is_told_in_a_line() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        helped = typed("--help", stdout=full)
+    assert helped.returncode == 1
+    assert helped.stderr == "Error: what was to be printed: No space left on device\n"
