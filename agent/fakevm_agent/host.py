@@ -104,7 +104,7 @@ class Host:
             self._ovsdb.check()
             wanted = Record(vif=vif, vm=vm, nic="", paused=paused)
             steps = self._converge(wanted, undo, late_tap=late_tap, nic=nic)
-            self._ovsdb.wait_until_opened(port_name(vif), timeout=self._conf.fakevm.ofport_timeout)
+            self._wait_until_opened(vif)
             (plugged,) = self._vif(vif.port_id)
             undo.pop_all()
         return plugged, bool(steps)
@@ -327,9 +327,23 @@ class Host:
                 steps = self._converge(record, undo)
                 undo.pop_all()
                 if steps:
+                    self._wait_until_opened(record.vif)
                     LOG.info("made port %s of VM %s again", port_id, record.vm.instance_id)
         except FakevmError as error:
             LOG.error("port %s of VM %s: %s", port_id, record.vm.instance_id, error)
+
+    def _wait_until_opened(self, vif: Vif) -> None:
+        """Wait until ovs-vswitchd has opened the port's device, which is up then.
+
+        Where the port is there before its device, ovs-vswitchd opens the device when it comes, and
+        later writes back the flags that it read then, with IFF_PROMISC (Open vSwitch:
+        netdev_turn_flags_on): a device that was set up in between is down again.
+        """
+        name = port_name(vif)
+        self._ovsdb.wait_until_opened(name, timeout=self._conf.fakevm.ofport_timeout)
+        link = netlink.find_links(name).get(name)
+        if link and not link.up:
+            netlink.set_link(name, state="up")
 
     def _converge(
         self,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -76,6 +79,32 @@ def test_a_restart_of_the_host_makes_its_vms_again(
     assert agent.exec(one, "ping", "-c1", "-W5", "10.0.0.2").code == 0
     for vif, vm in vifs.values():
         assert not agent.plug(vif, vm)["changed"]
+
+
+def test_a_device_that_vswitchd_sets_down_when_it_opens_it_is_set_up_again(
+    mortal_agent: Agent, openvswitch: OpenVSwitch, vm: Vm
+) -> None:
+    """It writes back flags that it read before the device was up (netdev_turn_flags_on)."""
+    vif = make_vif("10.0.0.1/24")
+    mortal_agent.plug(vif, vm)
+    mortal_agent.stop()
+    openvswitch.stop_vswitchd()
+    lose_all([(vif, vm)])
+    openvswitch.start_vswitchd()
+    openvswitch.settle()
+    vswitchd = openvswitch.pid("ovs-vswitchd")
+    os.kill(vswitchd, signal.SIGSTOP)
+    try:
+        mortal_agent.start(until="agent.sock")
+        _wait_until(lambda: _is_up(vif.device))
+        run("ip", "link", "set", vif.device, "down")
+    finally:
+        os.kill(vswitchd, signal.SIGCONT)
+    mortal_agent.wait_until_said("ready")
+    _wait_until(lambda: _is_up(vif.device))
+    two = make_vm("two")
+    mortal_agent.plug(make_vif("10.0.0.2/24"), two)
+    assert mortal_agent.exec(vm, "ping", "-c1", "-W5", "10.0.0.2").code == 0
 
 
 def test_a_restart_of_the_host_brings_gateways_back(mortal_agent: Agent, vm: Vm) -> None:
@@ -221,6 +250,18 @@ def _no_database(openvswitch: OpenVSwitch) -> Iterator[None]:
         yield
     finally:
         openvswitch.start_database()
+
+
+def _is_up(device: str) -> bool:
+    found = json.loads(run("ip", "-j", "link", "show"))
+    return any(link["ifname"] == device and "UP" in link["flags"] for link in found)
+
+
+def _wait_until(holds: Callable[[], bool], *, timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _wait_until_whole(agent: Agent, vif: Vif) -> None:
