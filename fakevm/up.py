@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTime
 from fakevm.lab import Lab
 from fakevm.lock import exclusive
 from fakevm.names import container_name, project
+from fakevm.neutron import Port
 from fakevm.results import Status
 
 T = TypeVar("T")
@@ -88,6 +89,7 @@ class Up:
                 self._bring_up(docker_compose, timeout_s)
             with self._phase("agree"), Lab(self._lab, engine=self._engine, say=self._say) as lab:
                 self._forget(lab, surplus)
+                self._tell_lost(lab, existing)
                 status = lab.status()
             return UpReport(
                 lab=self._lab,
@@ -147,11 +149,7 @@ class Up:
                     f"whether {', '.join(sorted(surplus))} has VMs only a lab that is up can tell",
                     hint="fakevm up, and then again with --computes",
                 )
-            ports = [
-                port
-                for port in lab.neutron.ports()
-                if port.host in surplus and port.device_owner.startswith("compute:")
-            ]
+            ports = _vm_ports(lab, surplus)
         if ports:
             places = ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
             raise ConflictError(
@@ -234,12 +232,30 @@ class Up:
             if agent.host in gone:
                 lab.neutron.delete_agent(agent.id)
 
+    def _tell_lost(self, lab: Lab, existing: Existing) -> None:
+        """Tell of ports on hosts that were made anew, as they are for another image."""
+        before = {container.id for container in existing.containers}
+        new = {c.service for c in lab.containers if c.role == "compute" and c.id not in before}
+        for port in _vm_ports(lab, new) if before and new else ():
+            self._say(
+                f"{port.host} was made anew and has lost the VM of port {port.name or port.id}: "
+                f"fakevm plug {port.id}"
+            )
+
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         start = time.monotonic()
         yield
         self._phases[name] = round(time.monotonic() - start, 2)
         self._say(f"✓ {name} ({self._phases[name]:.1f} s)")
+
+
+def _vm_ports(lab: Lab, hosts: Collection[str]) -> list[Port]:
+    return [
+        port
+        for port in lab.neutron.ports()
+        if port.host in hosts and port.device_owner.startswith("compute:")
+    ]
 
 
 def _last_line(error: FakevmError) -> str:

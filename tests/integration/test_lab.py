@@ -9,7 +9,7 @@ import yaml
 from fakevm.lab import Lab as Library
 from tests.integration import plain
 from tests.integration.cloud import Cloud
-from tests.integration.hosts import container_ids, inspect
+from tests.integration.hosts import container_ids, docker, inspect
 from tests.integration.lab import COMPUTES, Lab
 
 CONTROL = (
@@ -97,3 +97,15 @@ def test_a_second_up_recreates_nothing_and_hosts_come_and_go(lab: Lab, cloud: Cl
     assert container_ids(lab.name) == before
     assert yaml.safe_load(lab.fakevm.ok("clouds-yaml")) == clouds
     assert "compute-4" not in [row["host"] for row in lab.fakevm.json("status")["hosts"]]
+
+
+def test_a_host_that_is_made_anew_is_told_with_what_it_has_lost(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.13.1.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-3"})
+    docker("rm", "--force", b.host.container)
+    told = lab.fakevm.run("up", "--name", lab.name, "--computes", "3")
+    assert told.exit_code == 0
+    assert f"fakevm plug {b.port_id}" in told.stderr
+    assert a.port_id not in told.stderr
+    lab.fakevm.ok("plug", b.port_id)
+    a.ping(b.ip)
