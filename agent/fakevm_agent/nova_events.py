@@ -7,7 +7,6 @@ says there which servers there are, and records its own steps between them.
 import asyncio
 import contextlib
 import logging
-import os
 import re
 import signal
 import socket
@@ -139,23 +138,14 @@ class Server:
     @contextlib.asynccontextmanager
     async def listening(self, path: Path, *, address: str, port: int) -> AsyncIterator[int]:
         """Serve Neutron and fakevm during the block; gives the port, the system's choice for 0."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        # For who may use the engine alone, as the agents' are.
-        umask = os.umask(0o177)
         try:
-            listener.bind(str(path))
+            async with rpc.serving(path, self._local, line_max=_LINE_MAX):
+                api = await asyncio.start_server(self._api, address, port, family=socket.AF_INET)
+                try:
+                    yield api.sockets[0].getsockname()[1]
+                finally:
+                    api.close()
         finally:
-            os.umask(umask)
-        local = await asyncio.start_unix_server(self._local, sock=listener, limit=_LINE_MAX)
-        api = await asyncio.start_server(self._api, address, port, family=socket.AF_INET)
-        try:
-            yield api.sockets[0].getsockname()[1]
-        finally:
-            for server in (local, api):
-                server.close()
-            path.unlink(missing_ok=True)
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)

@@ -1,8 +1,13 @@
 """JSON-RPC 2.0, one message a line: lines to requests, results and errors to lines."""
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fakevm.errors import FakevmError
@@ -34,6 +39,30 @@ class Call:
     params: Mapping[str, Any]
     request_id: Id = None
     notification: bool = False
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    path: Path,
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    *,
+    line_max: int,
+) -> AsyncIterator[None]:
+    """Serve clients of a Unix socket during the block; it is root's alone from the beginning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    umask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(umask)
+    server = await asyncio.start_unix_server(serve, sock=listener, limit=line_max)
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)
 
 
 def parse(line: bytes) -> Call:

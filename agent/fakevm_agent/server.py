@@ -7,9 +7,7 @@ behind `docker exec` can say that it is gone in no other way. Its other requests
 import asyncio
 import contextlib
 import logging
-import os
 import select
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -55,21 +53,10 @@ class Server:
     @contextlib.asynccontextmanager
     async def listening(self, path: Path) -> AsyncIterator[None]:
         """Serve clients during the block."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        # Root's alone from the first moment on.
-        umask = os.umask(0o177)
         try:
-            listener.bind(str(path))
+            async with rpc.serving(path, self._serve, line_max=_LINE_MAX):
+                yield
         finally:
-            os.umask(umask)
-        server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_LINE_MAX)
-        try:
-            yield
-        finally:
-            server.close()
-            path.unlink(missing_ok=True)
             for task in self._clients:
                 task.cancel()
             await asyncio.gather(*self._clients, return_exceptions=True)
