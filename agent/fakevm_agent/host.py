@@ -343,7 +343,7 @@ class Host:
         self._ovsdb.wait_until_opened(name, timeout=self._conf.fakevm.ofport_timeout)
         link = netlink.find_links(name).get(name)
         if link and not link.up:
-            netlink.set_link(name, state="up")
+            netlink.set_link(name, up=True)
 
     def _converge(
         self,
@@ -409,10 +409,10 @@ class Host:
             case SetNic(mac_address, mtu):
                 netlink.set_link(vif.device, mtu=mtu)
                 with netns.entered(vm.instance_id):
-                    netlink.set_link(record.nic, mtu=mtu, address=mac_address)
+                    netlink.set_link(record.nic, mtu=mtu, mac_address=mac_address)
             case SetState(up):
                 with netns.entered(vm.instance_id):
-                    netlink.set_link(record.nic, state="up" if up else "down")
+                    netlink.set_link(record.nic, up=up)
             case SetAddresses(add, remove, routes):
                 with netns.entered(vm.instance_id):
                     netlink.set_addresses(record.nic, add=add, remove=remove, routes=routes)
@@ -496,16 +496,16 @@ class Host:
         netns.write_sysctl(f"net/ipv6/conf/{vif.device}/disable_ipv6", "1")
         netns.write_sysctl(f"net/ipv4/conf/{vif.device}/arp_ignore", "1")
         alias = view.owner_of(record).alias()
-        netlink.set_link(vif.device, ifalias=alias, state="up")
+        netlink.set_link(vif.device, alias=alias, up=True)
 
     def _start_nic(self, record: Record) -> None:
         with netns.entered(record.vm.instance_id):
             if record.vif.vif_details.get("datapath_type") == "netdev":
                 # Open vSwitch's userspace datapath drops what the sender left for hardware to sum.
                 netlink.disable_tx_checksum(record.nic)
-            netlink.set_link("lo", state="up")
+            netlink.set_link("lo", up=True)
             if not record.paused:
-                netlink.set_link(record.nic, state="up")
+                netlink.set_link(record.nic, up=True)
 
     def _present(self, vif: Vif, vm: Vm) -> Present:
         bridge = hybrid_name("qbr", vif.port_id)

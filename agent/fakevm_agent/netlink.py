@@ -1,18 +1,19 @@
 """Links, addresses and routes. The only module that imports pyroute2.
 
 Each function opens a socket of its own: IPRoute is not thread-safe, and opening one takes 0.1 ms.
-The socket belongs to the namespace that its thread is in (`netns.entered`). What there is is read
-by `rtnl`, in a tenth of the time that pyroute2 takes to decode all that the kernel tells.
+The socket belongs to the namespace that its thread is in (`netns.entered`). What every plug reads
+and sets goes by `rtnl`, in a tenth of pyroute2's time, which decodes all that the kernel tells.
 """
 
 import errno
 import ipaddress
+import os
 import select
 import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,13 +26,17 @@ from fakevm.errors import FakevmError
 from . import libc, netns, rtnl
 from .rtnl import Channel, Message
 
-# struct ifinfomsg's index and flags; ifaddrmsg's length of the prefix, flags, scope and index.
-_LINK = struct.Struct("=4xiI4x")
+# struct ifinfomsg's index and flags; its flags, and which of them are to be set.
+_LINK, _LINK_STATE = struct.Struct("=4xiI4x"), struct.Struct("=8xII")
+# struct ifaddrmsg's length of the prefix, flags, scope and index.
 _ADDRESS = struct.Struct("=xBBBi")
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER = 1, 3, 4, 10
 _IFLA_LINKINFO, _IFLA_INFO_KIND = 18, 1
 _IFLA_IFALIAS = 20
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
+_RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 4, 5, 6
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
+_REPLACE = rtnl.CREATE | rtnl.REPLACE
 _IFF_UP = 1
 _IFA_F_NODAD = 0x02
 _IFA_F_DADFAILED = 0x08
@@ -123,10 +128,19 @@ def create_veth(
         )
 
 
-def set_link(device: str, **attributes: Any) -> None:
-    """Set attributes of a device: state, mtu, address, ifalias."""
-    with _socket(device) as ip:
-        ip.link("set", ifname=device, **attributes)
+def set_link(
+    device: str, *, up: bool | None = None, mac_address: str = "", mtu: int = 0, alias: str = ""
+) -> None:
+    """Set what is given of a device."""
+    attributes = [(_IFLA_IFNAME, _text(device))]
+    if mac_address:
+        attributes.append((_IFLA_ADDRESS, bytes.fromhex(mac_address.replace(":", ""))))
+    if mtu:
+        attributes.append((_IFLA_MTU, struct.pack("=I", mtu)))
+    if alias:
+        attributes.append((_IFLA_IFALIAS, alias.encode()))
+    header = _LINK_STATE.pack(_IFF_UP if up else 0, 0 if up is None else _IFF_UP)
+    _send(device, [(Message(rtnl.NEWLINK, header, tuple(attributes)), 0)])
 
 
 def set_master(device: str, bridge: str) -> None:
@@ -148,32 +162,12 @@ def delete_link(device: str) -> None:
 def set_addresses(
     device: str, *, add: Iterable[str], remove: Iterable[str], routes: Iterable[Route]
 ) -> None:
-    """Add and remove addresses (with prefix length), then make sure of default routes."""
-    with _socket(device) as ip:
-        # From netlink it would take 50 times as long: all that it tells is decoded.
-        index = socket.if_nametoindex(device)
-        for text in remove:
-            value = ipaddress.ip_interface(text)
-            ip.addr("del", index=index, **_address_request(value))
-        for text in add:
-            value = ipaddress.ip_interface(text)
-            request = _address_request(value)
-            if value.version == 6:
-                # As Neutron gave the address, there is no other to wait for.
-                request["flags"] = _IFA_F_NODAD
-            else:
-                request["broadcast"] = str(value.network.broadcast_address)
-            ip.addr("replace", index=index, **request)
-        for route in routes:
-            ip.route(
-                "replace",
-                dst="default",
-                family=_FAMILY[ipaddress.ip_address(route.gateway).version],
-                gateway=route.gateway,
-                oif=index,
-                priority=route.metric,
-                flags=_RTNH_F_ONLINK if route.onlink else 0,
-            )
+    """Remove and add addresses (with prefix length), then make sure of default routes."""
+    index = socket.if_nametoindex(device)
+    gone = [(_address_message(rtnl.DELADDR, index, text), 0) for text in remove]
+    new = [(_address_message(rtnl.NEWADDR, index, text), _REPLACE) for text in add]
+    ways = [(_route_message(index, route), _REPLACE) for route in routes]
+    _send(device, [*gone, *new, *ways])
 
 
 def addresses(device: str) -> list[Address]:
@@ -280,12 +274,42 @@ def _words(text: bytes) -> str:
     return text.rstrip(b"\0").decode(errors="replace")
 
 
-def _address_request(value: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> dict[str, Any]:
-    return {
-        "family": _FAMILY[value.version],
-        "address": str(value.ip),
-        "prefixlen": value.network.prefixlen,
-    }
+def _address_message(kind: int, index: int, text: str) -> Message:
+    value = ipaddress.ip_interface(text)
+    attributes = [(_IFA_LOCAL, value.ip.packed), (_IFA_ADDRESS, value.ip.packed)]
+    flags = 0
+    if isinstance(value, ipaddress.IPv6Interface):
+        # As Neutron gave the address, there is no other to wait for.
+        flags = _IFA_F_NODAD
+    else:
+        attributes.append((_IFA_BROADCAST, value.network.broadcast_address.packed))
+    family = _FAMILY[value.version]
+    header = struct.pack("=BBBBi", family, value.network.prefixlen, flags, 0, index)
+    return Message(kind, header, tuple(attributes))
+
+
+def _route_message(index: int, route: Route) -> Message:
+    gateway = ipaddress.ip_address(route.gateway)
+    header = struct.pack(
+        "=BBBBBBBBI",
+        *(_FAMILY[gateway.version], 0, 0, 0),
+        *(_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST),
+        _RTNH_F_ONLINK if route.onlink else 0,
+    )
+    attributes = (
+        (_RTA_GATEWAY, gateway.packed),
+        (_RTA_OIF, struct.pack("=I", index)),
+        (_RTA_PRIORITY, struct.pack("=I", route.metric)),
+    )
+    return Message(rtnl.NEWROUTE, header, attributes)
+
+
+def _send(subject: str, messages: Sequence[tuple[Message, int]]) -> None:
+    """Have all done, or raise what the kernel said of the first that it refuses."""
+    with Channel() as channel:
+        for number in channel.send(messages):
+            if number:
+                raise FakevmError(f"{subject}: the kernel refuses: {os.strerror(number)}")
 
 
 @contextmanager

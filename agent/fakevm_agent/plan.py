@@ -10,8 +10,8 @@ from fakevm.model import NIC_NAME_LEN, FixedIp, Vif, Vm
 from .netlink import Link, Route
 
 _MARK = "fakevm"
-# IFALIASZ less two zeros, one of which pyroute2 sends.
-_ALIAS_MAX = 254
+# IFALIASZ less the final zero.
+_ALIAS_MAX = 255
 # The metric of the first NIC's default route; later NICs' are worse.
 _METRIC = 100
 

@@ -15,7 +15,7 @@ from typing import Self
 from fakevm.errors import FakevmError
 
 NEWLINK, GETLINK = 16, 18
-NEWADDR, GETADDR = 20, 22
+NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, GETROUTE = 24, 26
 NEWNEIGH, GETNEIGH = 28, 30
 NEWRULE, GETRULE = 32, 34
