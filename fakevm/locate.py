@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fakevm.names import LAB_LABEL, NEUTRON_PORT, SERVICE_LABEL, find_port, is_uuid
+from fakevm.names import LAB_LABEL, NEUTRON_PORT, SERVICE_LABEL, find_port, is_uuid, published
 from fakevm.process import ProcessStream
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
     from http.client import HTTPConnection, HTTPException
 
     running = dict(line.partition("\t")[::2] for line in _output(program).splitlines())
-    api_port = _published(running.get("neutron-api", ""))
+    api_port = published(running.get("neutron-api", "")).get(NEUTRON_PORT)
     if api_port is None:
         return None
     connection = HTTPConnection("127.0.0.1", api_port, timeout=timeout_s)
@@ -59,15 +59,6 @@ def _output(program: ProcessStream) -> str:
         text += piece
     program.close()
     return text.decode()
-
-
-def _published(ports: str) -> int | None:
-    """Return where the API is published, of Docker's "127.0.0.1:9705->9696/tcp, 80/tcp"."""
-    for text in ports.split(", "):
-        outside, _, inside = text.partition("->")
-        if inside == f"{NEUTRON_PORT}/tcp":
-            return int(outside.rpartition(":")[2])
-    return None
 
 
 def _ports(connection: HTTPConnection, ref: str) -> list[Mapping[str, Any]]:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import shlex
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import docker
@@ -10,7 +13,7 @@ import requests
 
 from fakevm.compose import Existing, Wishes, settings
 from fakevm.engine import Container, Engine, Network
-from fakevm.errors import ConflictError, FakevmError
+from fakevm.errors import ConflictError, FakevmError, UnavailableError
 from fakevm.lock import exclusive
 from fakevm.up import Up, _check_port, down
 from tests.fakes.engine import FakeEngine, make_container
@@ -119,6 +122,57 @@ def test_changes_are_told_once() -> None:
     up._tell_changes()
     up._tell_changes()
     assert [text.partition(" (")[0] for text in said] == ["neutron-api: healthy"]
+
+
+def docker_says(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, out: str = "", err: str = ""
+) -> None:
+    """Have a docker program that says this."""
+    program = folder / "docker"
+    program.write_text(
+        f"#!/bin/sh\nprintf '%s' {shlex.quote(out)}\nprintf '%s' {shlex.quote(err)} >&2\n"
+        f"exit {1 if err else 0}\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_containers_are_read_from_docker_ps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = (
+        "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
+        "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
+        "\tfakevm\tneutron-api\tneutron-api",
+        "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t\tfakevm\tcompute\tcompute-1",
+    )
+    docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
+    compute, api = Engine().containers(lab="fakevm")
+    assert (compute.id, compute.service, compute.state, compute.health) == (
+        *("i1", "compute-1", "exited", ""),
+    )
+    assert not compute.ports
+    assert (api.name, api.role, api.lab, api.health, api.ports) == (
+        *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting"),
+        {9696: 9705},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///x. Is it running?", "start docker"),
+        ("Got permission denied while trying to connect to the socket", "usermod"),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str, hint: str
+) -> None:
+    docker_says(monkeypatch, tmp_path, err=words)
+    with pytest.raises(UnavailableError) as caught:
+        Engine().containers(lab="fakevm")
+    assert hint in caught.value.hint
 
 
 def test_what_an_ended_compose_left_is_swept() -> None:
