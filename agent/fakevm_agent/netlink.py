@@ -163,7 +163,10 @@ def set_addresses(
     device: str, *, add: Iterable[str], remove: Iterable[str], routes: Iterable[Route]
 ) -> None:
     """Remove and add addresses (with prefix length), then make sure of default routes."""
-    index = socket.if_nametoindex(device)
+    try:
+        index = socket.if_nametoindex(device)
+    except OSError as error:
+        raise FakevmError(f"{device}: the kernel refuses: {error}") from error
     gone = [(_address_message(rtnl.DELADDR, index, text), 0) for text in remove]
     new = [(_address_message(rtnl.NEWADDR, index, text), _REPLACE) for text in add]
     ways = [(_route_message(index, route), _REPLACE) for route in routes]
