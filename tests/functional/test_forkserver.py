@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_until
 
 SOCKET = Path("/run/fakevm/forkserver.sock")
 # A program that stays: it waits for an Open vSwitch that there is not.
@@ -20,7 +21,7 @@ AGENT = "fakevm-agent"
 def server() -> Iterator[subprocess.Popen[bytes]]:
     SOCKET.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(("neutron-forkserver", AGENT)) as running:
-        wait_until(SOCKET.exists)
+        wait_until("the server's socket", SOCKET.exists)
         yield running
         running.terminate()
     SOCKET.unlink()
@@ -39,13 +40,13 @@ def staying(
         encoding="utf-8",
     )
     client = subprocess.Popen(("neutron-forked", AGENT, "--config-file", str(config)))
-    wait_until(socket.exists)
+    wait_until("the agent's socket", socket.exists)
     keeper = next(pid for pid in children(server.pid) if children(pid))
     (program,) = children(keeper)
     yield client, program
     client.kill()
     client.wait()
-    wait_until(lambda: not Path(f"/proc/{program}").exists())
+    wait_until("the program's end", lambda: not Path(f"/proc/{program}").exists())
 
 
 def test_a_program_has_its_clients_place_and_its_exit_code(
@@ -83,7 +84,7 @@ def test_a_program_dies_with_its_client(staying: tuple[subprocess.Popen[bytes], 
     client, program = staying
     client.kill()
     client.wait()
-    wait_until(lambda: not Path(f"/proc/{program}").exists())
+    wait_until("the program's end", lambda: not Path(f"/proc/{program}").exists())
 
 
 def test_a_client_tells_by_which_signal_its_program_died(
@@ -120,7 +121,8 @@ def test_what_has_changed_since_it_was_imported_is_imported_anew(
         ) as client:
             # The client's own process becomes the program.
             wait_until(
-                lambda: b"/privsep-helper" in command(client.pid) or client.poll() is not None
+                "the program itself",
+                lambda: b"/privsep-helper" in command(client.pid) or client.poll() is not None,
             )
             assert b"/privsep-helper" in command(client.pid)
             client.kill()
@@ -145,10 +147,3 @@ def children(pid: int) -> list[int]:
     return (
         [int(word) for word in found.read_text(encoding="ascii").split()] if found.exists() else []
     )
-
-
-def wait_until(holds: Callable[[], bool], *, timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.functional.agent import Agent, Client, RefusedError, ended
 from tests.functional.conftest import delete_link, lose_all, make_vif, make_vm
 from tests.functional.openvswitch import OpenVSwitch, run
 from tests.functional.seen import addresses, devices, namespaces, routes
+from tests.waiting import wait_until
 
 
 def test_a_restart_of_the_agent_changes_nothing(
@@ -96,12 +96,12 @@ def test_a_device_that_vswitchd_sets_down_when_it_opens_it_is_set_up_again(
     os.kill(vswitchd, signal.SIGSTOP)
     try:
         mortal_agent.start(until="agent.sock")
-        _wait_until(lambda: _is_up(vif.device))
+        wait_until("the device up", lambda: _is_up(vif.device))
         run("ip", "link", "set", vif.device, "down")
     finally:
         os.kill(vswitchd, signal.SIGCONT)
     mortal_agent.wait_until_said("ready")
-    _wait_until(lambda: _is_up(vif.device))
+    wait_until("the device up", lambda: _is_up(vif.device))
     two = make_vm("two")
     mortal_agent.plug(make_vif("10.0.0.2/24"), two)
     assert mortal_agent.exec(vm, "ping", "-c1", "-W5", "10.0.0.2").code == 0
@@ -255,13 +255,6 @@ def _no_database(openvswitch: OpenVSwitch) -> Iterator[None]:
 def _is_up(device: str) -> bool:
     found = json.loads(run("ip", "-j", "link", "show"))
     return any(link["ifname"] == device and "UP" in link["flags"] for link in found)
-
-
-def _wait_until(holds: Callable[[], bool], *, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _wait_until_whole(agent: Agent, vif: Vif) -> None:

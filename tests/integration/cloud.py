@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from tests.integration.hosts import Host
 from tests.integration.lab import Lab
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 # `fakevm` processes at a time: enough to overlap their waiting on two cores.
 PARALLEL = 3

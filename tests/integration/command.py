@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 # More than any command needs on a slow machine; a command that hangs fails its test, not the run.
 TIMEOUT_S = 240

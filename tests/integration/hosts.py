@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 
 def docker(*args: str, check: bool = True, merge: bool = False) -> str:

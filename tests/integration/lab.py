@@ -13,7 +13,7 @@ from openstack.connection import Connection
 
 from tests.integration.command import Fakevm
 from tests.integration.hosts import Host, container_ids, docker, inspect
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 COMPUTES = ("compute-1", "compute-2", "compute-3")
 # What a lab that is well says all the time.

@@ -7,7 +7,7 @@ from collections import Counter
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 
 def test_no_lab_of_this_name_runs(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from tests.integration.cloud import Cloud
 from tests.integration.hosts import container_ids, docker, inspect
 from tests.integration.lab import Lab
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 TIMEOUT_S = 60
 

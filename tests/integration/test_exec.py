@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.cloud import Guest
 from tests.integration.lab import Lab
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 Pair = tuple[Guest, Guest]
 

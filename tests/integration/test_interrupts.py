@@ -11,7 +11,7 @@ from tests.integration.command import interrupt_when
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 
 def port_named(lab: Lab, name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping, gaps, is_contiguous
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 
 def test_a_vm_moves_while_it_is_pinged(lab: Lab, cloud: Cloud) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping, gaps
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

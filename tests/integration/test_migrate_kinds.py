@@ -14,7 +14,7 @@ from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping, gaps
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 # A frame's sender, as tcpdump -e tells it.
 RARP = re.compile(r"(\S+) > ff:ff:ff:ff:ff:ff, ethertype Reverse ARP")

@@ -8,7 +8,7 @@ from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
 from tests.integration.traffic import Ping
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 
 def test_an_agent_s_restart_loses_no_packet(lab: Lab, cloud: Cloud) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.integration.hosts import Host
-from tests.integration.waiting import wait_until
+from tests.waiting import wait_until
 
 REPLY = re.compile(r"^\d+ bytes from .*icmp_seq=(\d+) ", re.MULTILINE)
 # ping -O says this when it sends the next request and the last one has no answer yet.
