@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fakevm import vifs
 from fakevm.agents import Agent
 from fakevm.clock import Clock
-from fakevm.errors import FakevmError, WaitTimeoutError
-from fakevm.events import Waiter
+from fakevm.errors import FakevmError, WaitTimeoutError, for_each
 from fakevm.interrupt import deferred
+from fakevm.journal import Journal
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron import DEVICE_OWNER, Network, Port
 from fakevm.parts import Parts
-from fakevm.results import PortRequest
-from fakevm.steps import Journal, for_each
+from fakevm.results import Plugging, PortRequest
 
 # The event that says that a VIF's network is there.
 VIF_PLUGGED = "network-vif-plugged"
-
-# Nova's default (nova/conf/compute.py).
-VIF_PLUGGING_TIMEOUT_S = 300.0
 
 # Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
 PROJECT = "fake_project_id"
@@ -34,32 +30,6 @@ _DEVICE_KEYS = {
     *("pci_vendor_info", "pci_slot", "physical_network", "card_serial_number", "vf_num"),
     *("pf_mac_address", "device_mac_address", "allocation", "arq_uuid"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plugging:
-    """How a VIF's plugging is waited for, as Nova's options of these names say; 0: not at all."""
-
-    vif_plugging_timeout_s: float = VIF_PLUGGING_TIMEOUT_S
-    vif_plugging_is_fatal: bool = True
-
-    def wait(self, waiter: Waiter, host: str, warn: Callable[[str], None]) -> bool:
-        """Wait for network-vif-plugged; tell whether it came, where that is not fatal."""
-        if not self.vif_plugging_timeout_s:
-            return True
-        try:
-            waiter.wait(self.vif_plugging_timeout_s)
-        except WaitTimeoutError as error:
-            if self.vif_plugging_is_fatal:
-                error.add_note(f"{host}: its L2 agent has not wired the VIF, or Neutron is busy")
-                raise
-            warn(f"{error}; going on (--no-vif-plugging-is-fatal)")
-            return False
-        return True
-
-
-# Nova's defaults.
-AS_NOVA = Plugging()
 
 
 def user_body(
@@ -105,7 +75,6 @@ class Boot:
         journal: Journal,
         clock: Clock,
         undo: ExitStack,
-        warn: Callable[[str], None],
     ) -> None:
         """`running`: the VM has a NIC already, so that this one is attached."""
         self._lab = lab
@@ -116,7 +85,6 @@ class Boot:
         self._journal = journal
         self._clock = clock
         self._undo = undo
-        self._warn = warn
 
     def create(self, body: Mapping[str, Any]) -> Port:
         """Create a port by the user's part of it (nova: API._create_port_minimal)."""
@@ -183,7 +151,7 @@ class Boot:
                 self._step("wait", "LibvirtDriver._create_guest_with_network"),
                 self._clock.measured("active"),
             ):
-                plugged = self._plugging.wait(waiter, self._agent.host, self._warn)
+                plugged = self._plugging.wait(waiter, self._agent.host, self._lab.say)
         if booting:
             with (
                 self._step("resume", "LibvirtDriver._create_guest_with_network"),
@@ -196,7 +164,7 @@ class Boot:
         except WaitTimeoutError as error:
             if plugged:
                 raise
-            self._warn(str(error))
+            self._lab.say(str(error))
 
     def _step(self, name: str, source: str) -> Any:
         return self._journal.step(name, self._agent.host, source=source)
@@ -211,7 +179,7 @@ def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: f
         agent.configure(port.id, timeout_s=timeout_s)
 
 
-def delete_vm(lab: Parts, instance_id: str, *, warn: Callable[[str], None]) -> list[str]:
+def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     """Unplug a VM's NICs, unbind the ports that it was given, delete the others; return all ids.
 
     nova: ComputeManager._shutdown_instance, neutron.API.deallocate_for_instance.
@@ -225,7 +193,7 @@ def delete_vm(lab: Parts, instance_id: str, *, warn: Callable[[str], None]) -> l
             given |= {one.port_id for one in here if one.preserve_on_delete}
             for_each([one.port_id for one in here], agent.unplug)
         except FakevmError as error:
-            warn(f"{error}; `fakevm cleanup` removes what is left there")
+            lab.say(f"{error}; `fakevm cleanup` removes what is left there")
     for port in ports:
         if port.id in given:
             unbind(lab, port)

@@ -8,6 +8,13 @@ FakevmError            1  any other failure that a person can act on
 └── WaitTimeoutError   6  a state was not reached in time
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class FakevmError(Exception):
     """A failure shown to the user without a traceback.
@@ -64,3 +71,19 @@ BY_NAME: dict[str, type[FakevmError]] = {
         WaitTimeoutError,
     )
 }
+
+
+def for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
+    """Do it for each, also after a failure; then raise the first, with the others as its notes."""
+    failures: list[FakevmError] = []
+    for thing in things:
+        try:
+            act(thing)
+        except FakevmError as failure:
+            failures.append(failure)
+    if failures:
+        first, *others = failures
+        for other in others:
+            for words in (f"and {other}", *getattr(other, "__notes__", ())):
+                first.add_note(words)
+        raise first

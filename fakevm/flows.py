@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from fakevm.results import FlowReport, Moments, Samples, Split, StepTime
+from fakevm.journal import StepTime
+from fakevm.migration import FlowReport, Moments, Samples, Split
 
 # Who saw a packet: the VM's end on one host or the other, or the prober.
 End = Literal["source", "destination", "prober"]

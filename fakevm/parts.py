@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import names
-from fakevm.agents import Agent
 from fakevm.engine import Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
-from fakevm.events import Events
 from fakevm.names import NEUTRON_PORT, is_uuid
-from fakevm.neutron import Neutron, Port
+from fakevm.neutron import Neutron, Port, prepare
 from fakevm.process import connect
-from fakevm.rpc import Connection, Stream
+
+if TYPE_CHECKING:
+    # Not before Neutron was asked: while it answers, they are imported in the background.
+    from fakevm.agents import Agent
+    from fakevm.events import Events
+    from fakevm.rpc import Connection, Stream
 
 T = TypeVar("T")
 
@@ -54,7 +57,7 @@ class Parts:
         if neutron is not None:
             self.neutron = neutron
         # Progress and warnings.
-        self._say = say
+        self.say = say
         self._agents: dict[str, Agent] = {}
         self._opening = threading.Lock()
 
@@ -107,6 +110,7 @@ class Parts:
     @cached_property
     def neutron(self) -> Neutron:
         """The lab's Neutron."""
+        prepare()
         return Neutron(self.endpoint, timeout_s=self._answer_s)
 
     @cached_property
@@ -122,6 +126,8 @@ class Parts:
 
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
+        from fakevm.agents import Agent
+
         with self._opening:
             known = self._agents.get(host)
             if known is not None and known.lost:
@@ -143,6 +149,8 @@ class Parts:
     @cached_property
     def events(self) -> Events:
         """What Neutron tells Nova."""
+        from fakevm.events import Events
+        from fakevm.rpc import Connection
 
         def connect() -> Connection:
             return Connection(

@@ -1,17 +1,19 @@
-"""What the verbs of a lab take and return."""
+"""What the verbs of a lab take and return; what is one module's own is there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fakevm.model import Entry
-from fakevm.neutron import HttpRequest
-from fakevm.vifs import Addressing, Row
+from fakevm.errors import WaitTimeoutError
 
-MoveKind = Literal["live", "cold", "evacuate"]
-MoveOutcome = Literal["moved", "rolled back", "failed"]
+if TYPE_CHECKING:
+    from fakevm.events import Waiter
+    from fakevm.vifs import Addressing
+
+# Nova's default (nova/conf/compute.py).
+VIF_PLUGGING_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,26 +32,29 @@ class PortRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timings:
-    """Where the time of a `create_port` went, in seconds."""
+class Plugging:
+    """How a VIF's plugging is waited for, as Nova's options of these names say; 0: not at all."""
 
-    # Imports and connections, once a process.
-    startup_s: float
-    neutron_s: float
-    plug_s: float
-    active_s: float
-    configure_s: float
-    # All the rest, which is ours.
-    other_s: float
-    total_s: float
+    vif_plugging_timeout_s: float = VIF_PLUGGING_TIMEOUT_S
+    vif_plugging_is_fatal: bool = True
+
+    def wait(self, waiter: Waiter, host: str, warn: Callable[[str], None]) -> bool:
+        """Wait for network-vif-plugged; tell whether it came, where that is not fatal."""
+        if not self.vif_plugging_timeout_s:
+            return True
+        try:
+            waiter.wait(self.vif_plugging_timeout_s)
+        except WaitTimeoutError as error:
+            if self.vif_plugging_is_fatal:
+                error.add_note(f"{host}: its L2 agent has not wired the VIF, or Neutron is busy")
+                raise
+            warn(f"{error}; going on (--no-vif-plugging-is-fatal)")
+            return False
+        return True
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreatedPort:
-    """A port that was created and plugged."""
-
-    row: Row
-    timings: Timings
+# Nova's defaults.
+AS_NOVA = Plugging()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,183 +65,3 @@ class HostResult:
     port_id: str
     changed: bool
     error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepTime:
-    """When a step was carried out, or undone; seconds since the epoch.
-
-    A step that was undone has a second value, with the outcome "undone" and the time of its undo.
-    """
-
-    name: str
-    # "conductor", "source" or "destination".
-    actor: str
-    start: float
-    end: float
-    outcome: Literal["done", "failed", "undone"] = "done"
-    # Nova's function that does this.
-    source: str = ""
-    # Why it failed; of an undo, what it could not undo.
-    error: str = ""
-
-    @property
-    def label(self) -> str:
-        """Its name, that of an undo told apart."""
-        return f"undo {self.name}" if self.outcome == "undone" else self.name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moments:
-    """When a migration's turning points were; seconds since the epoch, None: it had none."""
-
-    # The guest's last NIC was down at the source.
-    paused: float | None = None
-    # The first request about the binding that is activated was sent (Nova looks at it first), and
-    # the last one's answer was there.
-    activating: float | None = None
-    activated: float | None = None
-    # The guest's last NIC was up at the destination.
-    resumed: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PortStatus:
-    """A port's status in Neutron, from this time on."""
-
-    time: float
-    port_id: str
-    status: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """What a gap consists of, in ms: the first three sum to it. See `fakevm.flows.split`."""
-
-    # From the guest's pause to Neutron's answer to `activate`.
-    activate_ms: float
-    # From that answer to the first packet by the new path.
-    path_ms: float
-    # The rest, which neither explains.
-    own_ms: float
-    # What fakevm itself took of the first two: from the pause to the request to activate, and from
-    # its answer until the guest ran.
-    handling_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Samples:
-    """When a flow's packets were sent, and received or lost; seconds since the epoch, in order.
-
-    A packet that was lost stands with the time when it was sent.
-    """
-
-    sent: tuple[float, ...] = ()
-    received: tuple[float, ...] = ()
-    lost: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowReport:
-    """What became of one flow's packets; see `fakevm.flows` for the definitions."""
-
-    flow: str
-    kind: Literal["udp", "icmp"]
-    # Of an echo, the direction of its request.
-    direction: Literal["to-vm", "from-vm"]
-    # The prober, as the user named it.
-    peer: str
-    address: str
-    peer_address: str
-    sent: int
-    lost: int
-    duplicated: int
-    reordered: int
-    longest_gap_ms: float
-    # The receptions before and after the longest gap; None: there was none.
-    gap_start: float | None = None
-    gap_end: float | None = None
-    # The step in which the gap began, "" if it was outside of all.
-    gap_step: str = ""
-    # Nothing came any more: the gap is at least that long.
-    gap_open: bool = False
-    # The first reception by the new path, and how long after the guest ran there it was.
-    first_new_path: float | None = None
-    new_path_ms: float | None = None
-    # None where the gap is not the one of the guest's pause.
-    split: Split | None = None
-    samples: Samples = Samples()
-
-
-@dataclass(frozen=True, kw_only=True)
-class MigrationReport:
-    """A migration with all that was seen meanwhile; times are seconds since the epoch."""
-
-    lab: str
-    vm: str
-    instance_id: str
-    kind: MoveKind
-    source: str
-    destination: str
-    neutron_version: str
-    port_ids: tuple[str, ...]
-    started: float
-    ended: float
-    # "moved": it arrived. "rolled back": it stayed where it was. "failed": neither is certain.
-    outcome: MoveOutcome = "moved"
-    error: str = ""
-    # As people say it: "ML2/OVS, vxlan, l2population".
-    backend: str = ""
-    steps: tuple[StepTime, ...] = ()
-    moments: Moments = Moments()
-    statuses: tuple[PortStatus, ...] = ()
-    events: tuple[Entry, ...] = ()
-    flows: tuple[FlowReport, ...] = ()
-    # Packets a second in each flow; 0: nobody probed.
-    rate: float = 0.0
-    # The guest's processes that could not move: pid and command.
-    processes: Mapping[str, str] = field(default_factory=dict)
-    requests: tuple[HttpRequest, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostStatus:
-    """A network or compute host, as Docker, Neutron and its own agent see it."""
-
-    host: str
-    role: str
-    state: str
-    l2_agent: str
-    datapath: str
-    vms: int | None
-    vifs: int | None
-    error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceStatus:
-    """One of the control plane's services."""
-
-    service: str
-    state: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """A lab at a glance."""
-
-    lab: str
-    endpoint: str
-    neutron: str
-    services: tuple[ServiceStatus, ...]
-    hosts: tuple[HostStatus, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leftover:
-    """Something of a port that is gone, on a host."""
-
-    host: str
-    kind: str
-    name: str
-    port_id: str | None

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from fakevm.errors import ConfigError, FakevmError
-from fakevm.events import Events
+from fakevm.errors import ConfigError, FakevmError, for_each
 from fakevm.interrupt import deferred
-from fakevm.results import StepTime
+from fakevm.journal import Journal
 
 T = TypeVar("T")
 
 # Who acts: Nova's conductor, or its compute service on one of the two hosts.
 Actor = Literal["conductor", "source", "destination"]
-Outcome = Literal["done", "failed", "undone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,63 +79,6 @@ class Faults:
         for name in wanted:
             if name not in names:
                 raise ConfigError(f"there is no step {name!r}; there are: {', '.join(names)}")
-
-
-class Journal:
-    """What was done when, told as it happens. Times are seconds since the epoch."""
-
-    def __init__(
-        self,
-        *,
-        say: Callable[[str], None] = lambda _text: None,
-        tell: Callable[[str, str, str], None] = lambda _name, _actor, _status: None,
-    ) -> None:
-        """`say` gets a line for a person, `tell` each step's name, actor and status."""
-        self._say = say
-        self._tell = tell
-        self.times: list[StepTime] = []
-
-    @contextmanager
-    def step(
-        self, name: str, actor: str, *, source: str = "", undo: bool = False
-    ) -> Iterator[None]:
-        """Time the block and tell of it, whether it succeeds or not."""
-        start = time.time()
-        outcome: Outcome = "failed"
-        reason = ""
-        # It cannot be told on a terminal that was closed.
-        with suppress(OSError):
-            self._say(f"{name} ({actor})")
-        self._tell(name, actor, "started")
-        try:
-            yield
-            outcome = "undone" if undo else "done"
-        except BaseException as error:
-            reason = str(error) or type(error).__name__
-            raise
-        finally:
-            self.times.append(
-                StepTime(
-                    name=name,
-                    actor=actor,
-                    start=start,
-                    end=time.time(),
-                    outcome=outcome,
-                    source=source,
-                    error=reason,
-                )
-            )
-            self._tell(name, actor, outcome)
-
-
-def note(events: Events, instance_id: str) -> Callable[[str, str, str], None]:
-    """Return what notes the steps of one operation on a server among Neutron's events."""
-    operation = uuid.uuid4().hex[:12]
-
-    def tell(name: str, actor: str, status: str) -> None:
-        events.record(name, status, source=actor, instance_id=instance_id, operation=operation)
-
-    return tell
 
 
 def carry_out(
@@ -216,19 +156,3 @@ def _roll_back(
                 undo.act(subject)
         except FakevmError as failure:
             error.add_note(f"and '{undo.name}' failed: {failure}")
-
-
-def for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
-    """Do it for each, also after a failure; then raise the first, with the others as its notes."""
-    failures: list[FakevmError] = []
-    for thing in things:
-        try:
-            act(thing)
-        except FakevmError as failure:
-            failures.append(failure)
-    if failures:
-        first, *others = failures
-        for other in others:
-            for words in (f"and {other}", *getattr(other, "__notes__", ())):
-                first.add_note(words)
-        raise first

@@ -19,7 +19,7 @@ from fakevm.lab import Lab
 from fakevm.lock import exclusive
 from fakevm.names import container_name, project
 from fakevm.neutron import Port
-from fakevm.results import Status
+from fakevm.overview import Status
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -26,8 +26,8 @@ from fakevm.errors import ConfigError
 if TYPE_CHECKING:
     from fakevm.lab import Lab
     from fakevm.migrate.run import MigrationRequest
+    from fakevm.migration import MigrationReport, MoveKind
     from fakevm.neutron import HttpRequest
-    from fakevm.results import MigrationReport, MoveKind
 
 _STEPS = ("step", "actor", "source", "undo")
 
@@ -126,9 +126,9 @@ def migrate(
     With --probe it is measured what the VM lost, and in which step. `migrate --abort VIF` and
     `migrate --dry-run` need no DST.
     """
-    from fakevm.boot import Plugging
     from fakevm.migrate.move import Switches
     from fakevm.migrate.run import MigrationRequest, protocol
+    from fakevm.results import Plugging
     from fakevm.steps import Faults
 
     if dry_run:

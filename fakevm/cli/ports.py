@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from fakevm.boot import Plugging
 from fakevm.cli import output
 from fakevm.cli.session import (
     Session,
@@ -19,8 +18,10 @@ from fakevm.cli.session import (
     timeout_option,
 )
 from fakevm.errors import FakevmError
-from fakevm.results import PortRequest
-from fakevm.vifs import Addressing
+from fakevm.results import Plugging, PortRequest
+
+if TYPE_CHECKING:
+    from fakevm.vifs import Addressing
 
 _PORT = (
     *("port_id", "name", "vm_name", "instance_id", "host", "status", "mac_address", "project_id"),

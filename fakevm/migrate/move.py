@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fakevm import vifs
-from fakevm.boot import AS_NOVA, VIF_PLUGGED, Plugging
-from fakevm.errors import ConflictError
+from fakevm.boot import VIF_PLUGGED
+from fakevm.errors import ConflictError, for_each
 from fakevm.events import Events, Waiter
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron import Binding, Network, Port
-from fakevm.steps import Step, for_each
+from fakevm.results import AS_NOVA, Plugging
+from fakevm.steps import Step
 
 # Nova's key in a binding's profile (nova/network/constants.py).
 MIGRATING_TO = "migrating_to"

@@ -11,21 +11,14 @@ from typing import Self, cast
 from fakevm.agents import Agent
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.flows import reports
+from fakevm.journal import StepTime
 from fakevm.migrate.move import Move
+from fakevm.migration import FlowReport, MigrationReport, Moments, MoveKind, MoveOutcome, PortStatus
 from fakevm.model import Entry
 from fakevm.neutron import HttpRequest
 from fakevm.parts import Parts
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic
-from fakevm.results import (
-    FlowReport,
-    MigrationReport,
-    Moments,
-    MoveKind,
-    MoveOutcome,
-    PortStatus,
-    StepTime,
-)
 from fakevm.steps import Step, Undo
 
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.

@@ -8,16 +8,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from fakevm import vifs
-from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError
+from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError, for_each
+from fakevm.journal import Journal, note
 from fakevm.lock import exclusive
 from fakevm.migrate import cold, evacuate, live
 from fakevm.migrate.move import MIGRATING_TO, Host, Move, Nic, Switches, without_migrating_to
 from fakevm.migrate.observe import Observer
+from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import PluggedVif
 from fakevm.neutron import HttpRequest, Network, Neutron, Port
 from fakevm.parts import Parts
-from fakevm.results import MigrationReport, MoveKind
-from fakevm.steps import Faults, Journal, Protocol, carry_out, for_each, note
+from fakevm.steps import Faults, Protocol, carry_out
 
 # How long a guest may take to get its addresses after an abort.
 CONFIGURE_S = 60.0
@@ -58,7 +59,6 @@ def migrate(
     port: Port,
     request: MigrationRequest,
     *,
-    say: Callable[[str], None],
     on_request: Callable[[HttpRequest], None] = lambda _request: None,
     on_report: Callable[[MigrationReport], None] = lambda _report: None,
 ) -> MigrationReport:
@@ -77,8 +77,8 @@ def migrate(
             requests.append(sent)
             on_request(sent)
 
-        move = _Checked(lab, port, request).move(lab.neutron.traced(keep), say)
-        journal = Journal(say=say, tell=note(lab.events, instance_id))
+        move = _Checked(lab, port, request).move(lab.neutron.traced(keep))
+        journal = Journal(say=lab.say, tell=note(lab.events, instance_id))
         observer = stack.enter_context(
             Observer(
                 *(lab, move, requests),
@@ -137,7 +137,7 @@ class _Checked:
         lab.running_compute(self._destination)
         self._check_l2_agent()
 
-    def move(self, neutron: Neutron, say: Callable[[str], None]) -> Move:
+    def move(self, neutron: Neutron) -> Move:
         """Return the move, by this Neutron."""
         source: Host | None = None
         guests: dict[str, PluggedVif] = {}
@@ -162,7 +162,7 @@ class _Checked:
             events=self._lab.events,
             timeout_s=self._request.timeout_s,
             switches=self._request.switches,
-            warn=say,
+            warn=self._lab.say,
         )
 
     @property
@@ -233,7 +233,7 @@ class _Checked:
         return Nic(port=port, network=network, fixed_ips=ips, guest=guest)
 
 
-def abort(lab: Parts, port: Port, *, say: Callable[[str], None]) -> list[str]:
+def abort(lab: Parts, port: Port) -> list[str]:
     """Clean up after a migration whose process was killed; return what was done.
 
     Before activation the VM runs on at the source, after it at the destination.
@@ -241,18 +241,17 @@ def abort(lab: Parts, port: Port, *, say: Callable[[str], None]) -> list[str]:
     instance_id = port.device_id or port.id
     busy = f"VM {instance_id} is being migrated right now"
     with exclusive(f"{lab.name}/migrate/{instance_id}", busy=busy):
-        return _Leftover(lab, port, say).clean_up()
+        return _Leftover(lab, port).clean_up()
 
 
 class _Leftover:
     """What a migration that was killed has left."""
 
-    def __init__(self, lab: Parts, port: Port, say: Callable[[str], None]) -> None:
+    def __init__(self, lab: Parts, port: Port) -> None:
         self._lab = lab
         self._ports = lab.neutron.ports(device_id=port.device_id) if port.device_id else [port]
         self._instance_id = port.device_id
         self._done: list[str] = []
-        self._say = say
 
     def clean_up(self) -> list[str]:
         acts = (self._withdraw, self._unbind, self._unplug, self._resume, self._configure)
@@ -300,5 +299,5 @@ class _Leftover:
                 self._lab.agent(port.host).configure(port.id, timeout_s=CONFIGURE_S)
 
     def _tell(self, words: str) -> None:
-        self._say(words)
+        self._lab.say(words)
         self._done.append(words)

@@ -12,7 +12,7 @@ from fakevm.agents import Agent
 from fakevm.boot import VIF_PLUGGED
 from fakevm.errors import FakevmError
 from fakevm.migrate.run import MigrationRequest
-from fakevm.results import MigrationReport
+from fakevm.migration import MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, INTERVAL_S, Stage, flow_name
 from fakevm.steps import Faults

@@ -7,8 +7,8 @@ import time
 from fakevm.errors import FakevmError
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest
+from fakevm.migration import MigrationReport
 from fakevm.neutron import Network, Port
-from fakevm.results import MigrationReport
 from fakevm.scenarios import frames
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage

@@ -15,13 +15,13 @@ from typing import Any, Self
 
 from fakevm import process
 from fakevm.agents import Execution
-from fakevm.errors import ConflictError, FakevmError, UnavailableError
+from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.interrupt import deferred
 from fakevm.lab import Lab
 from fakevm.migrate.run import MigrationRequest
+from fakevm.migration import FlowReport, MigrationReport
 from fakevm.neutron import HttpRequest, Network, Neutron, Port
-from fakevm.results import FlowReport, MigrationReport, PortRequest
-from fakevm.steps import for_each
+from fakevm.results import PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).
 CIDRS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")

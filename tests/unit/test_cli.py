@@ -42,7 +42,7 @@ class FakeSession(Session):
         if self.fails:
             raise self.fails
         lab = self.world.lab()
-        lab._say = say
+        lab.say = say
         return lab
 
     def execute(self, ref: str, argv: Sequence[str], **options: Any) -> Execution:

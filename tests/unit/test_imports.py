@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +19,12 @@ ORDER = (
     {"cli"},
     {"up", "execute", "scenarios"},
     {"lab"},
-    {"migrate"},
-    {"boot", "probe"},
+    {"migrate", "ports", "cleanup"},
+    {"boot", "overview", "probe"},
     {"parts", "steps", "clock", "compose"},
     {"flows", "report"},
-    {"results"},
+    {"migration"},
+    {"journal", "results"},
     {"vifs"},
     {"agents", "engine", "events", "locate", "neutron"},
     {"process", "rpc"},
@@ -106,3 +109,19 @@ def test_a_library_has_one_importer_in_the_agent(library: str) -> None:
 def test_the_agent_is_not_imported() -> None:
     names = [name for path in modules().values() for name in imports(path)]
     assert [name for name in names if name.startswith("fakevm_agent")] == []
+
+
+# What is imported before the first question to Docker and Neutron; the rest is while they answer.
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        ("fakevm.cli.ports fakevm.lab", "docker keystoneauth1 openstack yaml rich fakevm.boot"),
+        ("fakevm.cli.ports fakevm.lab", "fakevm.agents fakevm.events fakevm.vifs fakevm.migration"),
+        ("fakevm.cli.vms fakevm.execute", "docker keystoneauth1 openstack yaml rich dataclasses"),
+    ],
+)
+def test_a_command_starts_with_little(modules: str, without: str) -> None:
+    code = f"import sys; [__import__(m) for m in {modules.split()}]; print(*sys.modules)"
+    argv = (sys.executable, "-c", code)
+    loaded = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert set(loaded.split()) & set(without.split()) == set()

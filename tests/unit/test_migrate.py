@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from fakevm.boot import Plugging
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -23,9 +22,10 @@ from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest, protocol
+from fakevm.migration import MigrationReport
 from fakevm.model import Vm
 from fakevm.probe import PROGRAM
-from fakevm.results import MigrationReport, PortRequest
+from fakevm.results import Plugging, PortRequest
 from fakevm.steps import Faults
 from fakevm.vifs import vif
 from tests.fakes.probe import FakeNet

@@ -1,0 +1,219 @@
+"""Ports are created and plugged: what `fakevm create-port` and `plug` do in a lab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from fakevm import overview, vifs
+from fakevm.agents import Agent
+from fakevm.boot import Boot, complete, user_body
+from fakevm.clock import Clock, Timings
+from fakevm.errors import ConflictError, FakevmError
+from fakevm.interrupt import deferred
+from fakevm.journal import Journal, note
+from fakevm.model import FixedIp, Vm
+from fakevm.neutron import Network, Port
+from fakevm.parts import PLACE, Parts
+from fakevm.results import Plugging, PortRequest
+from fakevm.vifs import Addressing, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedPort:
+    """A port that was created and plugged."""
+
+    row: Row
+    timings: Timings
+
+
+def create(
+    lab: Parts,
+    request: PortRequest,
+    network: Network,
+    *,
+    plugging: Plugging,
+    timeout_s: float,
+    clock: Clock,
+) -> CreatedPort:
+    """Create a port on a network, plug it, wait until it works; what was made is undone if not."""
+    vm = vifs.vm_of(request.instance)
+    host, running = _host_for(lab, vm, request.host)
+    agent = lab.agent(host)
+    groups = [lab.neutron.security_group_id(ref) for ref in request.security_groups]
+    with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+        port = boot.create(user_body(request, vm, network, groups))
+        port = boot.bind(port)
+        ips = _fixed_ips(lab, port, network, request.addressing)
+        boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s)
+        plugged = agent.vifs(port.id)
+    (row,) = vifs.rows([replace(port, status="ACTIVE")], {host: plugged})
+    return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
+
+
+def plug(
+    lab: Parts,
+    port: Port,
+    *,
+    host: str | None,
+    instance: str | None,
+    addressing: Addressing | None,
+    plugging: Plugging,
+    timeout_s: float,
+) -> Row:
+    """Plug a port on its host; one that is not bound yet is given to a VM and bound first.
+
+    What is plugged already comes by its addresses as before, if nothing else is asked for.
+    """
+    wanted = lab.host(host) if host else None
+    vm = vifs.vm_of(instance) if instance else vifs.vm_of_port(port)
+    if port.device_id not in ("", vm.instance_id):
+        raise ConflictError(f"port {port.id} belongs to VM {port.device_id}")
+    network = lab.neutron.network_of(port)
+    if not port.bound:
+        _give(lab, port, network, vm, wanted, addressing or "dhcp", plugging, timeout_s)
+    elif wanted in (None, port.host):
+        _plug_again(lab, port, network, addressing, timeout_s)
+    else:
+        return _plug_elsewhere(lab, port, network, str(wanted), addressing or "dhcp")
+    return overview.row(lab, lab.find(port.id))
+
+
+def _host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:
+    """Return the host for a VM's new port, and whether the VM is there already.
+
+    It is where the VM is, as asked, or the least busy one.
+    """
+    wanted = lab.host(ref) if ref else None
+    ports = lab.neutron.ports(fields=PLACE)
+    here = {p.host for p in ports if p.device_id == vm.instance_id and p.host} - {""}
+    if wanted and here - {wanted}:
+        raise ConflictError(
+            f"VM {vm.name} is on {', '.join(sorted(here))}, not on {wanted}",
+            hint=f"fakevm migrate {wanted} VIF moves all of it",
+        )
+    if wanted:
+        return wanted, bool(here)
+    healthy = [c.service for c in lab.computes if c.running and c.health != "unhealthy"]
+    compute_ports = (p for p in ports if p.device_owner.startswith("compute:"))
+    host = vifs.choose_host(vm.instance_id, hosts=healthy, ports=compute_ports)
+    if not here:
+        lab.say(f"host: {host}")
+    return host, bool(here)
+
+
+def _fixed_ips(
+    lab: Parts, port: Port, network: Network, addressing: Addressing
+) -> tuple[FixedIp, ...]:
+    """Return a port's addresses; with a warning where no router advertises by SLAAC."""
+    used = {ip.subnet_id for ip in port.fixed_ips}
+    silent = {
+        subnet.id
+        for subnet in network.subnets
+        if subnet.id in used
+        and vifs.method(subnet, "dhcp") == "slaac"
+        and subnet.ipv6_ra_mode
+        and not lab.neutron.has_router(subnet)
+    }
+    for subnet in network.subnets:
+        if subnet.id in silent:
+            lab.say(f"warning: no router is on subnet {subnet.cidr}: no address by SLAAC")
+    return vifs.fixed_ips(port, network, addressing, silent=silent)
+
+
+@contextmanager
+def _boot(
+    lab: Parts, vm: Vm, agent: Agent, *, running: bool, plugging: Plugging, clock: Clock
+) -> Iterator[Boot]:
+    """Give what boots a VM, or attaches to it; undone if the block fails."""
+    with _undone_on_failure() as undo:
+        yield Boot(
+            *(lab, vm, agent),
+            running=running,
+            plugging=plugging,
+            journal=Journal(tell=note(lab.events, vm.instance_id)),
+            clock=clock,
+            undo=undo,
+        )
+
+
+def _give(
+    lab: Parts,
+    port: Port,
+    network: Network,
+    vm: Vm,
+    wanted: str | None,
+    addressing: Addressing,
+    plugging: Plugging,
+    timeout_s: float,
+) -> None:
+    """Bind a port that a user made to a VM's host, and plug it."""
+    host, running = _host_for(lab, vm, wanted)
+    agent = lab.agent(host)
+    clock = Clock(lab.neutron, start=time.monotonic())
+    with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+        bound = boot.bind(port, given=True)
+        ips = _fixed_ips(lab, bound, network, addressing)
+        boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
+
+
+def _plug_again(
+    lab: Parts, port: Port, network: Network, addressing: Addressing | None, timeout_s: float
+) -> None:
+    """Plug a port on the host that it is bound to."""
+    agent = lab.agent(port.host)
+    ips = _fixed_ips(lab, port, network, addressing or "dhcp")
+    present = agent.vifs()
+    before = next((one for one in present if one.port_id == port.id), None)
+    if before and not addressing:
+        ips = vifs.as_before(ips, before)
+    preserve = bool(before and before.preserve_on_delete)
+    vif = vifs.vif(port, network, port, ips, preserve_on_delete=preserve)
+    with _undone_on_failure() as undo:
+        if before is None:
+            undo.callback(agent.unplug, port.id)
+        # Were it cut off, the undo could overtake it.
+        with deferred():
+            agent.plug(vif, vifs.vm_of_port(port, present))
+        clock = Clock(lab.neutron, start=time.monotonic())
+        complete(lab, agent, port, clock, timeout_s=timeout_s)
+
+
+def _plug_elsewhere(
+    lab: Parts, port: Port, network: Network, host: str, addressing: Addressing
+) -> Row:
+    """Plug on a host that the port has an inactive binding to, as a migration does."""
+    for binding in lab.neutron.bindings(port.id):
+        if binding.host == host:
+            ips = vifs.fixed_ips(port, network, addressing)
+            vm = vifs.vm_of_port(port)
+            # Its NIC would talk with the MAC of the one on the active host.
+            agent = lab.agent(host)
+            agent.plug(vifs.vif(port, network, binding, ips), vm, paused=True)
+            return vifs.row(port, host, agent.vifs(port.id)[0])
+    raise ConflictError(
+        f"port {port.id} is bound to {port.host}, and has no binding to {host}",
+        hint=f"fakevm migrate {host} {port.id}",
+    )
+
+
+@contextmanager
+def _undone_on_failure() -> Iterator[ExitStack]:
+    """Give a stack for the undo of each act, run in full if the block fails."""
+    with ExitStack() as stack:
+        try:
+            yield stack
+        except BaseException as error:
+            with deferred():
+                _undo(stack, error)
+            raise
+        stack.pop_all()
+
+
+def _undo(stack: ExitStack, error: BaseException) -> None:
+    try:
+        stack.close()
+    except FakevmError as failure:
+        error.add_note(f"and not all could be undone: {failure}")
