@@ -144,7 +144,9 @@ def report(
         gap_open=gap.open if gap else False,
         first_new_path=first,
         new_path_ms=_ms(first - moments.resumed) if first and moments.resumed else None,
-        split=split(gap, moments, first, interval=interval) if gap else None,
+        split=split(*(gap, moments, first, _next_sent(flow, gap, sent, moments)), interval=interval)
+        if gap
+        else None,
         samples=Samples(
             sent=_rounded(t for _, t in sent),
             received=_rounded(t for _, t in received),
@@ -226,13 +228,21 @@ def step_of(gap: Gap, steps: Sequence[StepTime], moments: Moments, *, interval: 
     return max(begun, key=lambda step: step.end).label
 
 
-def split(gap: Gap, moments: Moments, first: float | None, *, interval: float) -> Split | None:
+def split(
+    gap: Gap,
+    moments: Moments,
+    first: float | None,
+    next_sent: float | None,
+    *,
+    interval: float,
+) -> Split | None:
     """Return what a gap consists of; None if it is not the gap of the guest's pause.
 
     It is the time from when the first packet was missed, one interval after the last reception,
     to the gap's end. Of this, `activate` is what lies between the guest's pause and Neutron's
-    answer, `path` what lies between that answer and the first packet by the new path, `own` all
-    the rest. The two do not overlap, so the three sum to the gap, and none is negative.
+    answer, `path` what lies between that answer and the first packet by the new path, `unsent`
+    what passed before the pause until `next_sent`, `own` all the rest. The three do
+    not overlap, so that all four sum to the gap, and none is negative.
     """
     paused, activated = moments.paused, moments.activated
     if paused is None or activated is None:
@@ -247,15 +257,30 @@ def split(gap: Gap, moments: Moments, first: float | None, *, interval: float) -
 
     activate = within(paused, activated)
     path = within(activated, arrived)
+    unsent = within(begin, min(next_sent, paused)) if next_sent is not None else 0.0
     asked = moments.activating if moments.activating is not None else paused
     ran = moments.resumed if moments.resumed is not None else activated
     return Split(
         activate_ms=_ms(activate),
         path_ms=_ms(path),
+        unsent_ms=_ms(unsent),
         # Of the rounded ones, so that a reader's sum is right, too.
-        own_ms=max(0.0, round(_ms(end - begin) - _ms(activate) - _ms(path), 3)),
+        own_ms=max(0.0, round(_ms(end - begin) - _ms(activate) - _ms(path) - _ms(unsent), 3)),
         handling_ms=_ms(within(paused, asked) + within(activated, min(ran, arrived))),
     )
+
+
+def _next_sent(
+    flow: Flow, gap: Gap, sent: Iterable[tuple[int, float]], moments: Moments
+) -> float | None:
+    """Return when the next packet after the last reception was sent; None if a pause came first.
+
+    Of a guest that sends nothing more before its pause it is not known why: it may be ours.
+    """
+    times = (t for _, t in sent if t > gap.start)
+    if flow.direction == "from-vm" and moments.paused is not None:
+        times = (t for t in times if t < moments.paused)
+    return min(times, default=None)
 
 
 def _merged(

@@ -39,13 +39,15 @@ class PortStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What a gap consists of, in ms: the first three sum to it. See `fakevm.flows.split`."""
+    """What a gap consists of, in ms: the first four sum to it. See `fakevm.flows.split`."""
 
     # From the guest's pause to Neutron's answer to `activate`.
     activate_ms: float
     # From that answer to the first packet by the new path.
     path_ms: float
-    # The rest, which neither explains.
+    # Before the pause, while nobody sent: who probes gets no CPU on a busy machine.
+    unsent_ms: float
+    # The rest, which none of these explains.
     own_ms: float
     # What fakevm itself took of the first two: from the pause to the request to activate, and from
     # its answer until the guest ran.

@@ -27,6 +27,7 @@ FLOW_COLUMNS = (
     "gap_step",
     "activate_ms",
     "path_ms",
+    "unsent_ms",
     "own_ms",
     "handling_ms",
     "new_path_ms",
@@ -49,7 +50,7 @@ def flow_rows(report: Json) -> list[dict[str, Any]]:
             "reordered": flow["reordered"],
             "gap_ms": _gap(flow),
             "gap_step": flow["gap_step"] or None,
-            **{key: _number(_part(flow, key)) for key in FLOW_COLUMNS[7:11]},
+            **{key: _number(_part(flow, key)) for key in FLOW_COLUMNS[7:12]},
             "new_path_ms": _number(flow["new_path_ms"]),
         }
         for flow in report["flows"]
@@ -125,7 +126,7 @@ def _loss(report: Json) -> str:
     told = f"The VM lost its network for {_number(gap)} ms"
     if split := worst["split"]:
         ours = split["own_ms"] + split["handling_ms"]
-        return f"{told}; {_number(gap - ours)} of them Neutron’s."
+        return f"{told}; {_number(gap - ours - split['unsent_ms'])} of them Neutron’s."
     began = f", beginning in step “{worst['gap_step']}”" if worst["gap_step"] else ""
     return f"{told}{began}."
 
@@ -197,8 +198,9 @@ def _flows_table(report: Json) -> str:
         "Began in": "the step under way when the gap began",
         "#Pause → answer": "of the gap: from the guest’s pause to Neutron’s answer to activate, ms",
         "#Answer → packet": "of the gap: from there to the first packet by the new path, ms",
-        "#Rest": "of the gap: what neither explains, ms",
-        "#Ours": "of the gap: the rest, and what fakevm itself took of the other two, ms",
+        "#Unsent": "of the gap: before the pause, while nobody sent, ms",
+        "#Rest": "of the gap: what none of these explains, ms",
+        "#Ours": "of the gap: the rest, and what fakevm itself took of the first two, ms",
         "#New path, ms": "from the guest’s resume at the destination to its first packet",
     }
     rows = []
@@ -222,6 +224,7 @@ def _flows_table(report: Json) -> str:
                 for value in (
                     _part(flow, "activate_ms"),
                     _part(flow, "path_ms"),
+                    _part(flow, "unsent_ms"),
                     own,
                     ours,
                     flow["new_path_ms"],

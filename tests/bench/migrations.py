@@ -98,7 +98,7 @@ def _add(report: Report, reports: Sequence[Json], suffix: str) -> None:
         Figure(
             key=f"migrate{suffix}_rest_worst_ms",
             value=max(rest),
-            what="ms, of a gap that neither explains, worst",
+            what="ms, of a gap that nothing explains, worst",
             bar=20,
         ),
         Figure(

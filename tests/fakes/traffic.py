@@ -17,7 +17,8 @@ class Traffic:
 
     Without `moments` nothing migrates. `path_from`: from then on the new path leads to the VM.
     Numbers in `dropped` are lost on the way, those in `doubled` come twice, those in `late` come
-    so many seconds later. `silences` are times in which nothing gets through.
+    so many seconds later. `silences` are times in which nothing gets through, `idle` those in which
+    nobody sends.
     """
 
     start: float = 1000.0
@@ -29,6 +30,7 @@ class Traffic:
     doubled: Set[int] = frozenset()
     late: Mapping[int, float] = field(default_factory=dict)
     silences: tuple[tuple[float, float], ...] = ()
+    idle: tuple[tuple[float, float], ...] = ()
 
     def ends(self, flow: Flow) -> dict[End, Records]:
         """Return what the ends of a flow saw."""
@@ -37,7 +39,7 @@ class Traffic:
         for seq in range(round((self.end - self.start) * self.rate)):
             t = self.start + seq / self.rate
             sender = "prober" if flow.direction == "to-vm" else self._vm(t)
-            if sender is None:
+            if sender is None or _within(self.idle, t):
                 continue
             sent.setdefault(sender, []).append((seq, t))
             receiver = self._receiver(flow, t)
@@ -63,8 +65,12 @@ class Traffic:
         vm = self._vm(t)
         if vm is None or (vm == "destination" and t < self.path_from):
             return None
-        if any(begin <= t < end for begin, end in self.silences):
+        if _within(self.silences, t):
             return None
         if flow.kind == "udp":
             return vm if flow.direction == "to-vm" else "prober"
         return "prober" if flow.direction == "to-vm" else vm
+
+
+def _within(times: tuple[tuple[float, float], ...], t: float) -> bool:
+    return any(begin <= t < end for begin, end in times)

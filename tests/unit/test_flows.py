@@ -134,6 +134,28 @@ def test_a_migrations_gap_is_split(flow: Flow) -> None:
 
 
 @every_flow
+def test_a_prober_that_does_not_send_explains_a_part_of_the_gap(flow: Flow) -> None:
+    idle, lossy = (1003.7, 1003.95), (1003.95, MOVED.paused or 0.0)
+    traffic = Traffic(moments=MOVED, path_from=PATH, idle=(idle,), silences=(lossy,))
+    split = said(flow, traffic).split
+    assert split is not None
+    assert split.unsent_ms == pytest.approx(250, abs=INTERVAL_MS)
+    assert split.own_ms == pytest.approx(50, abs=INTERVAL_MS)
+
+
+@every_flow
+def test_that_a_guest_falls_silent_before_its_pause_may_be_ours(flow: Flow) -> None:
+    idle = Traffic(moments=MOVED, path_from=PATH, idle=((1003.9, 1004.2),))
+    split = said(flow, idle).split
+    assert split is not None
+    told, other = split.unsent_ms, split.own_ms
+    if flow.direction == "from-vm":
+        told, other = other, told
+    assert told == pytest.approx(100, abs=INTERVAL_MS)
+    assert other <= INTERVAL_MS
+
+
+@every_flow
 def test_what_a_paused_guest_does_not_send_is_not_lost(flow: Flow) -> None:
     report = said(flow, Traffic(moments=MOVED, path_from=PATH))
     if flow.direction == "to-vm":
@@ -158,12 +180,13 @@ def test_the_parts_of_a_gap_sum_to_it_and_none_is_negative() -> None:
             dropped={randoms.randrange(1000) for _ in range(randoms.choice([0, 0, 5, 300]))},
             late={randoms.randrange(1000): randoms.uniform(0, 0.2)},
             silences=((paused - randoms.uniform(0, 0.5), paused),) * randoms.choice([0, 0, 1]),
+            idle=((paused - randoms.uniform(0, 0.5), paused),) * randoms.choice([0, 0, 1]),
         )
         for flow in FLOWS:
             report = said(flow, traffic, until=1010.0)
             if split := report.split:
                 splits += 1
-                parts = (split.activate_ms, split.path_ms, split.own_ms)
+                parts = (split.activate_ms, split.path_ms, split.unsent_ms, split.own_ms)
                 assert sum(parts) == pytest.approx(report.longest_gap_ms, abs=0.002)
                 assert min(*parts, split.handling_ms) >= 0
                 assert split.handling_ms <= split.activate_ms + split.path_ms + 0.002

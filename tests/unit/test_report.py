@@ -68,9 +68,19 @@ def test_the_verdict_tells_neutrons_part_from_ours() -> None:
     split = worst["split"]
     total = split["activate_ms"] + split["path_ms"] + split["own_ms"]
     ours = split["own_ms"] + split["handling_ms"]
+    assert split["unsent_ms"] == 0
     assert report.verdict(made) == (
         f"The VM lost its network for {total:.0f} ms; {total - ours:.0f} of them Neutron’s."
     )
+
+
+def test_what_a_prober_did_not_send_is_nobodys_part_of_the_verdict() -> None:
+    made = plain(make_report())
+    before = report.verdict(made)
+    for flow in made["flows"]:
+        flow["longest_gap_ms"] += 100
+        flow["split"]["unsent_ms"] += 100
+    assert report.verdict(made).partition(";")[2] == before.partition(";")[2]
 
 
 def quiet(*, gap: float, lost: int) -> MigrationReport:
@@ -134,6 +144,7 @@ def test_each_flow_is_a_row() -> None:
         "gap_step": "pause",
         "activate_ms": "488",
         "path_ms": "532",
+        "unsent_ms": "0.0",
         "own_ms": "0.0",
         "handling_ms": "9.0",
         "new_path_ms": "523",
