@@ -331,9 +331,7 @@ def check_version() -> None:
     mend = "install Docker Compose v2 (package docker-compose-v2); a checkout's `make docker` does"
     try:
         told = process.run(("docker", "compose", "version", "--short"), timeout_s=30).strip()
-    except UnavailableError:
-        raise
-    except FakevmError as error:
+    except process.ExitError as error:
         raise UnavailableError("`docker compose` is missing", hint=mend) from error
     version = tuple(int(part) for part in re.findall(r"\d+", told)[:2])
     if version < COMPOSE_VERSION:

@@ -17,7 +17,7 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.names import LAB_LABEL, SERVICE_LABEL, published
-from fakevm.process import run
+from fakevm.process import ExitError, run
 
 if TYPE_CHECKING:
     import docker
@@ -102,10 +102,8 @@ class Engine:
             found = run((*argv, "--format", _SHOWN), timeout_s=TIMEOUT_S)
         except WaitTimeoutError as error:
             raise _silent() from error
-        except UnavailableError:
-            raise
-        except FakevmError as error:
-            raise _unreachable(str(error).partition("\n")[2]) from error
+        except ExitError as error:
+            raise _unreachable(error.output) from error
         return sorted(map(_container, found.splitlines()), key=lambda c: (c.service, c.name))
 
     def networks(self) -> list[Network]:

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class ExitError(FakevmError):
+    """A program ended with an exit code other than 0; `output` is what it said."""
+
+    def __init__(self, argv: Sequence[str], exit_code: int, output: str) -> None:
+        super().__init__(f"{shlex.join(argv)}: exit code {exit_code}\n{output}")
+        self.output = output
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -49,8 +57,7 @@ def run(
         _stop(child)
         raise
     if child.returncode:
-        output = (stderr.strip() or stdout.strip())[-4000:]
-        raise FakevmError(f"{shlex.join(argv)}: exit code {child.returncode}\n{output}")
+        raise ExitError(argv, child.returncode, (stderr.strip() or stdout.strip())[-4000:])
     return stdout
 
 
