@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,11 +123,6 @@ class Events:
         Nova: ComputeVirtAPI.wait_for_instance_event, keyed by server, name and tag.
         """
         return Waiter(self, instance_id, name, port_ids, after=self.cursor())
-
-    @contextmanager
-    def waiting(self, instance_id: str, name: str, port_ids: Sequence[str]) -> Iterator[Waiter]:
-        """Give such a waiter to a block."""
-        yield self.waiter(instance_id, name, port_ids)
 
     def close(self) -> None:
         """Hang up, once all that was noted has arrived."""

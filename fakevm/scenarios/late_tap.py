@@ -35,29 +35,29 @@ def run(stage: Stage) -> Finding:
     vm = vifs.vm_of_port(port)
     stage.say(f"an OVS port on {destination}, without its device")
     _plug_without_device(stage, destination, vif, vm)
-    with stage.lab.events.waiting(port.device_id, VIF_PLUGGED, [port.id]) as waiter:
-        stage.say(f"{MIGRATING_TO} {destination}, and waiting for {VIF_PLUGGED}")
-        profile = {**port.profile, MIGRATING_TO: destination}
-        stage.neutron.update_port(port.id, {"binding:profile": profile})
-        seconds = _waited(stage, waiter)
-        tag = stage.on_host(destination, *_GET, "Port", vif.device, "tag").strip()
-        measured: dict[str, object] = {
-            "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
-            # It gives a VLAN to what it wires.
-            "wired_on_the_destination": tag != "[]",
-            "vif_plugged_after_s": seconds,
-        }
-        if seconds is not None:
-            whose = (
-                "the destination's L2 agent has wired it"
-                if measured["wired_on_the_destination"]
-                else "the destination's L2 agent has not wired it, so the event was the source's"
-            )
-            words = f"{VIF_PLUGGED} came after {seconds} s, though the VIF had no device; {whose}."
-            return Finding(fault=False, words=words, measured=measured)
-        stage.say("the device")
-        agent.plug(vif, vm, paused=True)
-        with_device = _waited(stage, waiter)
+    waiter = stage.lab.events.waiter(port.device_id, VIF_PLUGGED, [port.id])
+    stage.say(f"{MIGRATING_TO} {destination}, and waiting for {VIF_PLUGGED}")
+    profile = {**port.profile, MIGRATING_TO: destination}
+    stage.neutron.update_port(port.id, {"binding:profile": profile})
+    seconds = _waited(stage, waiter)
+    tag = stage.on_host(destination, *_GET, "Port", vif.device, "tag").strip()
+    measured: dict[str, object] = {
+        "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
+        # It gives a VLAN to what it wires.
+        "wired_on_the_destination": tag != "[]",
+        "vif_plugged_after_s": seconds,
+    }
+    if seconds is not None:
+        whose = (
+            "the destination's L2 agent has wired it"
+            if measured["wired_on_the_destination"]
+            else "the destination's L2 agent has not wired it, so the event was the source's"
+        )
+        words = f"{VIF_PLUGGED} came after {seconds} s, though the VIF had no device; {whose}."
+        return Finding(fault=False, words=words, measured=measured)
+    stage.say("the device")
+    agent.plug(vif, vm, paused=True)
+    with_device = _waited(stage, waiter)
     measured["vif_plugged_with_device_after_s"] = with_device
     came = "not even then" if with_device is None else f"{with_device} s after it"
     words = (

@@ -39,10 +39,10 @@ def events(nova: LocalNovaEvents) -> Iterator[Events]:
 
 
 def test_the_event_of_each_port_is_waited_for(nova: LocalNovaEvents, events: Events) -> None:
-    with events.waiting(VM, PLUGGED, [PORT, SECOND]) as waiter:
-        nova.emit(PLUGGED, VM, SECOND)
-        nova.emit(PLUGGED, VM, PORT)
-        found = waiter.wait(5)
+    waiter = events.waiter(VM, PLUGGED, [PORT, SECOND])
+    nova.emit(PLUGGED, VM, SECOND)
+    nova.emit(PLUGGED, VM, PORT)
+    found = waiter.wait(5)
     assert {port_id: entry.port_id for port_id, entry in found.items()} == {
         PORT: PORT,
         SECOND: SECOND,
@@ -53,7 +53,8 @@ def test_the_event_of_each_port_is_waited_for(nova: LocalNovaEvents, events: Eve
 
 
 def test_an_event_wakes_who_waits_already(nova: LocalNovaEvents, events: Events) -> None:
-    with events.waiting(VM, PLUGGED, [PORT]) as waiter, ThreadPoolExecutor(1) as pool:
+    waiter = events.waiter(VM, PLUGGED, [PORT])
+    with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(waiter.wait, 30)
         nova.emit(PLUGGED, VM, PORT)
         assert set(waiting.result(10)) == {PORT}
@@ -61,31 +62,29 @@ def test_an_event_wakes_who_waits_already(nova: LocalNovaEvents, events: Events)
 
 def test_an_event_that_came_before_is_lost(nova: LocalNovaEvents, events: Events) -> None:
     nova.emit(PLUGGED, VM, PORT)
-    with (
-        events.waiting(VM, PLUGGED, [PORT]) as waiter,
-        pytest.raises(WaitTimeoutError, match=f"{PLUGGED} within 0.05 s for port {PORT}$"),
-    ):
+    waiter = events.waiter(VM, PLUGGED, [PORT])
+    with pytest.raises(WaitTimeoutError, match=f"{PLUGGED} within 0.05 s for port {PORT}$"):
         waiter.wait(0.05)
 
 
 def test_others_events_are_not_for_this_waiter(nova: LocalNovaEvents, events: Events) -> None:
     events.register(OTHER, "compute-2")
-    with events.waiting(VM, PLUGGED, [PORT]) as waiter:
-        nova.emit(PLUGGED, OTHER, PORT)
-        nova.emit("network-vif-unplugged", VM, PORT)
-        nova.emit(PLUGGED, VM, SECOND)
-        events.record(PLUGGED, "done", source="test", instance_id=VM, port_id=PORT)
-        with pytest.raises(WaitTimeoutError, match=PORT):
-            waiter.wait(0.1)
-        nova.emit(PLUGGED, VM, PORT)
-        assert set(waiter.wait(5)) == {PORT}
+    waiter = events.waiter(VM, PLUGGED, [PORT])
+    nova.emit(PLUGGED, OTHER, PORT)
+    nova.emit("network-vif-unplugged", VM, PORT)
+    nova.emit(PLUGGED, VM, SECOND)
+    events.record(PLUGGED, "done", source="test", instance_id=VM, port_id=PORT)
+    with pytest.raises(WaitTimeoutError, match=PORT):
+        waiter.wait(0.1)
+    nova.emit(PLUGGED, VM, PORT)
+    assert set(waiter.wait(5)) == {PORT}
 
 
 def test_the_ports_that_are_missing_are_named(nova: LocalNovaEvents, events: Events) -> None:
-    with events.waiting(VM, PLUGGED, [PORT, SECOND]) as waiter:
-        nova.emit(PLUGGED, VM, PORT)
-        with pytest.raises(WaitTimeoutError) as caught:
-            waiter.wait(0.1)
+    waiter = events.waiter(VM, PLUGGED, [PORT, SECOND])
+    nova.emit(PLUGGED, VM, PORT)
+    with pytest.raises(WaitTimeoutError) as caught:
+        waiter.wait(0.1)
     assert SECOND in str(caught.value)
     assert PORT not in str(caught.value)
     assert SECOND in caught.value.hint
@@ -95,12 +94,12 @@ def test_the_ports_that_are_missing_are_named(nova: LocalNovaEvents, events: Eve
 def test_an_event_that_failed_is_an_error_and_the_others_can_still_come(
     nova: LocalNovaEvents, events: Events
 ) -> None:
-    with events.waiting(VM, PLUGGED, [PORT, SECOND]) as waiter:
-        nova.emit(PLUGGED, VM, PORT, status="failed")
-        nova.emit(PLUGGED, VM, SECOND)
-        with pytest.raises(FakevmError, match=f"{PLUGGED} has failed for port {PORT}"):
-            waiter.wait(5)
-        found = waiter.wait(5)
+    waiter = events.waiter(VM, PLUGGED, [PORT, SECOND])
+    nova.emit(PLUGGED, VM, PORT, status="failed")
+    nova.emit(PLUGGED, VM, SECOND)
+    with pytest.raises(FakevmError, match=f"{PLUGGED} has failed for port {PORT}"):
+        waiter.wait(5)
+    found = waiter.wait(5)
     assert [found[port_id].status for port_id in (PORT, SECOND)] == ["failed", "completed"]
 
 
@@ -108,21 +107,22 @@ def test_an_event_that_nova_s_api_refuses_reaches_nobody(
     nova: LocalNovaEvents, events: Events
 ) -> None:
     events.register(VM, None)
-    with events.waiting(VM, PLUGGED, [PORT]) as waiter:
-        assert nova.emit(PLUGGED, VM, PORT) == 422
-        with pytest.raises(WaitTimeoutError, match="answered 422: the server is on no host"):
-            waiter.wait(0.05)
+    waiter = events.waiter(VM, PLUGGED, [PORT])
+    assert nova.emit(PLUGGED, VM, PORT) == 422
+    with pytest.raises(WaitTimeoutError, match="answered 422: the server is on no host"):
+        waiter.wait(0.05)
 
 
 def test_no_port_is_no_wait(events: Events) -> None:
-    with events.waiting(VM, PLUGGED, []) as waiter:
-        assert waiter.wait(0) == {}
+    waiter = events.waiter(VM, PLUGGED, [])
+    assert waiter.wait(0) == {}
 
 
 def test_a_waiter_lives_through_a_restart_and_its_server_is_known_again(
     nova: LocalNovaEvents, events: Events
 ) -> None:
-    with events.waiting(VM, PLUGGED, [PORT]) as waiter, ThreadPoolExecutor(1) as pool:
+    waiter = events.waiter(VM, PLUGGED, [PORT])
+    with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(waiter.wait, 30)
         nova.stop()
         nova.start()
