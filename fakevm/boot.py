@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from fakevm import vifs
+from fakevm import names, vifs
 from fakevm.agents import Agent
 from fakevm.clock import Clock
-from fakevm.errors import FakevmError, WaitTimeoutError, for_each
+from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
 from fakevm.interrupt import deferred
 from fakevm.journal import Journal
 from fakevm.model import FixedIp, Vm
@@ -90,7 +91,12 @@ class Boot:
         """Create a port by the user's part of it (nova: API._create_port_minimal)."""
         # Were it cut off, nobody would know the id of the port that Neutron made.
         with self._step("create", "neutron.API._create_port_minimal"), deferred():
-            port = self._lab.neutron.create_port(body)
+            try:
+                port = self._lab.neutron.create_port(body)
+            except UnavailableError as error:
+                made = f"`fakevm delete-vm {shlex.quote(self._vm.name)}` removes it"
+                error.add_note(f"if Neutron has made the port all the same, {made}")
+                raise
             self._undo.callback(self._lab.neutron.delete_port, port.id)
         return port
 
@@ -182,23 +188,27 @@ def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: f
 def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     """Unplug a VM's NICs, unbind the ports that it was given, delete the others; return all ids.
 
+    Only a port's host knows whether it was given; where that can't tell, it is unbound.
     nova: ComputeManager._shutdown_instance, neutron.API.deallocate_for_instance.
     """
-    ports = lab.neutron.ports(device_id=instance_id)
-    given: set[str] = set()
+    found = lab.neutron.ports(device_id=instance_id)
+    ports = [port for port in found if names.may_be_a_vms(port)]
+    # One that was given got its host together with its VM.
+    created = {port.id for port in ports if not port.host}
     for host in sorted({port.host for port in ports} - {""}):
         try:
             agent = lab.agent(host)
             here = [one for one in agent.vifs() if one.instance_id == instance_id]
-            given |= {one.port_id for one in here if one.preserve_on_delete}
+            created |= {one.port_id for one in here if not one.preserve_on_delete}
             for_each([one.port_id for one in here], agent.unplug)
         except FakevmError as error:
             lab.say(f"{error}; `fakevm cleanup` removes what is left there")
     for port in ports:
-        if port.id in given:
+        if port.id not in created:
             unbind(lab, port)
+            lab.say(f"port {port.id} was unbound: it was given to the VM, or may have been")
     for port in ports:
-        if port.id not in given:
+        if port.id in created:
             lab.neutron.delete_port(port.id)
     return [port.id for port in ports]
 

@@ -37,8 +37,6 @@ ROLES = ("management", "underlay", "provider")
 
 BASE_IMAGE = "debian:trixie-slim"
 
-_LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -112,15 +110,6 @@ PASSWORDS = {
     "FAKEVM_RABBITMQ_PASSWORD": ("rabbitmq", "RABBITMQ_PASSWORD"),
     "FAKEVM_METADATA_SECRET": ("network-1", "OS_DEFAULT__METADATA_PROXY_SHARED_SECRET"),
 }
-
-
-def check_name(lab: str) -> str:
-    """Return a lab's name if it is one."""
-    if not _LAB_NAME.fullmatch(lab):
-        raise ConfigError(
-            f"{lab!r} is no lab's name: at most 31 of a-z, 0-9 and '-' are expected, no '-' first"
-        )
-    return lab
 
 
 def slice_of(number: int) -> dict[str, str]:

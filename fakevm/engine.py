@@ -92,7 +92,7 @@ class Engine:
 
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
         """Return the containers of a lab, a project or all labs, stopped ones too, by service."""
-        label = f"{LAB_LABEL}={lab}" if lab else LAB_LABEL
+        label = f"{LAB_LABEL}={lab}" if lab is not None else LAB_LABEL
         if project:
             label = f"{PROJECT_LABEL}={project}"
         # Of every command the first question: by the program, since the package's import takes

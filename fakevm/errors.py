@@ -81,6 +81,11 @@ def for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
             act(thing)
         except FakevmError as failure:
             failures.append(failure)
+    raise_all(failures)
+
+
+def raise_all(failures: Sequence[FakevmError]) -> None:
+    """Raise the first error, if there is one, with the others as its notes."""
     if failures:
         first, *others = failures
         for other in others:

@@ -142,6 +142,18 @@ class Lab(Parts):
 
     # VMs
 
+    def delete_vms(self, instances: Sequence[str]) -> tuple[list[str], list[FakevmError]]:
+        """Delete VMs; return the ids of the ports of those that are, and the others' errors."""
+        _ = self.neutron
+        deleted: list[str] = []
+        failures: list[FakevmError] = []
+        for instance in instances:
+            try:
+                deleted += self.delete_vm(instance)
+            except FakevmError as error:
+                failures.append(error)
+        return deleted, failures
+
     def delete_vm(self, instance: str) -> list[str]:
         """Delete a VM: unplug its NICs, unbind the ports it was given, delete the others.
 

@@ -5,23 +5,43 @@ from __future__ import annotations
 import errno
 import hashlib
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from fakevm.errors import ConflictError, FakevmError
 
+# How often a lock that is waited for is tried.
+_INTERVAL_S = 0.05
+
 
 @contextmanager
-def exclusive(name: str, *, busy: str) -> Iterator[None]:
-    """Hold the lock of this name; raise ConflictError with the words `busy` if another has it."""
+def exclusive(name: str, *, busy: str, wait_s: float = 0) -> Iterator[None]:
+    """Hold the lock of this name; ConflictError with the words `busy` if it can't be had."""
     # A Unix socket's name in the abstract namespace: no file that could stay behind. Hashed, since
     # it has room for 107 bytes.
     address = "\0fakevm/" + hashlib.sha256(name.encode()).hexdigest()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind(address)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise ConflictError(busy, hint="wait for it to end; fakevm status") from error
-            raise FakevmError(f"the lock {name!r} can't be had: {error.strerror}") from error
+        until = time.monotonic() + wait_s
+        while not _bound(sock, address, name):
+            if time.monotonic() >= until:
+                raise ConflictError(busy, hint="wait for it to end; fakevm status")
+            time.sleep(_INTERVAL_S)
         yield
+
+
+def exclusive_vm(
+    lab: str, instance_id: str, *, busy: str, wait_s: float = 0
+) -> AbstractContextManager[None]:
+    """Hold what keeps a VM from being moved and given a NIC at once, as Nova's task state does."""
+    return exclusive(f"{lab}/vm/{instance_id}", busy=busy, wait_s=wait_s)
+
+
+def _bound(sock: socket.socket, address: str, name: str) -> bool:
+    try:
+        sock.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise FakevmError(f"the lock {name!r} can't be had: {error.strerror}") from error
+    return True

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, TypeVar
 
-from fakevm.errors import ConflictError, NotFoundError
+from fakevm.errors import ConfigError, ConflictError, NotFoundError
 
 
 class Named(Protocol):
@@ -40,8 +40,18 @@ AGENT_SOCKET = "/run/fakevm/agent.sock"
 # As Docker shows a container's id; less of one may be meant otherwise.
 _ID_LEN = 12
 
+_LAB = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HOST = re.compile(r"compute-[1-9][0-9]*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def check_lab(lab: str) -> str:
+    """Return a lab's name if it is one."""
+    if not _LAB.fullmatch(lab):
+        raise ConfigError(
+            f"{lab!r} is no lab's name: at most 31 of a-z, 0-9 and '-' are expected, no '-' first"
+        )
+    return lab
 
 
 def is_uuid(ref: str) -> bool:

@@ -63,6 +63,8 @@ class Port:
     profile: Mapping[str, Any] = field(default_factory=dict)
     fixed_ips: tuple[PortIp, ...] = ()
     admin_state_up: bool = True
+    # ISO 8601, to the second.
+    created_at: str = ""
 
     @property
     def bound(self) -> bool:
@@ -444,6 +446,7 @@ def _port(found: Mapping[str, Any]) -> Port:
             for ip in found.get("fixed_ips") or ()
         ),
         admin_state_up=found.get("admin_state_up", True),
+        created_at=found.get("created_at") or "",
     )
 
 

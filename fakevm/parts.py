@@ -49,7 +49,7 @@ class Parts:
         agent_s: float = AGENT_S,
         say: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        self.name = name
+        self.name = names.check_lab(name)
         self._engine = engine or Engine()
         self._open_stream = open_stream
         self._answer_s = answer_s
@@ -96,7 +96,9 @@ class Parts:
             if container.running:
                 return container
         state = f"is {found[0].state}" if found else "is missing"
-        raise UnavailableError(f"the lab's {name} {state}", hint="fakevm up")
+        raise UnavailableError(
+            f"the lab's {name} {state}", hint=_mend(found[0]) if found else "fakevm up"
+        )
 
     @cached_property
     def endpoint(self) -> str:
@@ -171,9 +173,7 @@ class Parts:
         name = self.host(ref)
         container = next(one for one in self.computes if one.service == name)
         if not container.running:
-            raise UnavailableError(
-                f"{name} is {container.state}", hint=f"docker start {container.name}"
-            )
+            raise UnavailableError(f"{name} is {container.state}", hint=_mend(container))
         return container
 
     def find(self, ref: str, *, whole: bool = True) -> Port:
@@ -192,6 +192,11 @@ class Parts:
                 return error
 
         return at_once(answer, [container.service for container in self.computes])
+
+
+def _mend(container: Container) -> str:
+    """Return the command that makes a container run again."""
+    return f"docker {'unpause' if container.state == 'paused' else 'start'} {container.name}"
 
 
 def at_once(work: Callable[[str], T], hosts: Iterable[str]) -> dict[str, T]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from fakevm import overview, vifs
 from fakevm.agents import Agent
 from fakevm.boot import Boot, complete, user_body
 from fakevm.clock import Clock, Timings
-from fakevm.errors import ConflictError, FakevmError
+from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.interrupt import deferred
 from fakevm.journal import Journal, note
+from fakevm.lock import exclusive_vm
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron import Network, Port
 from fakevm.parts import PLACE, Parts
@@ -40,15 +41,18 @@ def create(
 ) -> CreatedPort:
     """Create a port on a network, plug it, wait until it works; what was made is undone if not."""
     vm = vifs.vm_of(request.instance)
-    host, running = _host_for(lab, vm, request.host)
-    agent = lab.agent(host)
-    groups = [lab.neutron.security_group_id(ref) for ref in request.security_groups]
-    with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
-        port = boot.create(user_body(request, vm, network, groups))
-        port = boot.bind(port)
-        ips = _fixed_ips(lab, port, network, request.addressing)
-        boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s)
-        plugged = agent.vifs(port.id)
+    if request.security_groups and not request.port_security:
+        raise ConfigError("a port without port security has no security groups")
+    with _alone(lab, vm, timeout_s):
+        host, running = _host_for(lab, vm, request.host)
+        agent = lab.agent(host)
+        groups = [lab.neutron.security_group_id(ref) for ref in request.security_groups]
+        with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+            port = boot.create(user_body(request, vm, network, groups))
+            port = boot.bind(port)
+            ips = _fixed_ips(lab, port, network, request.addressing)
+            boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s)
+            plugged = agent.vifs(port.id)
     (row,) = vifs.rows([replace(port, status="ACTIVE")], {host: plugged})
     return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
 
@@ -79,6 +83,12 @@ def plug(
     else:
         return _plug_elsewhere(lab, port, network, str(wanted), addressing or "dhcp")
     return overview.row(lab, lab.find(port.id))
+
+
+def _alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:
+    """Keep a VM's other new ports, and a migration of it, from coming in between."""
+    busy = f"VM {vm.name} is being migrated, or gets another port"
+    return exclusive_vm(lab.name, vm.instance_id, busy=busy, wait_s=timeout_s)
 
 
 def _host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:
@@ -150,13 +160,14 @@ def _give(
     timeout_s: float,
 ) -> None:
     """Bind a port that a user made to a VM's host, and plug it."""
-    host, running = _host_for(lab, vm, wanted)
-    agent = lab.agent(host)
-    clock = Clock(lab.neutron, start=time.monotonic())
-    with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
-        bound = boot.bind(port, given=True)
-        ips = _fixed_ips(lab, bound, network, addressing)
-        boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
+    with _alone(lab, vm, timeout_s):
+        host, running = _host_for(lab, vm, wanted)
+        agent = lab.agent(host)
+        clock = Clock(lab.neutron, start=time.monotonic())
+        with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+            bound = boot.bind(port, given=True)
+            ips = _fixed_ips(lab, bound, network, addressing)
+            boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
 
 
 def _plug_again(
@@ -169,7 +180,8 @@ def _plug_again(
     before = next((one for one in present if one.port_id == port.id), None)
     if before and not addressing:
         ips = vifs.as_before(ips, before)
-    preserve = bool(before and before.preserve_on_delete)
+    # Unplugged, nobody knows whether it was given to the VM: what is unbound can be deleted.
+    preserve = before is None or before.preserve_on_delete
     vif = vifs.vif(port, network, port, ips, preserve_on_delete=preserve)
     with _undone_on_failure() as undo:
         if before is None:

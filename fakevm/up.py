@@ -17,7 +17,7 @@ from fakevm.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.lab import Lab
 from fakevm.lock import exclusive
-from fakevm.names import container_name, project
+from fakevm.names import check_lab, container_name, project
 from fakevm.neutron import Port
 from fakevm.overview import Status
 
@@ -67,7 +67,7 @@ class Up:
     def __init__(
         self, lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]
     ) -> None:
-        self._lab = compose.check_name(lab)
+        self._lab = check_lab(lab)
         self._wishes = wishes
         self._engine = engine
         self._say = say
@@ -282,7 +282,7 @@ def _check_port(port: int) -> None:
 
 def down(lab: str, *, engine: Engine) -> DownReport:
     """Remove all that carries a lab's label, however much of it there is."""
-    compose.check_name(lab)
+    check_lab(lab)
     with _alone(lab):
         containers = engine.containers(lab=lab)
         _all_at_once(engine.delete_container, containers)

@@ -78,7 +78,8 @@ def up(
     form: str,
 ) -> None:
     """Start a lab, complete it, or change it to what is asked for."""
-    session.lab_name = name or session.lab_name
+    if name is not None:
+        session.lab_name = name
     wishes = Wishes(
         computes=computes,
         api_port=api_port,
@@ -111,7 +112,8 @@ def up(
 @pass_session
 def down(session: Session, *, name: str | None, form: str) -> None:
     """Remove a lab with all it has: containers, networks, volumes."""
-    session.lab_name = name or session.lab_name
+    if name is not None:
+        session.lab_name = name
     report = session.down()
     for name in report.kept_networks:
         say(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,7 +17,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
-from fakevm.errors import FakevmError
+from fakevm.errors import raise_all
 from fakevm.results import Plugging, PortRequest
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, fo
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_ports(refs)
     output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
-    _raise(failures)
+    raise_all(failures)
 
 
 @click.command()
@@ -253,13 +253,4 @@ def cleanup(session: Session, *, dry_run: bool, timeout_s: float, form: str) -> 
         leftovers, failures = lab.cleanup(dry_run=dry_run)
     output.show(leftovers, form, columns=("host", "kind", "name", "port_id"))
     say(f"{'would be removed' if dry_run else 'removed'}: {len(leftovers)}")
-    _raise(failures)
-
-
-def _raise(failures: Sequence[FakevmError]) -> None:
-    """Raise the first error, the others as its notes."""
-    if failures:
-        first, *others = failures
-        for other in others:
-            first.add_note(f"Error: {other}")
-        raise first
+    raise_all(failures)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fakevm.names import DEFAULT_LAB, check_lab
+
 if TYPE_CHECKING:
     from fakevm.agents import Execution, Terminal
     from fakevm.compose import Wishes
@@ -19,7 +21,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Session:
     """The library as the commands use it."""
 
-    lab_name = "fakevm"
+    _lab_name = DEFAULT_LAB
+
+    @property
+    def lab_name(self) -> str:
+        """The name of the lab that the user chose."""
+        return self._lab_name
+
+    @lab_name.setter
+    def lab_name(self, name: str) -> None:
+        self._lab_name = check_lab(name)
 
     def lab(self, *, timeout_s: float | None = None) -> Lab:
         """Return the lab that the user chose."""
@@ -81,7 +92,7 @@ def lab_option(function: F) -> F:
     """Let a command choose the lab, as `fakevm --lab` does."""
 
     def choose(ctx: click.Context, _param: click.Parameter, lab: str | None) -> None:
-        if lab:
+        if lab is not None:
             ctx.obj.lab_name = lab
 
     return click.option(

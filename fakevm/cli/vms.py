@@ -12,7 +12,7 @@ from fakevm.cli.session import (
     pass_session,
     timeout_option,
 )
-from fakevm.errors import ConfigError
+from fakevm.errors import ConfigError, raise_all
 
 _RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _host_option = click.option("--host", metavar="HOST", help="A compute host, by name or id.")
@@ -121,11 +121,13 @@ def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str |
 @click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
 @pass_session
 def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float, form: str) -> None:
-    """Delete VMs as Nova does: ports that they were given are unbound, the others deleted."""
+    """Delete VMs as Nova does: ports that they were given are unbound, the others deleted.
+
+    One that fails does not keep the others.
+    """
     from fakevm.cli import output
 
-    deleted = []
     with session.lab(timeout_s=timeout_s) as lab:
-        for instance in instances:
-            deleted += lab.delete_vm(instance)
+        deleted, failures = lab.delete_vms(instances)
     output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
+    raise_all(failures)

@@ -135,7 +135,8 @@ class Move:
 
     def vif(self, nic: Nic, answer: Binding | Port) -> Vif:
         """Return a NIC's VIF by what Neutron answered for a host."""
-        preserve = bool(nic.guest and nic.guest.preserve_on_delete)
+        # Where its host can't tell, whether it was given to the VM: what is unbound can be deleted.
+        preserve = nic.guest is None or nic.guest.preserve_on_delete
         return vifs.vif(nic.port, nic.network, answer, nic.fixed_ips, preserve_on_delete=preserve)
 
 

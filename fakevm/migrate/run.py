@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import get_args
 
 from fakevm import vifs
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.journal import Journal, note
-from fakevm.lock import exclusive
+from fakevm.lock import exclusive_vm
 from fakevm.migrate import cold, evacuate, live
 from fakevm.migrate.move import MIGRATING_TO, Host, Move, Nic, Switches, without_migrating_to
 from fakevm.migrate.observe import Observer
@@ -51,6 +52,8 @@ def protocol(kind: MoveKind, *, post_copy: bool = False) -> Protocol[Move]:
         return live.POST_COPY if post_copy else live.PRE_COPY
     if post_copy:
         raise ConfigError(f"--post-copy is a way to live-migrate, not to {kind}")
+    if kind not in get_args(MoveKind):
+        raise ConfigError(f"{kind!r} is no kind of migration: {', '.join(get_args(MoveKind))}")
     return cold.COLD if kind == "cold" else evacuate.EVACUATE
 
 
@@ -69,8 +72,8 @@ def migrate(
     steps = protocol(request.kind, post_copy=request.post_copy)
     request.faults.check(steps.names())
     instance_id = port.device_id or port.id
-    busy = f"VM {instance_id} is being migrated already"
-    with exclusive(f"{lab.name}/migrate/{instance_id}", busy=busy), ExitStack() as stack:
+    busy = f"VM {instance_id} is being migrated already, or gets another port"
+    with exclusive_vm(lab.name, instance_id, busy=busy), ExitStack() as stack:
         requests: list[HttpRequest] = []
 
         def keep(sent: HttpRequest) -> None:
@@ -151,8 +154,9 @@ class _Checked:
         vm = vifs.vm_of_port(self._port, guests.values())
         return Move(
             vm=vm,
-            # eth0 first: NICs are numbered in the order of plugging.
-            nics=tuple(sorted(listed, key=lambda nic: nic.name)),
+            # eth0 first: NICs are numbered in the order of plugging. A source that is down can't
+            # tell it: then in the order of their ports.
+            nics=tuple(sorted(listed, key=lambda nic: (nic.name, nic.port.created_at))),
             listed=listed,
             source_name=self._port.host,
             destination_name=self._destination,
@@ -239,8 +243,8 @@ def abort(lab: Parts, port: Port) -> list[str]:
     Before activation the VM runs on at the source, after it at the destination.
     """
     instance_id = port.device_id or port.id
-    busy = f"VM {instance_id} is being migrated right now"
-    with exclusive(f"{lab.name}/migrate/{instance_id}", busy=busy):
+    busy = f"VM {instance_id} is being migrated right now, or gets another port"
+    with exclusive_vm(lab.name, instance_id, busy=busy):
         return _Leftover(lab, port).clean_up()
 
 

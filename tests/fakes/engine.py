@@ -34,8 +34,8 @@ class FakeEngine(Engine):
     def recipe(self, container: Container) -> Recipe:
         return Recipe(image="fakevm/neutron:28.0.2", environment={}, ports=container.ports)
 
-    def stop(self, service: str) -> None:
+    def stop(self, service: str, *, state: str = "exited") -> None:
         self.all_containers = [
-            replace(one, state="exited", health="") if one.service == service else one
+            replace(one, state=state, health="") if one.service == service else one
             for one in self.all_containers
         ]

@@ -222,6 +222,17 @@ def test_verbs_on_a_port(session: FakeSession, port_id: str) -> None:
     assert result("cleanup", "--dry-run") == []
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("--lab", "", "list"), ("list", "--lab", ""), ("down", "--name", ""), ("up", "--name", "")],
+)
+def test_an_empty_name_is_no_lab(session: FakeSession, args: tuple[str, ...]) -> None:
+    result = run(session, *args)
+    assert result.exit_code == 2
+    assert "'' is no lab's name" in result.stderr
+    assert (session.opened, session.wishes) == ([], [])
+
+
 def test_delete_port_needs_a_port(session: FakeSession) -> None:
     assert run(session, "delete-port").exit_code == 2
 

@@ -11,7 +11,7 @@ from fakevm import compose
 from fakevm.compose import Existing, Settings, Wishes
 from fakevm.engine import Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.names import NEUTRON_PORT, project
+from fakevm.names import NEUTRON_PORT, check_lab, project
 from tests.fakes.engine import make_container
 
 
@@ -157,7 +157,7 @@ def test_subnets_of_the_user_s_environment_are_taken() -> None:
 @pytest.mark.parametrize("name", ["", "-x", "Upper", "a b", "../x", "a" * 32, "$(id)", "名"])
 def test_what_is_no_lab_s_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="name"):
-        compose.check_name(name)
+        check_lab(name)
 
 
 def test_the_releases_are_those_with_constraints() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,8 +21,10 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.lab import Lab
+from fakevm.lock import exclusive_vm
+from fakevm.neutron import Port
 from fakevm.results import PortRequest
-from tests.fakes.neutron import make_network, make_subnet
+from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 from tests.unit.conftest import World
 
 REQUEST = PortRequest(network="net", instance="vm", host="compute-1")
@@ -242,6 +247,99 @@ def test_a_vm_s_end_unbinds_what_it_was_given(lab: Lab, world: World) -> None:
     assert world.hosts["compute-1"].vifs_by_port == {}
     with pytest.raises(NotFoundError, match="there is no VM 'vm'"):
         lab.delete_vm("vm")
+
+
+def test_what_may_have_been_given_to_a_vm_is_not_deleted_with_it(lab: Lab, world: World) -> None:
+    own = create(lab)
+    given = world.neutron.create_port({"network_id": world.neutron.network("net").id}).id
+    lab.plug(given, instance="vm")
+    # Plugged again: its host has forgotten whether it was given.
+    lab.unplug(given)
+    lab.plug(given)
+    assert lab.delete_vm("vm") == [own, given]
+    assert set(world.neutron.ports_by_id) == {given}
+    # Its host is away.
+    lab.plug(given, instance="vm", host="compute-1")
+    world.engine.stop("compute-1")
+    del lab.containers
+    assert lab.delete_vm("vm") == [given]
+    assert world.neutron.ports_by_id[given].device_id == ""
+    assert f"port {given} was unbound" in world.said[-1]
+
+
+def test_a_port_that_neutron_made_without_an_answer_goes_with_its_vm(
+    lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(body: Mapping[str, Any]) -> Port:
+        FakeNeutron.create_port(world.neutron, body)
+        raise UnavailableError("Neutron does not answer")
+
+    monkeypatch.setattr(world.neutron, "create_port", unanswered)
+    with pytest.raises(UnavailableError) as caught:
+        create(lab)
+    assert "`fakevm delete-vm vm` removes it" in caught.value.__notes__[0]
+    (left,) = world.neutron.ports_by_id
+    assert lab.delete_vm("vm") == [left]
+    assert nothing_is_left(world)
+
+
+def test_a_port_that_is_not_a_vm_s_is_not_deleted_as_one(lab: Lab, world: World) -> None:
+    body = {"network_id": make_network().id, "device_owner": "network:router_interface"}
+    router = "0b7c2f5e-9d51-4a76-8d3f-6f0e5a1c9b42"
+    port = world.neutron.create_port({**body, "device_id": router})
+    with pytest.raises(NotFoundError, match="there is no VM"):
+        lab.delete_vm(router)
+    assert set(world.neutron.ports_by_id) == {port.id}
+
+
+def test_one_vm_that_is_not_there_does_not_keep_the_others(lab: Lab, world: World) -> None:
+    first, last = create(lab), create(lab, instance="last")
+    deleted, failures = lab.delete_vms(["vm", "none", "last"])
+    assert deleted == [first, last]
+    assert [str(failure) for failure in failures] == ["there is no VM 'none'"]
+    assert nothing_is_left(world)
+
+
+def test_a_vm_gets_its_ports_one_after_the_other(lab: Lab, world: World) -> None:
+    with ThreadPoolExecutor() as pool:
+        hosts = ("compute-1", "compute-2")
+        made = [pool.submit(create, world.lab(), host=host) for host in hosts]
+    refused = [str(one.exception()) for one in made if one.exception()]
+    assert len(refused) == 1
+    assert "VM vm is on compute-" in refused[0]
+    assert len({port.host for port in world.neutron.ports_by_id.values()}) == 1
+
+
+def test_a_vm_that_is_being_moved_gets_no_port(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    instance_id = world.neutron.ports_by_id[port_id].device_id
+    with (
+        exclusive_vm(lab.name, instance_id, busy=""),
+        pytest.raises(ConflictError, match="VM vm is being migrated"),
+    ):
+        lab.create_port(REQUEST, timeout_s=0.1)
+    assert set(world.neutron.ports_by_id) == {port_id}
+
+
+def test_a_port_without_port_security_has_no_groups(lab: Lab, world: World) -> None:
+    with pytest.raises(ConfigError, match="security groups"):
+        create(lab, port_security=False, security_groups=("default",))
+    assert nothing_is_left(world)
+
+
+def test_a_paused_host_is_unpaused_and_not_started(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    world.engine.stop("compute-1", state="paused")
+    del lab.containers
+    with pytest.raises(UnavailableError, match="compute-1 is paused") as caught:
+        lab.unplug(port_id)
+    assert caught.value.hint == "docker unpause fakevm-compute-1-1"
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b"])
+def test_a_lab_has_a_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no lab's name"):
+        Lab(name)
 
 
 def test_plug_elsewhere_needs_a_binding_there(lab: Lab, world: World) -> None:

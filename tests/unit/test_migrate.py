@@ -419,6 +419,28 @@ def test_a_vm_is_evacuated_from_a_host_that_is_down(lab: Lab, world: World, vm: 
     assert {world.neutron.ports_by_id[port_id].host for port_id in vm} == {"compute-3"}
 
 
+def test_nics_of_a_vm_that_is_evacuated_keep_their_order(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    ports = world.neutron.ports_by_id
+    # Neutron lists them in any order.
+    world.neutron.ports_by_id = {
+        port_id: replace(ports[port_id], created_at=f"2026-01-01T00:00:0{vm.index(port_id)}Z")
+        for port_id in reversed(vm)
+    }
+    world.engine.stop("compute-2")
+    del lab.containers
+    move(lab, vm[0], "compute-3", kind="evacuate")
+    nics = {one.port_id: one.nic for one in world.hosts["compute-3"].vifs_by_port.values()}
+    assert [nics[port_id] for port_id in vm] == [f"eth{n}" for n in range(len(vm))]
+
+
+def test_what_is_no_kind_of_migration_moves_nothing(lab: Lab, world: World, vm: list[str]) -> None:
+    with pytest.raises(ConfigError, match="'bogus' is no kind of migration"):
+        move(lab, vm[0], "compute-3", kind="bogus")
+    assert {world.neutron.ports_by_id[port_id].host for port_id in vm} == {"compute-2"}
+
+
 def test_every_step_names_its_source_and_the_undo_of_what_it_makes() -> None:
     for kind in ("live", "cold", "evacuate"):
         steps = protocol(kind)
