@@ -51,6 +51,15 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
 class Root(click.Group):
     """Imports commands when they are needed, lists them by section, turns errors into text."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse bytes that are no text, which no request could carry."""
+        for word in args:
+            _check_text(word, repr(word))
+        for name, value in os.environ.items():
+            if name.startswith("FAKEVM_"):
+                _check_text(value, f"{name}={value!r}")
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all commands, in the order of the sections."""
         return [name for commands in COMMANDS.values() for name in commands]
@@ -90,6 +99,13 @@ class Root(click.Group):
             for note in getattr(interrupt, "__notes__", ()):
                 click.echo(note, err=True)
             ctx.exit(143 if isinstance(interrupt, Terminated) else 130)
+
+
+def _check_text(text: str, shown: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise click.UsageError(f"{shown} is not UTF-8") from None
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})

@@ -108,6 +108,24 @@ def test_an_unknown_command_is_a_usage_error(session: FakeSession) -> None:
 
 
 @pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        (("exec", "p", "--", "\udcff"), {}),
+        (("create-port", "\udcff", "vm"), {}),
+        (("--lab", "\udcff", "list"), {}),
+        (("create-port", "net", "vm"), {"FAKEVM_CREATE_PORT_NAME": "\udcff"}),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(
+    session: FakeSession, args: tuple[str, ...], env: dict[str, str]
+) -> None:
+    result = run(session, *args, env=env)
+    assert result.exit_code == 2
+    assert "'\\udcff' is not UTF-8" in result.stderr
+    assert session.opened == []
+
+
+@pytest.mark.parametrize(
     ("args", "env", "lab"),
     [
         (("list",), {}, "fakevm"),
