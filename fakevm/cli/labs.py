@@ -10,6 +10,7 @@ import click
 
 from fakevm.cli import output
 from fakevm.cli.session import (
+    SECONDS,
     Session,
     format_option,
     lab_option,
@@ -58,7 +59,7 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=300,
     show_default=True,
     help="How long the lab may take to be healthy, images not counted.",

@@ -13,6 +13,7 @@ import click
 from fakevm.cli import output
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
+    Number,
     Session,
     format_option,
     lab_option,
@@ -66,7 +67,7 @@ def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) 
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=1, max=1000),
+    type=Number(min=1, max=1000),
     default=100,
     show_default=True,
     help="Packets a second of each flow.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,6 +81,23 @@ class Session:
         return down(self.lab_name, engine=Engine())
 
 
+class Number(click.FloatRange):
+    """A number in a range. NaN is outside none, as it compares with nothing."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return what is typed as a number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+# A week. What poll(), a lock and Docker Compose can wait has an end, too.
+LONGEST_S = 7 * 24 * 3600
+SECONDS = Number(min=0, min_open=True, max=LONGEST_S)
+
 pass_session = click.make_pass_decorator(Session)
 
 
@@ -119,7 +137,7 @@ def timeout_option(function: F) -> F:
         "--timeout",
         "timeout_s",
         metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
+        type=SECONDS,
         default=60,
         show_default=True,
         envvar="FAKEVM_TIMEOUT",
@@ -133,7 +151,7 @@ def plugging_options(function: F) -> F:
         "--vif-plugging-timeout",
         "vif_plugging_timeout_s",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=Number(min=0, max=LONGEST_S),
         default=300,
         show_default=True,
         help="How long to wait for network-vif-plugged, as Nova's option; 0: not at all.",

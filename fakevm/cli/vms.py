@@ -6,6 +6,7 @@ import click
 
 from fakevm.cli import terminal
 from fakevm.cli.session import (
+    SECONDS,
     Session,
     format_option,
     lab_option,
@@ -24,7 +25,7 @@ _host_option = click.option("--host", metavar="HOST", help="A compute host, by n
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     help="End the command after this time.  [default: never]",
 )
 @click.option(

@@ -171,6 +171,25 @@ def test_up_refuses_a_number_of_hosts_that_is_none(session: FakeSession, count: 
     assert run(session, "up", "--computes", count).exit_code == 2
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-1", "1e9", "soon"])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("up", "--timeout"),
+        ("list", "--timeout"),
+        ("exec", "--timeout"),
+        ("create-port", "--vif-plugging-timeout"),
+        ("migrate", "--rate"),
+    ],
+)
+def test_a_number_that_is_none_is_refused(
+    session: FakeSession, argv: tuple[str, str], number: str
+) -> None:
+    result = run(session, *argv, number, "p", "p")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{argv[1]}'" in result.stderr
+
+
 @pytest.mark.parametrize("cls", BY_NAME.values())
 def test_an_error_becomes_text_and_its_exit_code(
     session: FakeSession, cls: type[FakevmError]
