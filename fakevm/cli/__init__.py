@@ -124,12 +124,26 @@ def cli(ctx: click.Context, lab: str) -> None:
     ctx.obj.lab_name = lab
 
 
+def _open_closed() -> None:
+    """Have /dev/null as stdin, stdout or stderr where it is closed: no other file gets its number.
+
+    Python has None in its place, which nobody expects.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free number: its own, since those before it are open by now.
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
 def main() -> None:
     """Run the command line."""
     # A command has ended before garbage matters that refers to itself; to look for it while
     # libraries are imported takes a sixth of that time.
     gc.disable()
     raise_on_sigterm()
+    _open_closed()
     # Names in another alphabet are printed also where the locale knows none.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def interactive() -> bool:
-    """Tell whether our stdin is a terminal, or nothing at all."""
-    return sys.stdin is None or sys.stdin.isatty()
+    """Tell whether our stdin is a terminal."""
+    return sys.stdin.isatty()
 
 
 def pass_output(execution: Execution) -> None:

@@ -373,6 +373,18 @@ def test_a_process_has_printed_all_when_it_ends() -> None:
     assert "nonsense" in refused.stderr
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_none_to_stumble_over(closed: str) -> None:
+    listed = subprocess.run(
+        ("sh", "-c", f'exec "$0" -m fakevm scenario list {closed}', sys.executable),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert ("LETTER" in listed.stdout) == (" >&-" not in f" {closed}")
+
+
 def test_a_full_disk_is_told_in_a_line() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         helped = typed("--help", stdout=full)
