@@ -1,5 +1,15 @@
-"""`python -m fakevm` is `fakevm`."""
+"""`fakevm`, which is `python -m fakevm`, too."""
 
-from fakevm.cli import main
 
-main()
+def main() -> None:
+    """Import the command line and run it."""
+    try:
+        from fakevm.cli import main as run
+    except KeyboardInterrupt:
+        # Nothing has begun.
+        raise SystemExit(130) from None
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -373,6 +373,24 @@ def test_a_process_has_printed_all_when_it_ends() -> None:
     assert "nonsense" in refused.stderr
 
 
+def test_ctrl_c_while_the_program_is_imported_ends_it_quietly() -> None:
+    program = """
+import runpy, signal, sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "click":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module("fakevm", run_name="__main__")
+"""
+    ended = subprocess.run(
+        (sys.executable, "-c", program), capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_none_to_stumble_over(closed: str) -> None:
     listed = subprocess.run(
