@@ -272,13 +272,17 @@ def _differences(
 
 def binding_failed(port: Port, agents: Iterable[NeutronAgent]) -> ConflictError:
     """Return the error that says why a host could not take a port, as the agent list shows it."""
+    failed = f"Neutron could not bind port {port.id} to {port.host}"
     here = l2_agents(port.host, agents)
     if not here:
         told = f"no L2 agent of {port.host} is known to Neutron"
     else:
         told = "; ".join(f"its {agent.binary} is {agent_state(agent)}" for agent in here)
+    if port.vnic_type == "normal":
+        return ConflictError(f"{failed}: {told}", hint="fakevm status")
     return ConflictError(
-        f"Neutron could not bind port {port.id} to {port.host}: {told}", hint="fakevm status"
+        f"{failed}: its vnic_type is {port.vnic_type}, for which a lab has no hardware ({told})",
+        hint="--vnic-type normal; fakevm status",
     )
 
 

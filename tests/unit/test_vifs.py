@@ -252,3 +252,10 @@ def test_a_failed_binding_is_explained_by_the_agent_list() -> None:
     assert "its neutron-openvswitch-agent is down" in str(vifs.binding_failed(PORT, [agent]))
     elsewhere = replace(agent, host="compute-2")
     assert "no L2 agent of compute-1 is known" in str(vifs.binding_failed(PORT, [elsewhere]))
+
+
+@pytest.mark.parametrize("vnic_type", ["direct", "macvtap"])
+def test_a_failed_binding_is_explained_by_the_vnic_type(vnic_type: str) -> None:
+    told = vifs.binding_failed(replace(PORT, vnic_type=vnic_type), [])
+    assert f"vnic_type is {vnic_type}" in str(told)
+    assert "normal" in told.hint
