@@ -132,8 +132,16 @@ def migrate(
     from fakevm.results import Plugging
     from fakevm.steps import Faults
 
+    faults = Faults(delays=delays, fail_at=fail_at)
+    if report_file and repeat:
+        raise ConfigError("--report shows one migration, --repeat makes several: leave one out")
     if dry_run:
+        if abort:
+            raise ConfigError("--dry-run shows a migration's steps, not --abort's: leave one out")
+        if words:
+            _expect(words, "DST", "VIF")
         chosen = protocol(kind, post_copy=not pre_copy)
+        faults.check(chosen.names())
         steps = [
             {
                 "step": step.name,
@@ -152,8 +160,6 @@ def migrate(
         output.show([{"done": one} for one in done], form, columns=("done",))
         return
     destination, ref = _expect(words, "DST", "VIF")
-    if report_file and repeat:
-        raise ConfigError("--report shows one migration, --repeat makes several: leave one out")
     request = MigrationRequest(
         destination=destination,
         source=host,
@@ -170,7 +176,7 @@ def migrate(
             rarp=not no_rarp,
             late_tap=late_tap,
         ),
-        faults=Faults(delays=delays, fail_at=fail_at),
+        faults=faults,
         probes=probes,
         rate=rate,
         watch=bool(report_file),

@@ -94,6 +94,13 @@ def test_an_abort_says_what_it_did(session: FakeSession, port_id: str) -> None:
         (("--report", "r.html", "--repeat", "2", "compute-3", "p"), "leave one out"),
         (("--rate", "0", "compute-3", "p"), "--rate"),
         (("--cold", "--post-copy", "compute-3", "p"), "--post-copy"),
+        (("--fail-at", "nosuch", "compute-3", "p"), "no step 'nosuch'"),
+        (("--dry-run", "--fail-at", "nosuch"), "no step 'nosuch'"),
+        (("--dry-run", "--delay", "nosuch=1"), "no step 'nosuch'"),
+        (("--dry-run", "--cold", "--post-copy"), "--post-copy"),
+        (("--dry-run", "--report", "r.html", "--repeat", "2"), "leave one out"),
+        (("--dry-run", "--abort", "p"), "leave one out"),
+        (("--dry-run", "compute-3"), "expected DST VIF"),
     ],
 )
 def test_what_is_typed_wrong_is_a_usage_error(
