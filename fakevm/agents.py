@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fakevm.errors import FakevmError
+from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm.rpc import Connection, Item, known, result
 
@@ -114,6 +114,12 @@ class Agent(Connection):
         stdin: bool = False,
     ) -> Execution:
         """Start a command in the VM that has a port."""
+        # A string is a sequence of strings, too: its letters.
+        if isinstance(argv, str):
+            raise ConfigError(
+                f"a command is given as its words, not as the string {argv!r}",
+                hint=f"shlex.split({argv!r})",
+            )
         params = {
             "port_id": port_id,
             "argv": list(argv),

@@ -440,6 +440,13 @@ def test_a_command_runs_where_the_port_is_bound(lab: Lab) -> None:
         assert execution.exit_code == 0
 
 
+def test_a_command_is_not_taken_apart_into_letters(lab: Lab) -> None:
+    create(lab, name="p")
+    with pytest.raises(ConfigError, match="its words") as told:
+        lab.execute("p", "ls -l /")
+    assert told.value.hint == "shlex.split('ls -l /')"
+
+
 def test_no_lab_is_told_with_the_mend(world: World) -> None:
     world.engine.all_containers.clear()
     with world.lab() as lab, pytest.raises(NotFoundError, match="no lab 'fakevm'") as caught:
