@@ -188,6 +188,9 @@ class _Checked:
                     hint=f"fakevm migrate {self._destination} {port.id}; or --force",
                 )
         elif not self._source_is_up:
+            if any(c.state == "paused" for c in self._lab.computes if c.service == port.host):
+                # Its VMs are there as soon as it goes on.
+                self._lab.running_compute(port.host)
             raise UnavailableError(
                 f"{port.host} is down",
                 hint=f"fakevm migrate --evacuate {self._destination} {port.id}",

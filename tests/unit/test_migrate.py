@@ -419,6 +419,14 @@ def test_a_vm_is_evacuated_from_a_host_that_is_down(lab: Lab, world: World, vm: 
     assert {world.neutron.ports_by_id[port_id].host for port_id in vm} == {"compute-3"}
 
 
+def test_a_host_that_is_paused_is_not_down(lab: Lab, world: World, vm: list[str]) -> None:
+    world.engine.stop("compute-2", state="paused")
+    del lab.containers
+    with pytest.raises(UnavailableError, match="compute-2 is paused") as caught:
+        move(lab, vm[0], "compute-3")
+    assert caught.value.hint == "docker unpause fakevm-compute-2-1"
+
+
 def test_nics_of_a_vm_that_is_evacuated_keep_their_order(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
