@@ -101,9 +101,16 @@ def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> li
         raise WaitTimeoutError(
             f"{', '.join(_complaint(fixed, duplicates) for fixed in missing)} not on {record.nic} "
             f"of VM {record.vm.name} after {timeout:g} s{_last_words(record, guest)}",
-            hint=f"fakevm exec {record.vif.port_id} -- dhclient -v {record.nic}",
+            hint=f"fakevm exec {record.vif.port_id} -- {_by_hand(record.nic, missing)}",
         )
     return [str(address.value) for address in found if not address.link_local]
+
+
+def _by_hand(nic: str, missing: list[FixedIp]) -> str:
+    """Return the command that asks for the first address that is missing."""
+    # Of the same DUID as the client's: the server has the address for that one alone.
+    version = "-6 -D LL " if missing[0].method == "dhcpv6" else ""
+    return f"dhclient {version}-v {nic}"
 
 
 def _complaint(fixed: FixedIp, duplicates: set[str]) -> str:

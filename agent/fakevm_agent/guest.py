@@ -134,10 +134,13 @@ class DhcpClient:
 
     def command(self) -> list[str]:
         """Return what runs it in the foreground, saying what it does."""
+        # A DUID of the MAC alone. The default has the time in it: it would be another one with each
+        # boot, since no lease is kept, and the server has the address for the first.
+        version = ["-4"] if self.version == 4 else ["-6", "-D", "LL"]
         # These paths are the ones that Debian's AppArmor profile of dhclient allows.
         command = [
             "dhclient",
-            f"-{self.version}",
+            *version,
             "-d",
             "-v",
             "-pf",

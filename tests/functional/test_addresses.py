@@ -147,6 +147,27 @@ def test_an_address_comes_by_dhcpv6(agent: Agent, network: Network, vm: Vm) -> N
     }
 
 
+def test_dhcpv6_gives_a_vm_that_boots_again_its_address(
+    agent: Agent, network: Network, vm: Vm
+) -> None:
+    vif = make_vif(fixed_ips=(_fixed("2001:db8::99", "dhcpv6", 64),))
+    # The only one, which the server keeps for the client that it was given to.
+    network.serve("--enable-ra", "--dhcp-range=2001:db8::99,2001:db8::99,64,10m")
+    for _ in ("boot", "again"):
+        agent.plug(vif, vm)
+        found = agent.call("configure", port_id=vif.port_id, timeout_s=20.0)["addresses"]
+        assert [value for value in found if value.startswith("2001:db8::99/")]
+        agent.unplug(vif.port_id)
+
+
+def test_an_address_that_does_not_come_by_dhcpv6_is_told(agent: Agent, vm: Vm) -> None:
+    vif = make_vif(fixed_ips=(_fixed("2001:db8::99", "dhcpv6", 64),))
+    agent.plug(vif, vm)
+    with pytest.raises(RefusedError, match="dhcpv6") as refused:
+        agent.call("configure", port_id=vif.port_id, timeout_s=1.0)
+    assert refused.value.hint.endswith("-- dhclient -6 -D LL -v eth0")
+
+
 def test_a_nic_that_asks_for_none_takes_no_advertisement(
     agent: Agent, network: Network, vm: Vm
 ) -> None:

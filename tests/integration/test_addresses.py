@@ -39,7 +39,7 @@ def test_static_and_none(cloud: Cloud) -> None:
     assert none.host.addresses(none.instance_id) == set()
 
 
-def test_ipv6_by_router_advertisement_and_by_dhcpv6(cloud: Cloud) -> None:
+def test_ipv6_by_router_advertisement_and_by_dhcpv6(lab: Lab, cloud: Cloud) -> None:
     slaac = cloud.network(name="slaac")
     stateful = cloud.network(name="stateful")
     router = cloud.router(
@@ -58,6 +58,12 @@ def test_ipv6_by_router_advertisement_and_by_dhcpv6(cloud: Cloud) -> None:
     assert b.ip in bare(b)
     # Through the router, from one subnet to the other.
     a.ping(b.ip)
+    b.ping(a.ip)
+
+    # The guest's leases are gone, and the server has its own: it must know the guest again.
+    lab.fakevm.ok("unplug", b.port_id)
+    lab.fakevm.ok("plug", b.port_id)
+    assert b.ip in bare(b)
     b.ping(a.ip)
 
 

@@ -58,6 +58,12 @@ def test_two_clients_of_a_vm_share_no_file() -> None:
     assert clients[0].command()[-1] == "eth0"
 
 
+def test_a_dhcpv6_client_is_known_by_its_mac_alone() -> None:
+    four, six = (" ".join(DhcpClient(nic="eth0", version=v).command()) for v in (4, 6))
+    assert "-D LL" in six
+    assert "-D" not in four.split()
+
+
 def test_leases_and_resolver_move_to_the_nic_of_another_name(tmp_path: Path) -> None:
     there, here = (
         Guest(instance_id=INSTANCE, directory=tmp_path / name) for name in ("there", "here")
