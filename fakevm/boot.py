@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from fakevm import names, vifs
 from fakevm.agents import Agent
@@ -24,6 +24,9 @@ VIF_PLUGGED = "network-vif-plugged"
 
 # Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
 PROJECT = "fake_project_id"
+
+# An agent takes no timeout of nothing.
+_AT_ONCE_S = 0.001
 
 # What of a port's profile is a device's on its host, and goes with the binding
 # (nova/network/neutron.py, API._unbind_ports).
@@ -176,13 +179,33 @@ class Boot:
         return self._journal.step(name, self._agent.host, source=source)
 
 
+class Configures(Protocol):
+    """An agent, as far as it gives a NIC its addresses."""
+
+    def configure(self, port_id: str, *, timeout_s: float) -> object:
+        """Start a NIC's clients and wait for its addresses."""
+
+
 def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: float) -> None:
-    """Wait until a port is ACTIVE and its NIC has its addresses, which Nova leaves to the user."""
+    """Wait until a port is ACTIVE and its NIC has its addresses, which Nova leaves to the user.
+
+    What is administratively down is not waited for.
+    """
     if port.admin_state_up:
         with clock.measured("active"):
             lab.neutron.wait_until_active(port.id, timeout_s=timeout_s)
     with clock.measured("configure"):
+        configure(agent, port, timeout_s=timeout_s)
+
+
+def configure(agent: Configures, port: Port, *, timeout_s: float) -> None:
+    """Start a NIC's clients, and wait for its addresses if its port is administratively up."""
+    if port.admin_state_up:
         agent.configure(port.id, timeout_s=timeout_s)
+        return
+    # Without a network no address comes. The clients ask until there is one, as in any guest.
+    with suppress(WaitTimeoutError):
+        agent.configure(port.id, timeout_s=_AT_ONCE_S)
 
 
 def delete_vm(lab: Parts, instance_id: str) -> list[str]:

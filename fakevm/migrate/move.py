@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from fakevm import vifs
+from fakevm import boot, vifs
 from fakevm.boot import VIF_PLUGGED
 from fakevm.errors import ConflictError, for_each
 from fakevm.events import Events, Waiter
@@ -234,7 +234,7 @@ def configure(move: Move) -> None:
     """Start the DHCP and SLAAC clients that the VM had at the source."""
     for_each(
         [nic for nic in move.nics if nic.guest is None or nic.guest.configured],
-        lambda nic: move.destination.configure(nic.port.id, timeout_s=move.timeout_s),
+        lambda nic: boot.configure(move.destination, nic.port, timeout_s=move.timeout_s),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import get_args
 
-from fakevm import vifs
+from fakevm import boot, vifs
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.journal import Journal, note
 from fakevm.lock import exclusive_vm
@@ -302,8 +302,7 @@ class _Leftover:
 
     def _configure(self) -> None:
         for port in self._ports:
-            if port.admin_state_up:
-                self._lab.agent(port.host).configure(port.id, timeout_s=CONFIGURE_S)
+            boot.configure(self._lab.agent(port.host), port, timeout_s=CONFIGURE_S)
 
     def _tell(self, words: str) -> None:
         self._lab.say(words)

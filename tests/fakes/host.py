@@ -13,7 +13,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fakevm.agents import guest_state
-from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.errors import (
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
 from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
 
 # A program: its stdin so far, a way to print on stdout and stderr, and its end; its exit code.
@@ -35,6 +41,8 @@ class FakeHost:
     # Ports that RARP frames were sent of.
     announced: list[str] = field(default_factory=list)
     broken: dict[str, FakevmError] = field(default_factory=dict)
+    # Ports that no DHCP server is reached from.
+    cut: set[str] = field(default_factory=set)
     # Whether its L2 agent does anything.
     wires: bool = True
     # Called after a plug, with the host's name and the port's id.
@@ -130,9 +138,13 @@ class FakeHost:
 
     def configure(self, port_id: str, *, timeout_s: float) -> list[str]:
         self._begin("configure", port_id)
+        assert timeout_s > 0
+        self._change(port_id, configured=True)
+        if port_id in self.cut:
+            raise WaitTimeoutError(f"no address after {timeout_s:g} s")
         vif = self._get(port_id)
         wanted = [f"{i.ip_address}/{i.prefix_len}" for i in vif.fixed_ips if i.method != "none"]
-        self._change(port_id, addresses=tuple(wanted), configured=True)
+        self._change(port_id, addresses=tuple(wanted))
         return wanted
 
     def unplug(self, port_id: str) -> bool:

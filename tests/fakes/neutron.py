@@ -101,7 +101,6 @@ class FakeNeutron(Neutron):
 
     def create_port(self, body: Mapping[str, Any]) -> Port:
         number = next(self._numbers)
-        assert body.get("admin_state_up", True)
         port = Port(
             id=f"{number:08x}-0000-4000-8000-000000000000",
             name=body.get("name", ""),
@@ -120,6 +119,7 @@ class FakeNeutron(Neutron):
         self._write("create_port", port.id)
         self.ports_by_id[port.id] = port
         self.bindings_by_port[port.id] = {}
+        self._set_admin_state(port.id, up=body.get("admin_state_up", True))
         if host := body.get("binding:host_id"):
             self._bind(port.id, host)
         return self.ports_by_id[port.id]
@@ -136,6 +136,8 @@ class FakeNeutron(Neutron):
                     port = replace(port, profile=dict(value))
                     self.ports_by_id[port_id] = port
                     self._wire(port_id)
+                case "admin_state_up":
+                    self._set_admin_state(port_id, up=value)
                 case "device_id" | "device_owner":
                     port = replace(self.ports_by_id[port_id], **{name: value})
                     self.ports_by_id[port_id] = port
@@ -154,6 +156,7 @@ class FakeNeutron(Neutron):
             raise self.broken["wait_until_active"]
         self._wire(port_id)
         port = self.port(port_id)
+        assert port.admin_state_up
         if port.host not in self.hosts or port_id not in self.hosts[port.host].vifs_by_port:
             raise WaitTimeoutError(f"port {port_id} is DOWN after {timeout_s:g} s, not ACTIVE")
         self.ports_by_id[port_id] = replace(port, status="ACTIVE")
@@ -293,6 +296,14 @@ class FakeNeutron(Neutron):
             address = f"{subnet.cidr.rpartition('.')[0]}.{100 + number}"
         return PortIp(ip_address=address, subnet_id=subnet.id)
 
+    def _set_admin_state(self, port_id: str, *, up: bool) -> None:
+        port = self.ports_by_id[port_id]
+        status = port.status if up else "DOWN"
+        self.ports_by_id[port_id] = replace(port, admin_state_up=up, status=status)
+        for host in self.hosts.values():
+            (host.cut.discard if up else host.cut.add)(port_id)
+        self._wire(port_id)
+
     def _bind(self, port_id: str, host: str | None) -> None:
         if host is None:
             self.bindings_by_port[port_id] = {}
@@ -329,7 +340,7 @@ class FakeNeutron(Neutron):
     def _wire(self, port_id: str) -> None:
         """Do what the L2 agents do with a port: wire it where it is, and where it goes to."""
         port = self.ports_by_id.get(port_id)
-        if port is None:
+        if port is None or not port.admin_state_up:
             return
         # An agent leaves a port alone that is on its way to another host.
         host = str(port.profile.get("migrating_to", port.host))

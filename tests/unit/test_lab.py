@@ -196,6 +196,20 @@ def test_plug_binds_a_port_that_is_unbound(lab: Lab, world: World) -> None:
     assert row.instance_id
 
 
+def test_a_port_that_is_down_is_plugged_and_not_waited_for(lab: Lab, world: World) -> None:
+    body = {"network_id": make_network().id, "admin_state_up": False}
+    port = world.neutron.create_port(body)
+    for _ in ("bound", "again"):
+        row = lab.plug(port.id, host="compute-2", instance="vm")
+        assert (row.plugged_host, row.status, row.addresses) == ("compute-2", "DOWN", ())
+        # Its clients ask until it is up.
+        assert world.hosts["compute-2"].vifs_by_port[port.id].configured
+        lab.unplug(port.id)
+    world.hosts["compute-2"].broken["configure"] = ConflictError("no")
+    with pytest.raises(ConflictError, match="no"):
+        lab.plug(port.id)
+
+
 def test_a_port_that_is_no_vms_is_not_deleted(lab: Lab, world: World) -> None:
     body = {"network_id": make_network().id, "device_owner": "network:dhcp"}
     port = world.neutron.create_port(body)

@@ -276,6 +276,15 @@ def test_what_a_killed_migration_left_is_told_and_aborted(
     move(lab, vm[0], "compute-1")
 
 
+def test_an_abort_starts_the_clients_of_a_port_that_is_down(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    world.neutron.update_port(vm[0], {"admin_state_up": False})
+    lab.unplug(vm[0])
+    lab.abort_migration(vm[0])
+    assert world.hosts["compute-2"].vifs_by_port[vm[0]].configured
+
+
 def test_a_vm_whose_migration_was_killed_late_is_not_merely_there_already(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
@@ -386,6 +395,15 @@ def test_a_cold_migration_binds_by_host_id(lab: Lab, world: World, vm: list[str]
     assert report.outcome == "moved"
     assert set(world.hosts["compute-3"].vifs_by_port) == set(vm)
     assert world.hosts["compute-2"].vifs_by_port == {}
+
+
+def test_a_port_that_is_down_keeps_no_vm_from_moving(lab: Lab, world: World, vm: list[str]) -> None:
+    world.neutron.update_port(vm[0], {"admin_state_up": False})
+    assert move(lab, vm[0], "compute-3", kind="cold").outcome == "moved"
+    there = world.hosts["compute-3"].vifs_by_port
+    assert [there[port_id].addresses != () for port_id in vm] == [False, True]
+    # The clients of both ask, in vain or not.
+    assert [there[port_id].configured for port_id in vm] == [True, True]
 
 
 @pytest.mark.parametrize(
