@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -97,8 +96,8 @@ class Boot:
             try:
                 port = self._lab.neutron.create_port(body)
             except UnavailableError as error:
-                made = f"`fakevm delete-vm {shlex.quote(self._vm.name)}` removes it"
-                error.add_note(f"if Neutron has made the port all the same, {made}")
+                show = f"fakevm openstack port list --device-id {self._vm.instance_id}"
+                error.add_note(f"if Neutron has made the port all the same: {show} --long")
                 raise
             self._undo.callback(self._lab.neutron.delete_port, port.id)
         return port
@@ -211,12 +210,12 @@ def configure(agent: Configures, port: Port, *, timeout_s: float) -> None:
 def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     """Unplug a VM's NICs, unbind the ports that it was given, delete the others; return all ids.
 
-    Only a port's host knows whether it was given; where that can't tell, it is unbound.
+    Only a port's host knows whether it was given; where that can't tell, it is unbound. A port that
+    has no host yet was made for the VM.
     nova: ComputeManager._shutdown_instance, neutron.API.deallocate_for_instance.
     """
     found = lab.neutron.ports(device_id=instance_id)
     ports = [port for port in found if names.may_be_a_vms(port)]
-    # One that was given got its host together with its VM.
     created = {port.id for port in ports if not port.host}
     for host in sorted({port.host for port in ports} - {""}):
         try:
@@ -229,7 +228,8 @@ def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     for port in ports:
         if port.id not in created:
             unbind(lab, port)
-            lab.say(f"port {port.id} was unbound: it was given to the VM, or may have been")
+            told = f"port {port.id} was unbound: it was given to the VM, or may have been"
+            lab.say(f"{told}; `fakevm delete-port {port.id}` deletes it")
     for port in ports:
         if port.id in created:
             lab.neutron.delete_port(port.id)

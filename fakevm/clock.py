@@ -14,13 +14,13 @@ from fakevm.neutron import Neutron
 class Timings:
     """Where the time of a `create_port` went, in seconds."""
 
-    # Imports and connections, once a process.
+    # Until Neutron can be asked: imports and connections, once a process.
     startup_s: float
     neutron_s: float
     plug_s: float
     active_s: float
     configure_s: float
-    # All the rest, which is ours.
+    # All the rest, which is ours; with the wait for another act on the same VM, if there is one.
     other_s: float
     total_s: float
 

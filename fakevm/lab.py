@@ -157,11 +157,15 @@ class Lab(Parts):
     def delete_vm(self, instance: str) -> list[str]:
         """Delete a VM: unplug its NICs, unbind the ports it was given, delete the others.
 
-        Return the ports' ids.
+        One of which its host can't tell is unbound, too. Return the ports' ids.
         """
         from fakevm import boot, vifs
+        from fakevm.lock import exclusive_vm
 
-        deleted = boot.delete_vm(self, vifs.vm_of(instance).instance_id)
+        vm = vifs.vm_of(instance)
+        busy = f"VM {vm.name} is being migrated, or a port of it plugged"
+        with exclusive_vm(self.name, vm.instance_id, busy=busy, wait_s=WAIT_S):
+            deleted = boot.delete_vm(self, vm.instance_id)
         if not deleted:
             raise NotFoundError(f"there is no VM {instance!r}", hint="fakevm list")
         return deleted

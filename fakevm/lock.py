@@ -33,7 +33,7 @@ def exclusive(name: str, *, busy: str, wait_s: float = 0) -> Iterator[None]:
 def exclusive_vm(
     lab: str, instance_id: str, *, busy: str, wait_s: float = 0
 ) -> AbstractContextManager[None]:
-    """Hold what keeps a VM from being moved and given a NIC at once, as Nova's task state does."""
+    """Hold what keeps a VM from being moved, plugged and deleted at once, as Nova's locks do."""
     return exclusive(f"{lab}/vm/{instance_id}", busy=busy, wait_s=wait_s)
 
 

@@ -49,6 +49,8 @@ class Status:
 
 def rows(lab: Parts) -> list[Row]:
     """Return every VM's ports."""
+    # Its import goes on while the hosts are asked.
+    neutron = lab.neutron
     answers = lab.ask_hosts(lambda agent: agent.vifs())
     plugged = {host: found for host, found in answers.items() if isinstance(found, list)}
     silent = {host: found for host, found in answers.items() if isinstance(found, FakevmError)}
@@ -57,10 +59,10 @@ def rows(lab: Parts) -> list[Row]:
     known = {one.port_id for found in plugged.values() for one in found}
     ports = [
         port
-        for port in lab.neutron.ports()
+        for port in neutron.ports()
         if port.device_owner.startswith("compute:") or port.id in known
     ]
-    names = lab.neutron.network_names()
+    names = neutron.network_names()
     made = vifs.rows(ports, plugged, silent_hosts=silent)
     return [replace(row, network=names.get(row.network_id, "")) for row in made]
 

@@ -15,7 +15,7 @@ from fakevm.neutron import Neutron, Port, prepare
 from fakevm.process import connect
 
 if TYPE_CHECKING:
-    # Not before Neutron was asked: while it answers, they are imported in the background.
+    # Not before Neutron was asked: `create_port` imports them in the background meanwhile.
     from fakevm.agents import Agent
     from fakevm.events import Events
     from fakevm.rpc import Connection, Stream

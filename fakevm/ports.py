@@ -73,21 +73,24 @@ def plug(
     """
     wanted = lab.host(host) if host else None
     vm = vifs.vm_of(instance) if instance else vifs.vm_of_port(port)
-    if port.device_id not in ("", vm.instance_id):
-        raise ConflictError(f"port {port.id} belongs to VM {port.device_id}")
     network = lab.neutron.network_of(port)
-    if not port.bound:
-        _give(lab, port, network, vm, wanted, addressing or "dhcp", plugging, timeout_s)
-    elif wanted in (None, port.host):
-        _plug_again(lab, port, network, addressing, timeout_s)
-    else:
-        return _plug_elsewhere(lab, port, network, str(wanted), addressing or "dhcp")
+    with _alone(lab, vm, timeout_s):
+        # Who was waited for may have changed it.
+        port = lab.neutron.port(port.id)
+        if port.device_id not in ("", vm.instance_id):
+            raise ConflictError(f"port {port.id} belongs to VM {port.device_id}")
+        if not port.bound:
+            _give(lab, port, network, vm, wanted, addressing or "dhcp", plugging, timeout_s)
+        elif wanted in (None, port.host):
+            _plug_again(lab, port, network, addressing, timeout_s)
+        else:
+            return _plug_elsewhere(lab, port, network, str(wanted), addressing or "dhcp")
     return overview.row(lab, lab.find(port.id))
 
 
 def _alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:
-    """Keep a VM's other new ports, and a migration of it, from coming in between."""
-    busy = f"VM {vm.name} is being migrated, or gets another port"
+    """Keep what is done with a VM's other ports, and a migration of it, from coming in between."""
+    busy = f"VM {vm.name} is being migrated, or another port of it plugged"
     return exclusive_vm(lab.name, vm.instance_id, busy=busy, wait_s=timeout_s)
 
 
@@ -160,14 +163,13 @@ def _give(
     timeout_s: float,
 ) -> None:
     """Bind a port that a user made to a VM's host, and plug it."""
-    with _alone(lab, vm, timeout_s):
-        host, running = _host_for(lab, vm, wanted)
-        agent = lab.agent(host)
-        clock = Clock(lab.neutron, start=time.monotonic())
-        with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
-            bound = boot.bind(port, given=True)
-            ips = _fixed_ips(lab, bound, network, addressing)
-            boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
+    host, running = _host_for(lab, vm, wanted)
+    agent = lab.agent(host)
+    clock = Clock(lab.neutron, start=time.monotonic())
+    with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+        bound = boot.bind(port, given=True)
+        ips = _fixed_ips(lab, bound, network, addressing)
+        boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
 
 
 def _plug_again(
@@ -203,7 +205,9 @@ def _plug_elsewhere(
             vm = vifs.vm_of_port(port)
             # Its NIC would talk with the MAC of the one on the active host.
             agent = lab.agent(host)
-            agent.plug(vifs.vif(port, network, binding, ips), vm, paused=True)
+            # Whether it was given to the VM knows the other host alone.
+            vif = vifs.vif(port, network, binding, ips, preserve_on_delete=True)
+            agent.plug(vif, vm, paused=True)
             return vifs.row(port, host, agent.vifs(port.id)[0])
     raise ConflictError(
         f"port {port.id} is bound to {port.host}, and has no binding to {host}",

@@ -143,9 +143,12 @@ def vif(
     binding: Binding | Port,
     ips: tuple[FixedIp, ...],
     *,
-    preserve_on_delete: bool = False,
+    preserve_on_delete: bool,
 ) -> Vif:
-    """Return a port as a host plugs it, with what Neutron answered for this host."""
+    """Return a port as a host plugs it, with what Neutron answered for this host.
+
+    preserve_on_delete: it was given to its VM, or nobody can tell.
+    """
     return Vif(
         port_id=port.id,
         network_id=port.network_id,

@@ -124,7 +124,7 @@ def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str |
 def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float, form: str) -> None:
     """Delete VMs as Nova does: ports that they were given are unbound, the others deleted.
 
-    One that fails does not keep the others.
+    A port of which its host can't tell is unbound, too. One VM that fails does not keep the others.
     """
     from fakevm.cli import output
 

@@ -141,8 +141,11 @@ class Move:
 
 
 def register_waiters(move: Move) -> None:
-    """Wait for every VIF's event from here on, before the plug: what comes earlier is lost."""
-    port_ids = [nic.port.id for nic in move.nics]
+    """Wait for every VIF's event from here on, before the plug: what comes earlier is lost.
+
+    Of a port that is administratively down none comes.
+    """
+    port_ids = [nic.port.id for nic in move.nics if nic.port.admin_state_up]
     move.waiter = move.events.waiter(move.vm.instance_id, VIF_PLUGGED, port_ids)
 
 

@@ -72,7 +72,7 @@ def migrate(
     steps = protocol(request.kind, post_copy=request.post_copy)
     request.faults.check(steps.names())
     instance_id = port.device_id or port.id
-    busy = f"VM {instance_id} is being migrated already, or gets another port"
+    busy = f"VM {instance_id} is being migrated already, or a port of it plugged"
     with exclusive_vm(lab.name, instance_id, busy=busy), ExitStack() as stack:
         requests: list[HttpRequest] = []
 
@@ -175,6 +175,7 @@ class _Checked:
 
     def _check_source(self) -> None:
         port, request = self._port, self._request
+        state = next((c.state for c in self._lab.computes if c.service == port.host), "")
         if request.source and self._lab.host(request.source) != port.host:
             raise ConflictError(f"port {port.id} is on {port.host}, not on {request.source}")
         if port.host == self._destination:
@@ -182,13 +183,14 @@ class _Checked:
                 f"the VM is on {port.host} already", hint="another host: fakevm status"
             )
         if request.kind == "evacuate":
-            if self._source_is_up and not request.force:
+            if state in ("running", "paused") and not request.force:
+                up = "up" if state == "running" else state
                 raise ConflictError(
-                    f"{port.host} is up: a VM is evacuated from a host that is down",
+                    f"{port.host} is {up}: a VM is evacuated from a host that is down",
                     hint=f"fakevm migrate {self._destination} {port.id}; or --force",
                 )
         elif not self._source_is_up:
-            if any(c.state == "paused" for c in self._lab.computes if c.service == port.host):
+            if state == "paused":
                 # Its VMs are there as soon as it goes on.
                 self._lab.running_compute(port.host)
             raise UnavailableError(
@@ -246,7 +248,7 @@ def abort(lab: Parts, port: Port) -> list[str]:
     Before activation the VM runs on at the source, after it at the destination.
     """
     instance_id = port.device_id or port.id
-    busy = f"VM {instance_id} is being migrated right now, or gets another port"
+    busy = f"VM {instance_id} is being migrated right now, or a port of it plugged"
     with exclusive_vm(lab.name, instance_id, busy=busy):
         return _Leftover(lab, port).clean_up()
 
@@ -295,7 +297,9 @@ class _Leftover:
             if port.id not in here:
                 network = self._lab.neutron.network_of(port)
                 ips = vifs.fixed_ips(port, network, "dhcp")
-                agent.plug(vifs.vif(port, network, port, ips), vifs.vm_of_port(port, here.values()))
+                # Whether it was given to the VM knew the host where it has been unplugged.
+                vif = vifs.vif(port, network, port, ips, preserve_on_delete=True)
+                agent.plug(vif, vifs.vm_of_port(port, here.values()))
                 self._tell(f"plugged port {port.id} on {home}")
         # Content if it runs. What the guest had is lost with who was to hand it on: it boots.
         agent.resume(self._instance_id)

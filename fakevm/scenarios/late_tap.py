@@ -31,7 +31,8 @@ def run(stage: Stage) -> Finding:
     binding = stage.neutron.create_binding(
         port.id, destination, vnic_type=port.vnic_type, profile=PROFILE
     )
-    vif = vifs.vif(port, network, binding, vifs.fixed_ips(port, network, "static"))
+    ips = vifs.fixed_ips(port, network, "static")
+    vif = vifs.vif(port, network, binding, ips, preserve_on_delete=False)
     vm = vifs.vm_of_port(port)
     stage.say(f"an OVS port on {destination}, without its device")
     _plug_without_device(stage, destination, vif, vm)

@@ -111,7 +111,7 @@ def test_the_agent_is_not_imported() -> None:
     assert [name for name in names if name.startswith("fakevm_agent")] == []
 
 
-# What is imported before the first question to Docker and Neutron; the rest is while they answer.
+# What is imported before the first question to Docker and Neutron; the rest comes later.
 @pytest.mark.parametrize(
     ("modules", "without"),
     [

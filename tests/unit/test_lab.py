@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,9 @@ from fakevm.errors import (
 )
 from fakevm.lab import Lab
 from fakevm.lock import exclusive_vm
-from fakevm.neutron import Port
+from fakevm.neutron import Network, Port
 from fakevm.results import PortRequest
+from fakevm.vifs import vm_of
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 from tests.unit.conftest import World
 
@@ -291,7 +293,7 @@ def test_a_port_that_neutron_made_without_an_answer_goes_with_its_vm(
     monkeypatch.setattr(world.neutron, "create_port", unanswered)
     with pytest.raises(UnavailableError) as caught:
         create(lab)
-    assert "`fakevm delete-vm vm` removes it" in caught.value.__notes__[0]
+    assert "fakevm openstack port list --device-id" in caught.value.__notes__[0]
     (left,) = world.neutron.ports_by_id
     assert lab.delete_vm("vm") == [left]
     assert nothing_is_left(world)
@@ -332,6 +334,40 @@ def test_a_vm_that_is_being_moved_gets_no_port(lab: Lab, world: World) -> None:
         pytest.raises(ConflictError, match="VM vm is being migrated"),
     ):
         lab.create_port(REQUEST, timeout_s=0.1)
+    assert set(world.neutron.ports_by_id) == {port_id}
+
+
+def test_what_is_plugged_meanwhile_is_not_bound_again(
+    lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
+    asked = threading.Event()
+
+    def network_of(one: Port) -> Network:
+        asked.set()
+        return FakeNeutron.network_of(world.neutron, one)
+
+    monkeypatch.setattr(world.neutron, "network_of", network_of)
+    lock = exclusive_vm(lab.name, vm_of("vm").instance_id, busy="")
+    with ThreadPoolExecutor() as pool, lock:
+        late = pool.submit(lab.plug, port.id, instance="vm", host="compute-1")
+        assert asked.wait(10)
+        world.neutron.update_port(port.id, {"device_id": "another"})
+    assert isinstance(late.exception(), ConflictError)
+    assert "belongs to VM another" in str(late.exception())
+    assert not world.hosts["compute-1"].vifs_by_port
+
+
+def test_a_vm_that_is_being_moved_is_not_deleted(
+    lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakevm.lab.WAIT_S", 0.1)
+    port_id = create(lab)
+    with (
+        exclusive_vm(lab.name, vm_of("vm").instance_id, busy=""),
+        pytest.raises(ConflictError, match="VM vm is being migrated"),
+    ):
+        lab.delete_vm("vm")
     assert set(world.neutron.ports_by_id) == {port_id}
 
 

@@ -22,7 +22,7 @@ from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest, protocol
-from fakevm.migration import MigrationReport
+from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import Vm
 from fakevm.probe import PROGRAM
 from fakevm.results import Plugging, PortRequest
@@ -260,9 +260,10 @@ def test_what_a_killed_migration_left_is_told_and_aborted(
     world.neutron.create_binding(vm[0], "compute-3", vnic_type="normal", profile={"old": 1})
     world.neutron.update_port(vm[0], {"binding:profile": {"migrating_to": "compute-3"}})
     there = world.neutron.bindings_by_port[vm[0]]["compute-3"]
+    port, network = world.neutron.ports_by_id[vm[0]], world.neutron.network("net")
     lab.agent("compute-3").plug(
-        vif(world.neutron.ports_by_id[vm[0]], world.neutron.network("net"), there, ()),
-        Vm(instance_id=world.neutron.ports_by_id[vm[0]].device_id, name="vm"),
+        vif(port, network, there, (), preserve_on_delete=False),
+        Vm(instance_id=port.device_id, name="vm"),
         paused=True,
     )
     with pytest.raises(ConflictError, match="INACTIVE binding to compute-3") as caught:
@@ -397,11 +398,18 @@ def test_a_cold_migration_binds_by_host_id(lab: Lab, world: World, vm: list[str]
     assert world.hosts["compute-2"].vifs_by_port == {}
 
 
-def test_a_port_that_is_down_keeps_no_vm_from_moving(lab: Lab, world: World, vm: list[str]) -> None:
+@pytest.mark.parametrize("kind", ["live", "cold", "evacuate"])
+def test_a_port_that_is_down_keeps_no_vm_from_moving(
+    lab: Lab, world: World, vm: list[str], kind: MoveKind
+) -> None:
     world.neutron.update_port(vm[0], {"admin_state_up": False})
-    assert move(lab, vm[0], "compute-3", kind="cold").outcome == "moved"
+    if kind == "evacuate":
+        world.engine.stop("compute-2")
+        del lab.containers
+    assert move(lab, vm[0], "compute-3", kind=kind).outcome == "moved"
     there = world.hosts["compute-3"].vifs_by_port
-    assert [there[port_id].addresses != () for port_id in vm] == [False, True]
+    # What runs on keeps the address that it had.
+    assert [there[port_id].addresses != () for port_id in vm] == [kind == "live", True]
     # The clients of both ask, in vain or not.
     assert [there[port_id].configured for port_id in vm] == [True, True]
 
@@ -443,6 +451,16 @@ def test_a_host_that_is_paused_is_not_down(lab: Lab, world: World, vm: list[str]
     with pytest.raises(UnavailableError, match="compute-2 is paused") as caught:
         move(lab, vm[0], "compute-3")
     assert caught.value.hint == "docker unpause fakevm-compute-2-1"
+
+
+def test_a_vm_is_evacuated_from_a_paused_host_by_force_alone(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    world.engine.stop("compute-2", state="paused")
+    del lab.containers
+    with pytest.raises(ConflictError, match="compute-2 is paused"):
+        move(lab, vm[0], "compute-3", kind="evacuate")
+    assert move(lab, vm[0], "compute-3", kind="evacuate", force=True).outcome == "moved"
 
 
 def test_nics_of_a_vm_that_is_evacuated_keep_their_order(
