@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class FakevmError(Exception):
@@ -73,15 +74,21 @@ BY_NAME: dict[str, type[FakevmError]] = {
 }
 
 
-def for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
-    """Do it for each, also after a failure; then raise the first, with the others as its notes."""
+def attempt_each(things: Sequence[T], act: Callable[[T], R]) -> tuple[list[R], list[FakevmError]]:
+    """Do it for each, also after a failure; return what came of it, and the failures."""
+    results: list[R] = []
     failures: list[FakevmError] = []
     for thing in things:
         try:
-            act(thing)
+            results.append(act(thing))
         except FakevmError as failure:
             failures.append(failure)
-    raise_all(failures)
+    return results, failures
+
+
+def for_each(things: Sequence[T], act: Callable[[T], object]) -> None:
+    """Do it for each, also after a failure; then raise the first, with the others as its notes."""
+    raise_all(attempt_each(things, act)[1])
 
 
 def raise_all(failures: Sequence[FakevmError]) -> None:

@@ -241,8 +241,8 @@ def split(
     It is the time from when the first packet was missed, one interval after the last reception,
     to the gap's end. Of this, `activate` is what lies between the guest's pause and Neutron's
     answer, `path` what lies between that answer and the first packet by the new path, `unsent`
-    what passed before the pause until `next_sent`, `own` all the rest. The three do
-    not overlap, so that all four sum to the gap, and none is negative.
+    what passed before the pause until `next_sent`, `own` all the rest. The three do not overlap,
+    so that all four sum to the gap, and none is negative.
     """
     paused, activated = moments.paused, moments.activated
     if paused is None or activated is None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from fakevm import names
 from fakevm.clock import Clock
-from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.errors import (
+    ConfigError,
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    attempt_each,
+)
 from fakevm.parts import Parts, at_once
 from fakevm.results import AS_NOVA, HostResult
 
@@ -64,14 +71,7 @@ class Lab(Parts):
     def delete_ports(self, refs: Sequence[str]) -> tuple[list[str], list[FakevmError]]:
         """Delete ports; return the ids of those that are, and the others' errors."""
         _ = self.neutron
-        deleted: list[str] = []
-        failures: list[FakevmError] = []
-        for ref in refs:
-            try:
-                deleted.append(self.delete_port(ref))
-            except FakevmError as error:
-                failures.append(error)
-        return deleted, failures
+        return attempt_each(refs, self.delete_port)
 
     def delete_port(self, ref: str) -> str:
         """Unplug a port on its host and delete it; return its id.
@@ -145,14 +145,8 @@ class Lab(Parts):
     def delete_vms(self, instances: Sequence[str]) -> tuple[list[str], list[FakevmError]]:
         """Delete VMs; return the ids of the ports of those that are, and the others' errors."""
         _ = self.neutron
-        deleted: list[str] = []
-        failures: list[FakevmError] = []
-        for instance in instances:
-            try:
-                deleted += self.delete_vm(instance)
-            except FakevmError as error:
-                failures.append(error)
-        return deleted, failures
+        deleted, failures = attempt_each(instances, self.delete_vm)
+        return [port_id for ports in deleted for port_id in ports], failures
 
     def delete_vm(self, instance: str) -> list[str]:
         """Delete a VM: unplug its NICs, unbind the ports it was given, delete the others.
@@ -163,8 +157,7 @@ class Lab(Parts):
         from fakevm.lock import exclusive_vm
 
         vm = vifs.vm_of(instance)
-        busy = f"VM {vm.name} is being migrated, or a port of it plugged"
-        with exclusive_vm(self.name, vm.instance_id, busy=busy, wait_s=WAIT_S):
+        with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             deleted = boot.delete_vm(self, vm.instance_id)
         if not deleted:
             raise NotFoundError(f"there is no VM {instance!r}", hint="fakevm list")

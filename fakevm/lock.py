@@ -31,9 +31,10 @@ def exclusive(name: str, *, busy: str, wait_s: float = 0) -> Iterator[None]:
 
 
 def exclusive_vm(
-    lab: str, instance_id: str, *, busy: str, wait_s: float = 0
+    lab: str, instance_id: str, *, called: str = "", wait_s: float = 0
 ) -> AbstractContextManager[None]:
     """Hold what keeps a VM from being moved, plugged and deleted at once, as Nova's locks do."""
+    busy = f"VM {called or instance_id} is being migrated, or a port of it plugged"
     return exclusive(f"{lab}/vm/{instance_id}", busy=busy, wait_s=wait_s)
 
 

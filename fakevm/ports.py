@@ -90,8 +90,7 @@ def plug(
 
 def _alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:
     """Keep what is done with a VM's other ports, and a migration of it, from coming in between."""
-    busy = f"VM {vm.name} is being migrated, or another port of it plugged"
-    return exclusive_vm(lab.name, vm.instance_id, busy=busy, wait_s=timeout_s)
+    return exclusive_vm(lab.name, vm.instance_id, called=vm.name, wait_s=timeout_s)
 
 
 def _host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:

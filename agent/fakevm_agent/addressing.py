@@ -11,7 +11,7 @@ from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
 
 from . import netlink, netns
-from .guest import DhcpClient, Guest
+from .guest import DHCPV6, DhcpClient, Guest
 from .netlink import Address
 from .plan import Record
 from .run import Spawner
@@ -109,8 +109,8 @@ def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> li
 def _by_hand(nic: str, missing: list[FixedIp]) -> str:
     """Return the command that asks for the first address that is missing."""
     # Of the same DUID as the client's: the server has the address for that one alone.
-    version = "-6 -D LL " if missing[0].method == "dhcpv6" else ""
-    return f"dhclient {version}-v {nic}"
+    options = DHCPV6 if missing[0].method == "dhcpv6" else ()
+    return " ".join(("dhclient", *options, "-v", nic))
 
 
 def _complaint(fixed: FixedIp, duplicates: set[str]) -> str:

@@ -10,6 +10,10 @@ from pathlib import Path
 from fakevm.errors import NotFoundError
 from fakevm.model import Vm
 
+# With a DUID of the MAC alone. dhclient's default has the time in it: it would be another one with
+# each boot, since no lease is kept, and the server has the address for the first.
+DHCPV6 = ("-6", "-D", "LL")
+
 _HOSTNAME_MAX = 63
 _CARRIED_MAX = 64 * 1024
 _CARRIED = re.compile(r"resolv\.conf|dhcp/\w[\w.-]*\.leases")
@@ -134,13 +138,10 @@ class DhcpClient:
 
     def command(self) -> list[str]:
         """Return what runs it in the foreground, saying what it does."""
-        # A DUID of the MAC alone. The default has the time in it: it would be another one with each
-        # boot, since no lease is kept, and the server has the address for the first.
-        version = ["-4"] if self.version == 4 else ["-6", "-D", "LL"]
         # These paths are the ones that Debian's AppArmor profile of dhclient allows.
         command = [
             "dhclient",
-            *version,
+            *(DHCPV6 if self.version == 6 else ["-4"]),
             "-d",
             "-v",
             "-pf",

@@ -14,6 +14,7 @@ from fakevm.cli.session import (
     Session,
     format_option,
     lab_option,
+    name_option,
     pass_session,
     say,
     timeout_option,
@@ -26,7 +27,7 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
 
 
 @click.command()
-@click.option("--name", "--lab", "name", metavar="NAME", help="The lab's name, as --lab.")
+@name_option
 @click.option(
     "--computes",
     type=click.IntRange(1, 64),
@@ -69,7 +70,6 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
 def up(
     session: Session,
     *,
-    name: str | None,
     computes: int | None,
     api_port: int | None,
     neutron_version: str | None,
@@ -79,8 +79,6 @@ def up(
     form: str,
 ) -> None:
     """Start a lab, complete it, or change it to what is asked for."""
-    if name is not None:
-        session.lab_name = name
     wishes = Wishes(
         computes=computes,
         api_port=api_port,
@@ -108,13 +106,11 @@ def up(
 
 
 @click.command()
-@click.option("--name", "--lab", "name", metavar="NAME", help="The lab's name, as --lab.")
+@name_option
 @format_option
 @pass_session
-def down(session: Session, *, name: str | None, form: str) -> None:
+def down(session: Session, *, form: str) -> None:
     """Remove a lab with all it has: containers, networks, volumes."""
-    if name is not None:
-        session.lab_name = name
     report = session.down()
     for name in report.kept_networks:
         say(

@@ -106,16 +106,17 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def lab_option(function: F) -> F:
-    """Let a command choose the lab, as `fakevm --lab` does."""
-
+def _choosing_lab(*names: str, help_text: str) -> Callable[[F], F]:
     def choose(ctx: click.Context, _param: click.Parameter, lab: str | None) -> None:
         if lab is not None:
             ctx.obj.lab_name = lab
 
-    return click.option(
-        "--lab", metavar="NAME", expose_value=False, callback=choose, help="Which lab."
-    )(function)
+    return click.option(*names, metavar="NAME", expose_value=False, callback=choose, help=help_text)
+
+
+# Let a command choose the lab, as `fakevm --lab` does.
+lab_option = _choosing_lab("--lab", help_text="Which lab.")
+name_option = _choosing_lab("--name", "--lab", "name", help_text="The lab's name, as --lab.")
 
 
 def format_option(function: F) -> F:

@@ -72,8 +72,7 @@ def migrate(
     steps = protocol(request.kind, post_copy=request.post_copy)
     request.faults.check(steps.names())
     instance_id = port.device_id or port.id
-    busy = f"VM {instance_id} is being migrated already, or a port of it plugged"
-    with exclusive_vm(lab.name, instance_id, busy=busy), ExitStack() as stack:
+    with exclusive_vm(lab.name, instance_id), ExitStack() as stack:
         requests: list[HttpRequest] = []
 
         def keep(sent: HttpRequest) -> None:
@@ -144,7 +143,7 @@ class _Checked:
         """Return the move, by this Neutron."""
         source: Host | None = None
         guests: dict[str, PluggedVif] = {}
-        if self._source_is_up:
+        if self._source_state == "running":
             agent = self._lab.agent(self._port.host)
             guests = {one.port_id: one for one in agent.vifs()}
             source = agent
@@ -170,12 +169,13 @@ class _Checked:
         )
 
     @property
-    def _source_is_up(self) -> bool:
-        return any(c.running for c in self._lab.computes if c.service == self._port.host)
+    def _source_state(self) -> str:
+        """Docker's word for the source's container, "" if there is none."""
+        return next((c.state for c in self._lab.computes if c.service == self._port.host), "")
 
     def _check_source(self) -> None:
         port, request = self._port, self._request
-        state = next((c.state for c in self._lab.computes if c.service == port.host), "")
+        state = self._source_state
         if request.source and self._lab.host(request.source) != port.host:
             raise ConflictError(f"port {port.id} is on {port.host}, not on {request.source}")
         if port.host == self._destination:
@@ -189,10 +189,10 @@ class _Checked:
                     f"{port.host} is {up}: a VM is evacuated from a host that is down",
                     hint=f"fakevm migrate {self._destination} {port.id}; or --force",
                 )
-        elif not self._source_is_up:
-            if state == "paused":
-                # Its VMs are there as soon as it goes on.
-                self._lab.running_compute(port.host)
+        elif state == "paused":
+            # Its VMs are there as soon as it goes on.
+            self._lab.running_compute(port.host)
+        elif state != "running":
             raise UnavailableError(
                 f"{port.host} is down",
                 hint=f"fakevm migrate --evacuate {self._destination} {port.id}",
@@ -248,8 +248,7 @@ def abort(lab: Parts, port: Port) -> list[str]:
     Before activation the VM runs on at the source, after it at the destination.
     """
     instance_id = port.device_id or port.id
-    busy = f"VM {instance_id} is being migrated right now, or a port of it plugged"
-    with exclusive_vm(lab.name, instance_id, busy=busy):
+    with exclusive_vm(lab.name, instance_id):
         return _Leftover(lab, port).clean_up()
 
 

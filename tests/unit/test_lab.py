@@ -330,7 +330,7 @@ def test_a_vm_that_is_being_moved_gets_no_port(lab: Lab, world: World) -> None:
     port_id = create(lab)
     instance_id = world.neutron.ports_by_id[port_id].device_id
     with (
-        exclusive_vm(lab.name, instance_id, busy=""),
+        exclusive_vm(lab.name, instance_id),
         pytest.raises(ConflictError, match="VM vm is being migrated"),
     ):
         lab.create_port(REQUEST, timeout_s=0.1)
@@ -348,7 +348,7 @@ def test_what_is_plugged_meanwhile_is_not_bound_again(
         return FakeNeutron.network_of(world.neutron, one)
 
     monkeypatch.setattr(world.neutron, "network_of", network_of)
-    lock = exclusive_vm(lab.name, vm_of("vm").instance_id, busy="")
+    lock = exclusive_vm(lab.name, vm_of("vm").instance_id)
     with ThreadPoolExecutor() as pool, lock:
         late = pool.submit(lab.plug, port.id, instance="vm", host="compute-1")
         assert asked.wait(10)
@@ -364,7 +364,7 @@ def test_a_vm_that_is_being_moved_is_not_deleted(
     monkeypatch.setattr("fakevm.lab.WAIT_S", 0.1)
     port_id = create(lab)
     with (
-        exclusive_vm(lab.name, vm_of("vm").instance_id, busy=""),
+        exclusive_vm(lab.name, vm_of("vm").instance_id),
         pytest.raises(ConflictError, match="VM vm is being migrated"),
     ):
         lab.delete_vm("vm")
