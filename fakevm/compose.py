@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fakevm import process
+from fakevm.clients import process
 from fakevm.engine import Container, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError
 from fakevm.names import DEFAULT_LAB, LAB_LABEL, NEUTRON_PORT, project

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fakevm.clients.process import ExitError, run
 from fakevm.errors import (
     ConflictError,
     FakevmError,
@@ -17,7 +18,6 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.names import LAB_LABEL, SERVICE_LABEL, published
-from fakevm.process import ExitError, run
 
 if TYPE_CHECKING:
     import docker

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fakevm.clients.process import connect
 from fakevm.names import container_name, is_host, is_uuid
-from fakevm.process import connect
 
 if TYPE_CHECKING:
     from fakevm.agents import Execution, Terminal

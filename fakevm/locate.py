@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fakevm.clients.process import ProcessStream
 from fakevm.names import LAB_LABEL, NEUTRON_PORT, SERVICE_LABEL, find_port, is_uuid, published
-from fakevm.process import ProcessStream
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import names
+from fakevm.clients.process import connect
 from fakevm.engine import Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.names import NEUTRON_PORT, is_uuid
 from fakevm.neutron import Neutron, Port, prepare
-from fakevm.process import connect
 
 if TYPE_CHECKING:
     # Not before Neutron was asked: `create_port` imports them in the background meanwhile.

@@ -151,7 +151,7 @@ def status(session: Session, *, timeout_s: float, form: str) -> None:
 @pass_session
 def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
     """Run the `openstack` client inside the lab, with these arguments."""
-    from fakevm import process
+    from fakevm.clients import process
 
     with session.lab() as lab:
         container = lab.service("neutron-api")

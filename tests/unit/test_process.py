@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from fakevm import process
+from fakevm.clients import process
+from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
 from fakevm.lock import exclusive
-from fakevm.process import ProcessStream
 
 
 def test_a_program_s_output_is_returned() -> None:
