@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from fakevm.clients.rpc import Connection, Item, known, result
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
-from fakevm.rpc import Connection, Item, known, result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from fakevm.clients.rpc import Connection, known
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.model import Entry
-from fakevm.rpc import Connection, known
 
 __all__ = ["Choice", "Entry", "Events", "Waiter", "cursor_at"]
 

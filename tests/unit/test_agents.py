@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fakevm.agents import Agent, Execution
+from fakevm.clients.rpc import BACKLOG
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
-from fakevm.rpc import BACKLOG
 from tests.fakes.host import FLOOD, FakeAgent, FakeHost, FakeStream
 
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from fakevm.clients.rpc import Connection
 from fakevm.errors import ConfigError
-from fakevm.rpc import Connection
 from fakevm_agent.nova_api import BODY_MAX, PATH
 from fakevm_agent.nova_events import service_of
 from tests.fakes.events import HEADERS, LocalNovaEvents
