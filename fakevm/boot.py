@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from fakevm import names, vifs
-from fakevm.agents import Agent
+from fakevm.clients.agents import Agent
 from fakevm.clock import Clock
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
 from fakevm.interrupt import deferred

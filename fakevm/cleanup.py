@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fakevm.agents import Agent, Removed
+from fakevm.clients.agents import Agent, Removed
 from fakevm.errors import FakevmError
 from fakevm.neutron import Neutron
 from fakevm.parts import Parts

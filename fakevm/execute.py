@@ -13,7 +13,7 @@ from fakevm.clients.process import connect
 from fakevm.names import container_name, is_host, is_uuid
 
 if TYPE_CHECKING:
-    from fakevm.agents import Execution, Terminal
+    from fakevm.clients.agents import Execution, Terminal
 
 ANSWER_S = 30.0
 
@@ -33,7 +33,7 @@ def execute(
         ref, host = _located(lab, ref, host)
     # It is on its way while the rest is imported.
     stream = connect(container_name(lab, host))
-    from fakevm.agents import Agent
+    from fakevm.clients.agents import Agent
 
     agent = Agent(host, stream, explain=lambda: _explain(lab, host))
     return agent.execute(ref, argv, timeout_s=timeout_s, terminal=terminal, stdin=stdin)

@@ -22,8 +22,8 @@ from fakevm.parts import Parts, at_once
 from fakevm.results import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
-    from fakevm.agents import Agent, Execution, Terminal
     from fakevm.cleanup import Leftover
+    from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.migrate.run import MigrationRequest
     from fakevm.migration import MigrationReport
     from fakevm.neutron import HttpRequest, Port

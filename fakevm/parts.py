@@ -16,7 +16,7 @@ from fakevm.neutron import Neutron, Port, prepare
 
 if TYPE_CHECKING:
     # Not before Neutron was asked: `create_port` imports them in the background meanwhile.
-    from fakevm.agents import Agent
+    from fakevm.clients.agents import Agent
     from fakevm.clients.rpc import Connection, Stream
     from fakevm.events import Events
 
@@ -128,7 +128,7 @@ class Parts:
 
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
-        from fakevm.agents import Agent
+        from fakevm.clients.agents import Agent
 
         with self._opening:
             known = self._agents.get(host)

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from fakevm import overview, vifs
-from fakevm.agents import Agent
 from fakevm.boot import Boot, complete, user_body
+from fakevm.clients.agents import Agent
 from fakevm.clock import Clock, Timings
 from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.interrupt import deferred

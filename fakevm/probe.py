@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args
 
-from fakevm.agents import Agent, Execution
+from fakevm.clients.agents import Agent, Execution
 from fakevm.errors import ConfigError, FakevmError, WaitTimeoutError
 from fakevm.flows import End, Flow, Recording, Records
 from fakevm.interrupt import deferred

@@ -11,7 +11,7 @@ import click
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
-    from fakevm.agents import Execution, Terminal
+    from fakevm.clients.agents import Execution, Terminal
     from fakevm.compose import Wishes
     from fakevm.lab import Lab
     from fakevm.up import DownReport, UpReport

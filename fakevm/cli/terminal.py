@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:
-    from fakevm.agents import Execution, Terminal
+    from fakevm.clients.agents import Execution, Terminal
 
 
 def interactive() -> bool:
@@ -57,7 +57,7 @@ def pass_stdin(execution: Execution) -> None:
 
 def size() -> Terminal:
     """Return the terminal's size and kind."""
-    from fakevm.agents import Terminal
+    from fakevm.clients.agents import Terminal
 
     if not interactive():
         raise ConfigError("a shell needs a terminal", hint="fakevm exec VIF COMMAND")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self, cast
 
-from fakevm.agents import Agent
+from fakevm.clients.agents import Agent
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.flows import reports
 from fakevm.journal import StepTime

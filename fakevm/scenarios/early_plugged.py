@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from fakevm.agents import Agent
 from fakevm.boot import VIF_PLUGGED
+from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import MigrationReport

@@ -13,8 +13,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from fakevm.agents import Execution
 from fakevm.clients import process
+from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.interrupt import deferred
 from fakevm.lab import Lab

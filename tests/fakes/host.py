@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from fakevm.agents import guest_state
+from fakevm.clients.agents import guest_state
 from fakevm.errors import (
     ConflictError,
     FakevmError,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fakevm.agents import Agent, Execution
+from fakevm.clients.agents import Agent, Execution
 from fakevm.clients.rpc import BACKLOG
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from fakevm.agents import Execution
 from fakevm.cli import COMMANDS, cli, output
 from fakevm.cli.demo import HOSTS, steps
 from fakevm.cli.session import Session, say
 from fakevm.cli.vms import words
+from fakevm.clients.agents import Execution
 from fakevm.compose import Wishes
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.interrupt import Terminated

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from fakevm.agents import Agent
+from fakevm.clients.agents import Agent
 from fakevm.errors import ConfigError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.flows import Flow, Recording, reports
 from fakevm.migration import Moments

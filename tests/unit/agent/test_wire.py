@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fakevm.agents import guest_state
+from fakevm.clients.agents import guest_state
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
 from fakevm.model import GuestNic, GuestState
 from fakevm_agent import rpc, wire
