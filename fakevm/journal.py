@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from fakevm.events import Events
+from fakevm.clients.events import Events
 
 Outcome = Literal["done", "failed", "undone"]
 

@@ -17,8 +17,8 @@ from fakevm.neutron import Neutron, Port, prepare
 if TYPE_CHECKING:
     # Not before Neutron was asked: `create_port` imports them in the background meanwhile.
     from fakevm.clients.agents import Agent
+    from fakevm.clients.events import Events
     from fakevm.clients.rpc import Connection, Stream
-    from fakevm.events import Events
 
 T = TypeVar("T")
 
@@ -151,8 +151,8 @@ class Parts:
     @cached_property
     def events(self) -> Events:
         """What Neutron tells Nova."""
+        from fakevm.clients.events import Events
         from fakevm.clients.rpc import Connection
-        from fakevm.events import Events
 
         def connect() -> Connection:
             return Connection(

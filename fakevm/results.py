@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fakevm.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
-    from fakevm.events import Waiter
+    from fakevm.clients.events import Waiter
     from fakevm.vifs import Addressing
 
 # Nova's default (nova/conf/compute.py).

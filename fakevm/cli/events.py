@@ -16,7 +16,7 @@ import click
 from fakevm.cli.session import Session, lab_option, pass_session
 
 if TYPE_CHECKING:
-    from fakevm.events import Choice, Entry
+    from fakevm.clients.events import Choice, Entry
     from fakevm.lab import Lab
 
 # How often it is looked whether somebody still reads what --follow prints.
@@ -43,7 +43,7 @@ def since(text: str, *, now: float) -> int:
 
     Raises ValueError.
     """
-    from fakevm.events import cursor_at
+    from fakevm.clients.events import cursor_at
 
     if text.isascii() and text.isdigit():
         if text != "0" and len(text) != _CURSOR_LEN:
@@ -111,8 +111,8 @@ def events(session: Session, *, follow: bool, ref: str | None, after: int, form:
 
 def _choice(lab: Lab, ref: str) -> Choice:
     """Return which entries a user means with a VIF, which may be gone already."""
+    from fakevm.clients.events import Choice
     from fakevm.errors import NotFoundError
-    from fakevm.events import Choice
 
     try:
         port = lab.find(ref, whole=False)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from fakevm import boot, vifs
 from fakevm.boot import VIF_PLUGGED
+from fakevm.clients.events import Events, Waiter
 from fakevm.errors import ConflictError, for_each
-from fakevm.events import Events, Waiter
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron import Binding, Network, Port
 from fakevm.results import AS_NOVA, Plugging

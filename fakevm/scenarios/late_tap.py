@@ -6,8 +6,8 @@ import time
 
 from fakevm import vifs
 from fakevm.boot import VIF_PLUGGED
+from fakevm.clients.events import Waiter
 from fakevm.errors import WaitTimeoutError
-from fakevm.events import Waiter
 from fakevm.migrate.live import PROFILE
 from fakevm.migrate.move import MIGRATING_TO
 from fakevm.model import Vif, Vm

@@ -12,7 +12,7 @@ import pytest
 
 from fakevm.cli import events as command
 from fakevm.cli.events import since
-from fakevm.events import cursor_at
+from fakevm.clients.events import cursor_at
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fakevm.clients.events import Events, cursor_at
 from fakevm.clients.rpc import Connection
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
-from fakevm.events import Events, cursor_at
 from tests.fakes.engine import make_container
 from tests.fakes.events import LocalNovaEvents
 from tests.unit.conftest import World
