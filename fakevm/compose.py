@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fakevm.clients import process
-from fakevm.engine import Container, Network, Recipe
+from fakevm.clients.engine import Container, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError
 from fakevm.names import DEFAULT_LAB, LAB_LABEL, NEUTRON_PORT, project
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fakevm import vifs
-from fakevm.engine import Container
+from fakevm.clients.engine import Container
 from fakevm.errors import FakevmError
 from fakevm.model import HostInfo
 from fakevm.neutron import L2_AGENTS, NeutronAgent, Port

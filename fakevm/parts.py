@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import names
+from fakevm.clients.engine import Container, Engine
 from fakevm.clients.process import connect
-from fakevm.engine import Container, Engine
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.names import NEUTRON_PORT, is_uuid
 from fakevm.neutron import Neutron, Port, prepare

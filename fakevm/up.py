@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fakevm import compose
+from fakevm.clients.engine import Container, Engine, Network
 from fakevm.compose import Compose, Existing, Settings, Wishes
-from fakevm.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.lab import Lab
 from fakevm.lock import exclusive

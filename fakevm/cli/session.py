@@ -68,14 +68,14 @@ class Session:
 
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""
-        from fakevm.engine import Engine
+        from fakevm.clients.engine import Engine
         from fakevm.up import Up
 
         return Up(self.lab_name, wishes, engine=Engine(), say=say).run(timeout_s=timeout_s)
 
     def down(self) -> DownReport:
         """Remove the lab."""
-        from fakevm.engine import Engine
+        from fakevm.clients.engine import Engine
         from fakevm.up import down
 
         return down(self.lab_name, engine=Engine())

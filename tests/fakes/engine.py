@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakevm.engine import Container, Engine, Recipe
+from fakevm.clients.engine import Container, Engine, Recipe
 from fakevm.names import NEUTRON_PORT
 
 

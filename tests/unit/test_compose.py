@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from fakevm import compose
+from fakevm.clients.engine import Network, Recipe
 from fakevm.compose import Existing, Settings, Wishes
-from fakevm.engine import Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.names import NEUTRON_PORT, check_lab, project
 from tests.fakes.engine import make_container

@@ -11,8 +11,8 @@ import docker
 import pytest
 import requests
 
+from fakevm.clients.engine import Container, Engine, Network
 from fakevm.compose import Existing, Wishes, settings
-from fakevm.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
 from fakevm.lock import exclusive
 from fakevm.up import Up, _check_port, down
