@@ -14,7 +14,7 @@ from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_e
 from fakevm.interrupt import deferred
 from fakevm.journal import Journal
 from fakevm.model import FixedIp, Vm
-from fakevm.neutron import DEVICE_OWNER, Network, Port
+from fakevm.neutron.api import DEVICE_OWNER, Network, Port
 from fakevm.parts import Parts
 from fakevm.results import Plugging, PortRequest
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fakevm.clients.agents import Agent, Removed
 from fakevm.errors import FakevmError
-from fakevm.neutron import Neutron
+from fakevm.neutron.api import Neutron
 from fakevm.parts import Parts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fakevm.neutron import Neutron
+from fakevm.neutron.api import Neutron
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.migrate.run import MigrationRequest
     from fakevm.migration import MigrationReport
-    from fakevm.neutron import HttpRequest, Port
+    from fakevm.neutron.api import HttpRequest, Port
     from fakevm.overview import Status
     from fakevm.ports import CreatedPort
     from fakevm.results import Plugging, PortRequest

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fakevm.journal import StepTime
 from fakevm.model import Entry
-from fakevm.neutron import HttpRequest
+from fakevm.neutron.api import HttpRequest
 
 MoveKind = Literal["live", "cold", "evacuate"]
 MoveOutcome = Literal["moved", "rolled back", "failed"]

@@ -9,7 +9,7 @@ from fakevm import vifs
 from fakevm.clients.engine import Container
 from fakevm.errors import FakevmError
 from fakevm.model import HostInfo
-from fakevm.neutron import L2_AGENTS, NeutronAgent, Port
+from fakevm.neutron.api import L2_AGENTS, NeutronAgent, Port
 from fakevm.parts import Parts
 from fakevm.vifs import Row
 

@@ -12,7 +12,7 @@ from fakevm.clients.engine import Container, Engine
 from fakevm.clients.process import connect
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.names import NEUTRON_PORT, is_uuid
-from fakevm.neutron import Neutron, Port, prepare
+from fakevm.neutron.api import Neutron, Port, prepare
 
 if TYPE_CHECKING:
     # Not before Neutron was asked: `create_port` imports them in the background meanwhile.

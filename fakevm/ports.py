@@ -16,7 +16,7 @@ from fakevm.interrupt import deferred
 from fakevm.journal import Journal, note
 from fakevm.lock import exclusive_vm
 from fakevm.model import FixedIp, Vm
-from fakevm.neutron import Network, Port
+from fakevm.neutron.api import Network, Port
 from fakevm.parts import PLACE, Parts
 from fakevm.results import Plugging, PortRequest
 from fakevm.vifs import Addressing, Row

@@ -18,7 +18,7 @@ from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTime
 from fakevm.lab import Lab
 from fakevm.lock import exclusive
 from fakevm.names import check_lab, container_name, project
-from fakevm.neutron import Port
+from fakevm.neutron.api import Port
 from fakevm.overview import Status
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import FixedIp, Method, PluggedVif, Vif, Vm
-from fakevm.neutron import L2_AGENTS, Binding, Network, NeutronAgent, Port, Subnet
+from fakevm.neutron.api import L2_AGENTS, Binding, Network, NeutronAgent, Port, Subnet
 
 # How a VM is to come by its addresses, where its subnets leave a choice.
 Addressing = Literal["dhcp", "static", "none"]

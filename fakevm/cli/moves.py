@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fakevm.lab import Lab
     from fakevm.migrate.run import MigrationRequest
     from fakevm.migration import MigrationReport, MoveKind
-    from fakevm.neutron import HttpRequest
+    from fakevm.neutron.api import HttpRequest
 
 _STEPS = ("step", "actor", "source", "undo")
 

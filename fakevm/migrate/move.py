@@ -11,7 +11,7 @@ from fakevm.boot import VIF_PLUGGED
 from fakevm.clients.events import Events, Waiter
 from fakevm.errors import ConflictError, for_each
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
-from fakevm.neutron import Binding, Network, Port
+from fakevm.neutron.api import Binding, Network, Port
 from fakevm.results import AS_NOVA, Plugging
 from fakevm.steps import Step
 

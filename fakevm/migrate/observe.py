@@ -15,7 +15,7 @@ from fakevm.journal import StepTime
 from fakevm.migrate.move import Move
 from fakevm.migration import FlowReport, MigrationReport, Moments, MoveKind, MoveOutcome, PortStatus
 from fakevm.model import Entry
-from fakevm.neutron import HttpRequest
+from fakevm.neutron.api import HttpRequest
 from fakevm.parts import Parts
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic

@@ -17,7 +17,7 @@ from fakevm.migrate.move import MIGRATING_TO, Host, Move, Nic, Switches, without
 from fakevm.migrate.observe import Observer
 from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import PluggedVif
-from fakevm.neutron import HttpRequest, Network, Neutron, Port
+from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.parts import Parts
 from fakevm.steps import Faults, Protocol, carry_out
 

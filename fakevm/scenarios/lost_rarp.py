@@ -8,7 +8,7 @@ from fakevm.errors import FakevmError
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import MigrationReport
-from fakevm.neutron import Network, Port
+from fakevm.neutron.api import Network, Port
 from fakevm.scenarios import frames
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage

@@ -20,7 +20,7 @@ from fakevm.interrupt import deferred
 from fakevm.lab import Lab
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import FlowReport, MigrationReport
-from fakevm.neutron import HttpRequest, Network, Neutron, Port
+from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.results import PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import FlowReport, MigrationReport
-from fakevm.neutron import Port
+from fakevm.neutron.api import Port
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, Stage, flow_name
 

@@ -11,7 +11,7 @@ from fakevm import flows
 from fakevm.journal import StepTime
 from fakevm.migration import FlowReport, MigrationReport, Moments, PortStatus
 from fakevm.model import Entry
-from fakevm.neutron import HttpRequest
+from fakevm.neutron.api import HttpRequest
 from fakevm.probe import Nic, Prober, plan
 from tests.fakes.traffic import Traffic
 

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, WaitTimeoutError
-from fakevm.neutron import (
+from fakevm.neutron.api import (
     Binding,
     HttpRequest,
     Network,

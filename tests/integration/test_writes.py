@@ -13,7 +13,7 @@ import pytest
 from fakevm.errors import FakevmError
 from fakevm.lab import Lab as Library
 from fakevm.migrate.run import MigrationRequest
-from fakevm.neutron import Neutron
+from fakevm.neutron.api import Neutron
 from fakevm.results import PortRequest
 from fakevm.steps import Faults
 from tests.integration.cloud import Cloud

@@ -23,7 +23,7 @@ from fakevm.errors import (
 )
 from fakevm.lab import Lab
 from fakevm.lock import exclusive_vm
-from fakevm.neutron import Network, Port
+from fakevm.neutron.api import Network, Port
 from fakevm.results import PortRequest
 from fakevm.vifs import vm_of
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet

@@ -9,7 +9,7 @@ from fakevm import vifs
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
-from fakevm.neutron import NeutronAgent, Port, PortIp
+from fakevm.neutron.api import NeutronAgent, Port, PortIp
 from tests.fakes.neutron import make_network, make_subnet
 
 PORT = Port(

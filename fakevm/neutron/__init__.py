@@ -1,0 +1,1 @@
+"""Neutron's API: its objects as values, and the calls."""
