@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fakevm.clients.agents import Agent, Removed
+from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.neutron.api import Neutron
-from fakevm.parts import Parts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,6 @@ def _located(lab: str, ref: str, host: str | None) -> tuple[str, str]:
 
 def _explain(lab: str, host: str) -> None:
     """Say it if the lab or the host is not there, for which Docker has other words."""
-    from fakevm.parts import Parts
+    from fakevm.clients.parts import Parts
 
     Parts(lab).running_compute(host)

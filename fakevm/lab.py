@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from fakevm import names
+from fakevm.clients.parts import Parts, at_once
 from fakevm.clock import Clock
 from fakevm.errors import (
     ConfigError,
@@ -18,7 +19,6 @@ from fakevm.errors import (
     UnavailableError,
     attempt_each,
 )
-from fakevm.parts import Parts, at_once
 from fakevm.results import AS_NOVA, HostResult
 
 if TYPE_CHECKING:

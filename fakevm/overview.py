@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from fakevm import vifs
 from fakevm.clients.engine import Container
+from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.model import HostInfo
 from fakevm.neutron.api import L2_AGENTS, NeutronAgent, Port
-from fakevm.parts import Parts
 from fakevm.vifs import Row
 
 

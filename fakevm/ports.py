@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fakevm import overview, vifs
 from fakevm.boot import Boot, complete, user_body
 from fakevm.clients.agents import Agent
+from fakevm.clients.parts import PLACE, Parts
 from fakevm.clock import Clock, Timings
 from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.interrupt import deferred
@@ -17,7 +18,6 @@ from fakevm.journal import Journal, note
 from fakevm.lock import exclusive_vm
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import Network, Port
-from fakevm.parts import PLACE, Parts
 from fakevm.results import Plugging, PortRequest
 from fakevm.vifs import Addressing, Row
 

@@ -35,8 +35,8 @@ class Session:
 
     def lab(self, *, timeout_s: float | None = None) -> Lab:
         """Return the lab that the user chose."""
+        from fakevm.clients.parts import AGENT_S, ANSWER_S
         from fakevm.lab import Lab
-        from fakevm.parts import AGENT_S, ANSWER_S
 
         return Lab(
             self.lab_name,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Self, cast
 
 from fakevm.clients.agents import Agent
+from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.flows import reports
 from fakevm.journal import StepTime
@@ -16,7 +17,6 @@ from fakevm.migrate.move import Move
 from fakevm.migration import FlowReport, MigrationReport, Moments, MoveKind, MoveOutcome, PortStatus
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
-from fakevm.parts import Parts
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic
 from fakevm.steps import Step, Undo

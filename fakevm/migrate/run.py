@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from fakevm import boot, vifs
+from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.journal import Journal, note
 from fakevm.lock import exclusive_vm
@@ -18,7 +19,6 @@ from fakevm.migrate.observe import Observer
 from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import PluggedVif
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
-from fakevm.parts import Parts
 from fakevm.steps import Faults, Protocol, carry_out
 
 # How long a guest may take to get its addresses after an abort.
