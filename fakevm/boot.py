@@ -12,10 +12,10 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.clock import Clock
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
-from fakevm.interrupt import deferred
 from fakevm.journal import Journal
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import DEVICE_OWNER, Network, Port
+from fakevm.protocol.interrupt import deferred
 from fakevm.results import Plugging, PortRequest
 
 # The event that says that a VIF's network is there.

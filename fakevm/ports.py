@@ -13,11 +13,11 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.clock import Clock, Timings
 from fakevm.errors import ConfigError, ConflictError, FakevmError
-from fakevm.interrupt import deferred
 from fakevm.journal import Journal, note
 from fakevm.lock import exclusive_vm
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import Network, Port
+from fakevm.protocol.interrupt import deferred
 from fakevm.results import Plugging, PortRequest
 from fakevm.vifs import Addressing, Row
 

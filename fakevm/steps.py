@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from fakevm.errors import ConfigError, FakevmError, for_each
-from fakevm.interrupt import deferred
 from fakevm.journal import Journal
+from fakevm.protocol.interrupt import deferred
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from fakevm.errors import FakevmError
-from fakevm.interrupt import Terminated, raise_on_sigterm
+from fakevm.protocol.interrupt import Terminated, raise_on_sigterm
 
 # Section → command → its module and function. A module is imported with the first command in it.
 COMMANDS: Mapping[str, Mapping[str, str]] = {

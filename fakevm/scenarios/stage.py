@@ -16,11 +16,11 @@ from typing import Any, Self
 from fakevm.clients import process
 from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
-from fakevm.interrupt import deferred
 from fakevm.lab import Lab
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import FlowReport, MigrationReport
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
+from fakevm.protocol.interrupt import deferred
 from fakevm.results import PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).

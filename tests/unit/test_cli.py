@@ -21,8 +21,8 @@ from fakevm.cli.vms import words
 from fakevm.clients.agents import Execution
 from fakevm.compose import Wishes
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
-from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
+from fakevm.protocol.interrupt import Terminated
 from fakevm.results import PortRequest
 from fakevm.up import DownReport, UpReport
 from tests.unit.conftest import World

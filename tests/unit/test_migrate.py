@@ -18,13 +18,13 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.interrupt import Terminated
 from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest, protocol
 from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import Vm
 from fakevm.probe import PROGRAM
+from fakevm.protocol.interrupt import Terminated
 from fakevm.results import Plugging, PortRequest
 from fakevm.steps import Faults
 from fakevm.vifs import vif

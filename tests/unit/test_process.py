@@ -15,8 +15,8 @@ import pytest
 from fakevm.clients import process
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
 from fakevm.lock import exclusive
+from fakevm.protocol.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
 
 
 def test_a_program_s_output_is_returned() -> None:

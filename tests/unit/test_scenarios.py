@@ -20,8 +20,8 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.interrupt import Terminated
 from fakevm.migrate.run import MigrationRequest
+from fakevm.protocol.interrupt import Terminated
 from fakevm.scenarios import SCENARIOS, early_plugged, find, frames, stays_down
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
