@@ -154,7 +154,7 @@ class Lab(Parts):
         One of which its host can't tell is unbound, too. Return the ports' ids.
         """
         from fakevm import boot, vifs
-        from fakevm.lock import exclusive_vm
+        from fakevm.protocol.lock import exclusive_vm
 
         vm = vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):

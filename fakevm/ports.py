@@ -14,10 +14,10 @@ from fakevm.clients.parts import PLACE, Parts
 from fakevm.clock import Clock, Timings
 from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.journal import Journal, note
-from fakevm.lock import exclusive_vm
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import Network, Port
 from fakevm.protocol.interrupt import deferred
+from fakevm.protocol.lock import exclusive_vm
 from fakevm.results import Plugging, PortRequest
 from fakevm.vifs import Addressing, Row
 

@@ -16,10 +16,10 @@ from fakevm.clients.engine import Container, Engine, Network
 from fakevm.compose import Compose, Existing, Settings, Wishes
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.lab import Lab
-from fakevm.lock import exclusive
 from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.api import Port
 from fakevm.overview import Status
+from fakevm.protocol.lock import exclusive
 
 T = TypeVar("T")
 R = TypeVar("R")

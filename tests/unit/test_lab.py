@@ -22,8 +22,8 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.lab import Lab
-from fakevm.lock import exclusive_vm
 from fakevm.neutron.api import Network, Port
+from fakevm.protocol.lock import exclusive_vm
 from fakevm.results import PortRequest
 from fakevm.vifs import vm_of
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet

@@ -15,8 +15,8 @@ import pytest
 from fakevm.clients import process
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.lock import exclusive
 from fakevm.protocol.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
+from fakevm.protocol.lock import exclusive
 
 
 def test_a_program_s_output_is_returned() -> None:
@@ -191,7 +191,7 @@ def test_a_lock_that_cannot_be_had_is_not_called_busy(monkeypatch: pytest.Monkey
 def test_a_lock_ends_with_the_process_that_holds_it() -> None:
     name = f"test/killed/{os.getpid()}"
     script = (
-        "import time\nfrom fakevm.lock import exclusive\n"
+        "import time\nfrom fakevm.protocol.lock import exclusive\n"
         f"with exclusive({name!r}, busy=''):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     holder = ProcessStream((sys.executable, "-c", script))
