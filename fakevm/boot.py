@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from fakevm import names, vifs
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
-from fakevm.clock import Clock
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
 from fakevm.journal import Journal
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import DEVICE_OWNER, Network, Port
+from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.results import Plugging, PortRequest
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fakevm import names
 from fakevm.clients.parts import Parts, at_once
-from fakevm.clock import Clock
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -19,6 +18,7 @@ from fakevm.errors import (
     UnavailableError,
     attempt_each,
 )
+from fakevm.protocol.clock import Clock
 from fakevm.results import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
