@@ -11,11 +11,11 @@ from fakevm import names, vifs
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
-from fakevm.journal import Journal
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import DEVICE_OWNER, Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
+from fakevm.protocol.journal import Journal
 from fakevm.results import Plugging, PortRequest
 
 # The event that says that a VIF's network is there.

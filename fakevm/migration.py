@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fakevm.journal import StepTime
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
+from fakevm.protocol.journal import StepTime
 
 MoveKind = Literal["live", "cold", "evacuate"]
 MoveOutcome = Literal["moved", "rolled back", "failed"]

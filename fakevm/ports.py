@@ -12,11 +12,11 @@ from fakevm.boot import Boot, complete, user_body
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError
-from fakevm.journal import Journal, note
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import Network, Port
 from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
+from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.results import Plugging, PortRequest
 from fakevm.vifs import Addressing, Row

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from fakevm.errors import ConfigError, FakevmError, for_each
-from fakevm.journal import Journal
 from fakevm.protocol.interrupt import deferred
+from fakevm.protocol.journal import Journal
 
 T = TypeVar("T")
 

@@ -12,13 +12,13 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.flows import reports
-from fakevm.journal import StepTime
 from fakevm.migrate.move import Move
 from fakevm.migration import FlowReport, MigrationReport, Moments, MoveKind, MoveOutcome, PortStatus
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic
+from fakevm.protocol.journal import StepTime
 from fakevm.steps import Step, Undo
 
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.

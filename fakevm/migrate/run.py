@@ -11,13 +11,13 @@ from typing import get_args
 from fakevm import boot, vifs
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError, for_each
-from fakevm.journal import Journal, note
 from fakevm.migrate import cold, evacuate, live
 from fakevm.migrate.move import MIGRATING_TO, Host, Move, Nic, Switches, without_migrating_to
 from fakevm.migrate.observe import Observer
 from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import PluggedVif
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
+from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.steps import Faults, Protocol, carry_out
 
