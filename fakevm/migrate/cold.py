@@ -16,7 +16,7 @@ from fakevm.migrate.move import (
     unplug_source,
     wait_until_plugged,
 )
-from fakevm.steps import Protocol, Step, Undo
+from fakevm.protocol.steps import Protocol, Step, Undo
 
 
 def look_for_binding(move: Move) -> None:

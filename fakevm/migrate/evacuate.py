@@ -15,7 +15,7 @@ from fakevm.migrate.move import (
     wait_until_plugged,
     withdraw,
 )
-from fakevm.steps import Protocol, Step, Undo
+from fakevm.protocol.steps import Protocol, Step, Undo
 
 
 def announce_and_remember(move: Move) -> None:

@@ -18,7 +18,7 @@ from fakevm.migrate.move import (
     wait_until_plugged,
     withdraw,
 )
-from fakevm.steps import Protocol, Step, Undo
+from fakevm.protocol.steps import Protocol, Step, Undo
 
 # What Nova writes into the destination's binding, and nothing of the source's profile
 # (nova/objects/migrate_data.py, VIFMigrateData: OS_VIF_DELEGATION).

@@ -19,7 +19,7 @@ from fakevm.neutron.api import HttpRequest
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic
 from fakevm.protocol.journal import StepTime
-from fakevm.steps import Step, Undo
+from fakevm.protocol.steps import Step, Undo
 
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.
 POLL_S = 0.1

@@ -19,7 +19,7 @@ from fakevm.model import PluggedVif
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.steps import Faults, Protocol, carry_out
+from fakevm.protocol.steps import Faults, Protocol, carry_out
 
 # How long a guest may take to get its addresses after an abort.
 CONFIGURE_S = 60.0

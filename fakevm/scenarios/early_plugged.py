@@ -13,9 +13,9 @@ from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import MigrationReport
+from fakevm.protocol.steps import Faults
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, INTERVAL_S, Stage, flow_name
-from fakevm.steps import Faults
 
 VIF_UNPLUGGED = "network-vif-unplugged"
 

@@ -9,10 +9,10 @@ from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import MigrationReport
 from fakevm.neutron.api import Network, Port
+from fakevm.protocol.steps import Faults
 from fakevm.scenarios import frames
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
-from fakevm.steps import Faults
 
 # QEMU sends the last of its five frames 0.8 s after the guest runs (net/announce.c).
 REACHED_S = 1.5

@@ -14,8 +14,8 @@ from fakevm.errors import FakevmError
 from fakevm.lab import Lab as Library
 from fakevm.migrate.run import MigrationRequest
 from fakevm.neutron.api import Neutron
+from fakevm.protocol.steps import Faults
 from fakevm.results import PortRequest
-from fakevm.steps import Faults
 from tests.integration.cloud import Cloud
 from tests.integration.lab import Lab
 from tests.integration.recorder import Recorder, Request

@@ -25,8 +25,8 @@ from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import Vm
 from fakevm.probe import PROGRAM
 from fakevm.protocol.interrupt import Terminated
+from fakevm.protocol.steps import Faults
 from fakevm.results import Plugging, PortRequest
-from fakevm.steps import Faults
 from fakevm.vifs import vif
 from tests.fakes.probe import FakeNet
 from tests.unit.conftest import World
