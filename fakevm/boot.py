@@ -16,7 +16,7 @@ from fakevm.neutron.api import DEVICE_OWNER, Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal
-from fakevm.results import Plugging, PortRequest
+from fakevm.vms.requests import Plugging, PortRequest
 
 # The event that says that a VIF's network is there.
 VIF_PLUGGED = "network-vif-plugged"

@@ -19,7 +19,7 @@ from fakevm.errors import (
     attempt_each,
 )
 from fakevm.protocol.clock import Clock
-from fakevm.results import AS_NOVA, HostResult
+from fakevm.vms.requests import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
     from fakevm.cleanup import Leftover
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fakevm.neutron.api import HttpRequest, Port
     from fakevm.overview import Status
     from fakevm.ports import CreatedPort
-    from fakevm.results import Plugging, PortRequest
     from fakevm.vifs import Addressing, Row
+    from fakevm.vms.requests import Plugging, PortRequest
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0

@@ -18,8 +18,8 @@ from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.results import Plugging, PortRequest
 from fakevm.vifs import Addressing, Row
+from fakevm.vms.requests import Plugging, PortRequest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,7 +130,7 @@ def migrate(
     from fakevm.migrate.move import Switches
     from fakevm.migrate.run import MigrationRequest, protocol
     from fakevm.protocol.steps import Faults
-    from fakevm.results import Plugging
+    from fakevm.vms.requests import Plugging
 
     faults = Faults(delays=delays, fail_at=fail_at)
     if report_file and repeat:

@@ -18,7 +18,7 @@ from fakevm.cli.session import (
     timeout_option,
 )
 from fakevm.errors import raise_all
-from fakevm.results import Plugging, PortRequest
+from fakevm.vms.requests import Plugging, PortRequest
 
 if TYPE_CHECKING:
     from fakevm.vifs import Addressing

@@ -13,7 +13,7 @@ from fakevm.errors import ConflictError, for_each
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron.api import Binding, Network, Port
 from fakevm.protocol.steps import Step
-from fakevm.results import AS_NOVA, Plugging
+from fakevm.vms.requests import AS_NOVA, Plugging
 
 # Nova's key in a binding's profile (nova/network/constants.py).
 MIGRATING_TO = "migrating_to"

@@ -21,7 +21,7 @@ from fakevm.migrate.run import MigrationRequest
 from fakevm.migration import FlowReport, MigrationReport
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.protocol.interrupt import deferred
-from fakevm.results import PortRequest
+from fakevm.vms.requests import PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).
 CIDRS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")

@@ -15,7 +15,7 @@ from fakevm.lab import Lab as Library
 from fakevm.migrate.run import MigrationRequest
 from fakevm.neutron.api import Neutron
 from fakevm.protocol.steps import Faults
-from fakevm.results import PortRequest
+from fakevm.vms.requests import PortRequest
 from tests.integration.cloud import Cloud
 from tests.integration.lab import Lab
 from tests.integration.recorder import Recorder, Request

@@ -23,8 +23,8 @@ from fakevm.compose import Wishes
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
 from fakevm.protocol.interrupt import Terminated
-from fakevm.results import PortRequest
 from fakevm.up import DownReport, UpReport
+from fakevm.vms.requests import PortRequest
 from tests.unit.conftest import World
 
 

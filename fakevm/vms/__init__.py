@@ -1,0 +1,1 @@
+"""VMs, their ports and NICs: made, found, shown, removed."""
