@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from fakevm import names, vifs
+from fakevm import names
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
@@ -16,6 +16,7 @@ from fakevm.neutron.api import DEVICE_OWNER, Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal
+from fakevm.vms import vifs
 from fakevm.vms.requests import Plugging, PortRequest
 
 # The event that says that a VIF's network is there.

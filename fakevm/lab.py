@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fakevm.neutron.api import HttpRequest, Port
     from fakevm.overview import Status
     from fakevm.ports import CreatedPort
-    from fakevm.vifs import Addressing, Row
     from fakevm.vms.requests import Plugging, PortRequest
+    from fakevm.vms.vifs import Addressing, Row
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0
@@ -153,8 +153,9 @@ class Lab(Parts):
 
         One of which its host can't tell is unbound, too. Return the ports' ids.
         """
-        from fakevm import boot, vifs
+        from fakevm import boot
         from fakevm.protocol.lock import exclusive_vm
+        from fakevm.vms import vifs
 
         vm = vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):

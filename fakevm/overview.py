@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fakevm import vifs
 from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.model import HostInfo
 from fakevm.neutron.api import L2_AGENTS, NeutronAgent, Port
-from fakevm.vifs import Row
+from fakevm.vms import vifs
+from fakevm.vms.vifs import Row
 
 
 @dataclass(frozen=True, kw_only=True)

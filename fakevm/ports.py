@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from fakevm import overview, vifs
+from fakevm import overview
 from fakevm.boot import Boot, complete, user_body
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import PLACE, Parts
@@ -18,8 +18,9 @@ from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vifs import Addressing, Row
+from fakevm.vms import vifs
 from fakevm.vms.requests import Plugging, PortRequest
+from fakevm.vms.vifs import Addressing, Row
 
 
 @dataclass(frozen=True, kw_only=True)

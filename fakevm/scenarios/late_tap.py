@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from fakevm import vifs
 from fakevm.boot import VIF_PLUGGED
 from fakevm.clients.events import Waiter
 from fakevm.errors import WaitTimeoutError
@@ -13,6 +12,7 @@ from fakevm.migrate.move import MIGRATING_TO
 from fakevm.model import Vif, Vm
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
+from fakevm.vms import vifs
 
 # Of Nova's 300: a sound Neutron takes a second or two.
 WAIT_S = 20.0

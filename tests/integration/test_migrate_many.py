@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from fakevm.lab import Lab as Library
 from fakevm.migrate.run import MigrationRequest
-from fakevm.vifs import Row
 from fakevm.vms.requests import PortRequest
+from fakevm.vms.vifs import Row
 from tests.integration.cloud import Cloud
 from tests.integration.lab import COMPUTES, Lab
 

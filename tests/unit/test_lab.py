@@ -24,8 +24,8 @@ from fakevm.errors import (
 from fakevm.lab import Lab
 from fakevm.neutron.api import Network, Port
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vifs import vm_of
 from fakevm.vms.requests import PortRequest
+from fakevm.vms.vifs import vm_of
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 from tests.unit.conftest import World
 

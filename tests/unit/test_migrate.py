@@ -26,8 +26,8 @@ from fakevm.model import Vm
 from fakevm.probe import PROGRAM
 from fakevm.protocol.interrupt import Terminated
 from fakevm.protocol.steps import Faults
-from fakevm.vifs import vif
 from fakevm.vms.requests import Plugging, PortRequest
+from fakevm.vms.vifs import vif
 from tests.fakes.probe import FakeNet
 from tests.unit.conftest import World
 

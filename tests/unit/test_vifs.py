@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from fakevm import vifs
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
 from fakevm.neutron.api import NeutronAgent, Port, PortIp
+from fakevm.vms import vifs
 from tests.fakes.neutron import make_network, make_subnet
 
 PORT = Port(
