@@ -153,9 +153,8 @@ class Lab(Parts):
 
         One of which its host can't tell is unbound, too. Return the ports' ids.
         """
-        from fakevm import boot
         from fakevm.protocol.lock import exclusive_vm
-        from fakevm.vms import vifs
+        from fakevm.vms import boot, vifs
 
         vm = vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from fakevm import overview
-from fakevm.boot import Boot, complete, user_body
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError
@@ -19,6 +18,7 @@ from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms import vifs
+from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.requests import Plugging, PortRequest
 from fakevm.vms.vifs import Addressing, Row
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from fakevm import boot
-from fakevm.boot import VIF_PLUGGED
 from fakevm.clients.events import Events, Waiter
 from fakevm.errors import ConflictError, for_each
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron.api import Binding, Network, Port
 from fakevm.protocol.steps import Step
-from fakevm.vms import vifs
+from fakevm.vms import boot, vifs
+from fakevm.vms.boot import VIF_PLUGGED
 from fakevm.vms.requests import AS_NOVA, Plugging
 
 # Nova's key in a binding's profile (nova/network/constants.py).

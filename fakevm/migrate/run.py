@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import get_args
 
-from fakevm import boot
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.migrate import cold, evacuate, live
@@ -20,7 +19,7 @@ from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Faults, Protocol, carry_out
-from fakevm.vms import vifs
+from fakevm.vms import boot, vifs
 
 # How long a guest may take to get its addresses after an abort.
 CONFIGURE_S = 60.0

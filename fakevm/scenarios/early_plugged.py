@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from fakevm.boot import VIF_PLUGGED
 from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError
 from fakevm.migrate.run import MigrationRequest
@@ -16,6 +15,7 @@ from fakevm.migration import MigrationReport
 from fakevm.protocol.steps import Faults
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, INTERVAL_S, Stage, flow_name
+from fakevm.vms.boot import VIF_PLUGGED
 
 VIF_UNPLUGGED = "network-vif-unplugged"
 

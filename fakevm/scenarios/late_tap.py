@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from fakevm.boot import VIF_PLUGGED
 from fakevm.clients.events import Waiter
 from fakevm.errors import WaitTimeoutError
 from fakevm.migrate.live import PROFILE
@@ -13,6 +12,7 @@ from fakevm.model import Vif, Vm
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 from fakevm.vms import vifs
+from fakevm.vms.boot import VIF_PLUGGED
 
 # Of Nova's 300: a sound Neutron takes a second or two.
 WAIT_S = 20.0

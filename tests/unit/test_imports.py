@@ -117,7 +117,7 @@ def test_the_agent_is_not_imported() -> None:
 @pytest.mark.parametrize(
     ("modules", "without"),
     [
-        ("fakevm.cli.ports fakevm.lab", "docker keystoneauth1 openstack yaml rich fakevm.boot"),
+        ("fakevm.cli.ports fakevm.lab", "docker keystoneauth1 openstack yaml rich fakevm.vms.boot"),
         (
             "fakevm.cli.ports fakevm.lab",
             "fakevm.clients.agents fakevm.clients.events fakevm.vms.vifs fakevm.migration",
