@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fakevm.migrate.run import MigrationRequest
     from fakevm.migration import MigrationReport
     from fakevm.neutron.api import HttpRequest, Port
-    from fakevm.overview import Status
     from fakevm.ports import CreatedPort
+    from fakevm.vms.overview import Status
     from fakevm.vms.requests import Plugging, PortRequest
     from fakevm.vms.vifs import Addressing, Row
 
@@ -212,13 +212,13 @@ class Lab(Parts):
 
     def rows(self) -> list[Row]:
         """Return every VM's ports: what Neutron says and what the hosts have, side by side."""
-        from fakevm import overview
+        from fakevm.vms import overview
 
         return overview.rows(self)
 
     def show(self, ref: str) -> Row:
         """Return one port: what Neutron says and what its host has."""
-        from fakevm import overview
+        from fakevm.vms import overview
 
         return overview.row(self, self.find(ref))
 
@@ -233,7 +233,7 @@ class Lab(Parts):
 
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""
-        from fakevm import overview
+        from fakevm.vms import overview
 
         return overview.status(self)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from fakevm import overview
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError
@@ -17,7 +16,7 @@ from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import vifs
+from fakevm.vms import overview, vifs
 from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.requests import Plugging, PortRequest
 from fakevm.vms.vifs import Addressing, Row

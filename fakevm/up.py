@@ -18,8 +18,8 @@ from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTime
 from fakevm.lab import Lab
 from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.api import Port
-from fakevm.overview import Status
 from fakevm.protocol.lock import exclusive
+from fakevm.vms.overview import Status
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -21,7 +21,7 @@ from fakevm.cli.session import (
 )
 from fakevm.compose import DEFAULT_NEUTRON, Wishes
 from fakevm.names import NEUTRON_PORT, project
-from fakevm.overview import Status
+from fakevm.vms.overview import Status
 
 _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
 
