@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fakevm.migrate.run import MigrationRequest
     from fakevm.migration import MigrationReport
     from fakevm.neutron.api import HttpRequest, Port
-    from fakevm.ports import CreatedPort
     from fakevm.vms.overview import Status
+    from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
     from fakevm.vms.vifs import Addressing, Row
 
@@ -60,9 +60,9 @@ class Lab(Parts):
         self.neutron.connect()
         clock = Clock(self.neutron, start=start)
         # The rest is imported while Neutron answers.
-        Thread(target=import_module, args=("fakevm.ports",), daemon=True).start()
+        Thread(target=import_module, args=("fakevm.vms.ports",), daemon=True).start()
         network = self.neutron.network(request.network)
-        from fakevm import ports
+        from fakevm.vms import ports
 
         return ports.create(
             self, request, network, plugging=plugging, timeout_s=timeout_s, clock=clock
@@ -104,7 +104,7 @@ class Lab(Parts):
         """
         port = self.find(ref)
         _check_owner(port)
-        from fakevm import ports
+        from fakevm.vms import ports
 
         return ports.plug(
             self,
