@@ -22,11 +22,11 @@ from fakevm.protocol.clock import Clock
 from fakevm.vms.requests import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
-    from fakevm.cleanup import Leftover
     from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.migrate.run import MigrationRequest
     from fakevm.migration import MigrationReport
     from fakevm.neutron.api import HttpRequest, Port
+    from fakevm.vms.cleanup import Leftover
     from fakevm.vms.overview import Status
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
@@ -227,7 +227,7 @@ class Lab(Parts):
 
         Return what that was, and the errors of hosts that could not be looked at.
         """
-        from fakevm.cleanup import clean_up
+        from fakevm.vms.cleanup import clean_up
 
         return clean_up(self, dry_run=dry_run)
 
