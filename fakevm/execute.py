@@ -41,7 +41,7 @@ def execute(
 
 def _located(lab: str, ref: str, host: str | None) -> tuple[str, str]:
     """Return a port's id, and its host if none is given."""
-    from fakevm.locate import locate
+    from fakevm.shortcut.locate import locate
 
     if found := locate(lab, ref, host, timeout_s=ANSWER_S):
         return found
