@@ -56,7 +56,7 @@ class Session:
         stdin: bool = False,
     ) -> Execution:
         """Start a command in the VM that has a port."""
-        from fakevm.execute import execute
+        from fakevm.shortcut.execute import execute
 
         return execute(
             *(self.lab_name, ref, argv),

@@ -122,7 +122,10 @@ def test_the_agent_is_not_imported() -> None:
             "fakevm.cli.ports fakevm.lab",
             "fakevm.clients.agents fakevm.clients.events fakevm.vms.vifs fakevm.migration",
         ),
-        ("fakevm.cli.vms fakevm.execute", "docker keystoneauth1 openstack yaml rich dataclasses"),
+        (
+            "fakevm.cli.vms fakevm.shortcut.execute",
+            "docker keystoneauth1 openstack yaml rich dataclasses",
+        ),
     ],
 )
 def test_a_command_starts_with_little(modules: str, without: str) -> None:
