@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from fakevm.migration import FlowReport, Moments, Samples, Split
 from fakevm.protocol.journal import StepTime
+from fakevm.reports.migration import FlowReport, Moments, Samples, Split
 
 # Who saw a packet: the VM's end on one host or the other, or the prober.
 End = Literal["source", "destination", "prober"]

@@ -24,8 +24,8 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.migrate.run import MigrationRequest
-    from fakevm.migration import MigrationReport
     from fakevm.neutron.api import HttpRequest, Port
+    from fakevm.reports.migration import MigrationReport
     from fakevm.vms.cleanup import Leftover
     from fakevm.vms.overview import Status
     from fakevm.vms.ports import CreatedPort

@@ -27,8 +27,8 @@ from fakevm.errors import ConfigError
 if TYPE_CHECKING:
     from fakevm.lab import Lab
     from fakevm.migrate.run import MigrationRequest
-    from fakevm.migration import MigrationReport, MoveKind
     from fakevm.neutron.api import HttpRequest
+    from fakevm.reports.migration import MigrationReport, MoveKind
 
 _STEPS = ("step", "actor", "source", "undo")
 

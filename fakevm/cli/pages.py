@@ -13,7 +13,7 @@ from fakevm.cli.session import say
 from fakevm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fakevm.migration import MigrationReport
+    from fakevm.reports.migration import MigrationReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 

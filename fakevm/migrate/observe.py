@@ -13,13 +13,20 @@ from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.flows import reports
 from fakevm.migrate.move import Move
-from fakevm.migration import FlowReport, MigrationReport, Moments, MoveKind, MoveOutcome, PortStatus
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic
 from fakevm.protocol.journal import StepTime
 from fakevm.protocol.steps import Step, Undo
+from fakevm.reports.migration import (
+    FlowReport,
+    MigrationReport,
+    Moments,
+    MoveKind,
+    MoveOutcome,
+    PortStatus,
+)
 
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.
 POLL_S = 0.1

@@ -13,12 +13,12 @@ from fakevm.errors import ConfigError, ConflictError, FakevmError, UnavailableEr
 from fakevm.migrate import cold, evacuate, live
 from fakevm.migrate.move import MIGRATING_TO, Host, Move, Nic, Switches, without_migrating_to
 from fakevm.migrate.observe import Observer
-from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import PluggedVif
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Faults, Protocol, carry_out
+from fakevm.reports.migration import MigrationReport, MoveKind
 from fakevm.vms import boot, vifs
 
 # How long a guest may take to get its addresses after an abort.

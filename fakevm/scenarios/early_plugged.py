@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError
 from fakevm.migrate.run import MigrationRequest
-from fakevm.migration import MigrationReport
 from fakevm.protocol.steps import Faults
+from fakevm.reports.migration import MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, INTERVAL_S, Stage, flow_name
 from fakevm.vms.boot import VIF_PLUGGED

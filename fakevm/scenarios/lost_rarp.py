@@ -7,9 +7,9 @@ import time
 from fakevm.errors import FakevmError
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest
-from fakevm.migration import MigrationReport
 from fakevm.neutron.api import Network, Port
 from fakevm.protocol.steps import Faults
+from fakevm.reports.migration import MigrationReport
 from fakevm.scenarios import frames
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakevm.migration import MigrationReport
+from fakevm.reports.migration import MigrationReport
 from fakevm.scenarios.stage import Stage
 
 # Exit codes of `fakevm scenario run`; 1: it could not be run.

@@ -18,9 +18,9 @@ from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.lab import Lab
 from fakevm.migrate.run import MigrationRequest
-from fakevm.migration import FlowReport, MigrationReport
 from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
 from fakevm.protocol.interrupt import deferred
+from fakevm.reports.migration import FlowReport, MigrationReport
 from fakevm.vms.requests import PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fakevm.migrate.run import MigrationRequest
-from fakevm.migration import FlowReport, MigrationReport
 from fakevm.neutron.api import Port
+from fakevm.reports.migration import FlowReport, MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, Stage, flow_name
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from fakevm import flows
-from fakevm.migration import FlowReport, MigrationReport, Moments, PortStatus
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
 from fakevm.probe import Nic, Prober, plan
 from fakevm.protocol.journal import StepTime
+from fakevm.reports.migration import FlowReport, MigrationReport, Moments, PortStatus
 from tests.fakes.traffic import Traffic
 
 STARTED = 1_795_000_000.25

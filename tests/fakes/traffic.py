@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from fakevm.flows import End, Flow, Records
-from fakevm.migration import Moments
+from fakevm.reports.migration import Moments
 
 DELAY_S = 0.0005
 

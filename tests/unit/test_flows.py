@@ -11,8 +11,8 @@ import pytest
 
 from fakevm import flows
 from fakevm.flows import GRACE_S, End, Flow, Gap, Records
-from fakevm.migration import FlowReport, Moments
 from fakevm.protocol.journal import StepTime
+from fakevm.reports.migration import FlowReport, Moments
 from tests.fakes.traffic import DELAY_S, Traffic
 
 RATE = 100.0

@@ -21,11 +21,11 @@ from fakevm.errors import (
 from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest, protocol
-from fakevm.migration import MigrationReport, MoveKind
 from fakevm.model import Vm
 from fakevm.probe import PROGRAM
 from fakevm.protocol.interrupt import Terminated
 from fakevm.protocol.steps import Faults
+from fakevm.reports.migration import MigrationReport, MoveKind
 from fakevm.vms.requests import Plugging, PortRequest
 from fakevm.vms.vifs import vif
 from tests.fakes.probe import FakeNet

@@ -1,0 +1,1 @@
+"""A migration as it was seen: values, words, tables and a page."""
