@@ -231,7 +231,7 @@ def _no_trace(_request: HttpRequest) -> None:
 
 
 def _show(reports: Sequence[MigrationReport], form: str, *, repeated: bool) -> None:
-    from fakevm import report as tables
+    from fakevm.reports import page as tables
 
     if form != "table":
         output.show(reports if repeated else reports[0], form)

@@ -33,7 +33,7 @@ def report_option(function: F) -> F:
 def write(report: MigrationReport, file: Path | None) -> None:
     """Write a migration's page, if a file is given."""
     if file:
-        from fakevm.report import html
+        from fakevm.reports.page import html
 
         try:
             file.write_text(html(output.plain(report)), encoding="utf-8")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fakevm import report
-from fakevm.report import FLOW_COLUMNS, STEP_COLUMNS
+from fakevm.reports import page as report
 from fakevm.reports.migration import MigrationReport
+from fakevm.reports.page import FLOW_COLUMNS, STEP_COLUMNS
 from tests.fakes.migration import make_report, make_rollback
 
 # What would be markup, a script's end, a placeholder of ours, or another way to break out.
