@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from fakevm.clients.agents import Agent, Execution
 from fakevm.errors import ConfigError, FakevmError, WaitTimeoutError
-from fakevm.flows import End, Flow, Recording, Records
+from fakevm.probes.flows import End, Flow, Recording, Records
 from fakevm.protocol.interrupt import deferred
 
 # In a host's image; agent/fakevm_agent/probe.py says what it reads and prints.

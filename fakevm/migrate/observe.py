@@ -11,12 +11,12 @@ from typing import Self, cast
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
-from fakevm.flows import reports
 from fakevm.migrate.move import Move
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
 from fakevm.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probe import Nic as ProbedNic
+from fakevm.probes.flows import reports
 from fakevm.protocol.journal import StepTime
 from fakevm.protocol.steps import Step, Undo
 from fakevm.reports.migration import (

@@ -39,7 +39,7 @@ class PortStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """What a gap consists of, in ms: the first four sum to it. See `fakevm.flows.split`."""
+    """What a gap consists of, in ms: the first four sum to it. See `fakevm.probes.flows.split`."""
 
     # From the guest's pause to Neutron's answer to `activate`.
     activate_ms: float
@@ -68,7 +68,7 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowReport:
-    """What became of one flow's packets; see `fakevm.flows` for the definitions."""
+    """What became of one flow's packets; see `fakevm.probes.flows` for the definitions."""
 
     flow: str
     kind: Literal["udp", "icmp"]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fakevm import flows
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
 from fakevm.probe import Nic, Prober, plan
+from fakevm.probes import flows
 from fakevm.protocol.journal import StepTime
 from fakevm.reports.migration import FlowReport, MigrationReport, Moments, PortStatus
 from tests.fakes.traffic import Traffic

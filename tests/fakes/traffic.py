@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from fakevm.flows import End, Flow, Records
+from fakevm.probes.flows import End, Flow, Records
 from fakevm.reports.migration import Moments
 
 DELAY_S = 0.0005

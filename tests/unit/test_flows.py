@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fakevm import flows
-from fakevm.flows import GRACE_S, End, Flow, Gap, Records
+from fakevm.probes import flows
+from fakevm.probes.flows import GRACE_S, End, Flow, Gap, Records
 from fakevm.protocol.journal import StepTime
 from fakevm.reports.migration import FlowReport, Moments
 from tests.fakes.traffic import DELAY_S, Traffic

@@ -12,8 +12,8 @@ import pytest
 
 from fakevm.clients.agents import Agent
 from fakevm.errors import ConfigError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.flows import Flow, Recording, reports
 from fakevm.probe import FIRST_PORT, PROGRAM, Nic, Probe, Prober, orders, plan
+from fakevm.probes.flows import Flow, Recording, reports
 from fakevm.reports.migration import Moments
 from tests.fakes.host import FakeAgent, FakeHost
 from tests.fakes.probe import FakeNet, real_program
