@@ -14,9 +14,9 @@ from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.migrate.move import Move
 from fakevm.model import Entry
 from fakevm.neutron.api import HttpRequest
-from fakevm.probe import FIRST_PORT, Probe, Prober, plan
-from fakevm.probe import Nic as ProbedNic
 from fakevm.probes.flows import reports
+from fakevm.probes.probe import FIRST_PORT, Probe, Prober, plan
+from fakevm.probes.probe import Nic as ProbedNic
 from fakevm.protocol.journal import StepTime
 from fakevm.protocol.steps import Step, Undo
 from fakevm.reports.migration import (

@@ -12,8 +12,8 @@ import pytest
 
 from fakevm.clients.agents import Agent
 from fakevm.errors import ConfigError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.probe import FIRST_PORT, PROGRAM, Nic, Probe, Prober, orders, plan
 from fakevm.probes.flows import Flow, Recording, reports
+from fakevm.probes.probe import FIRST_PORT, PROGRAM, Nic, Probe, Prober, orders, plan
 from fakevm.reports.migration import Moments
 from tests.fakes.host import FakeAgent, FakeHost
 from tests.fakes.probe import FakeNet, real_program
@@ -260,7 +260,7 @@ def test_an_end_that_dies_is_told_with_what_was_seen(hosts: Hosts) -> None:
 
 
 def test_an_end_that_does_not_stop_is_ended(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fakevm.probe.FLUSH_S", 0.2)
+    monkeypatch.setattr("fakevm.probes.probe.FLUSH_S", 0.2)
     hosts.net.stubborn = {"compute-3"}
     with hosts.probe() as probe:
         probe.start()
