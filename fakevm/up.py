@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fakevm import compose
 from fakevm.clients.engine import Container, Engine, Network
-from fakevm.compose import Compose, Existing, Settings, Wishes
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.lab import Lab
+from fakevm.labs import compose
+from fakevm.labs.compose import Compose, Existing, Settings, Wishes
 from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.api import Port
 from fakevm.protocol.lock import exclusive

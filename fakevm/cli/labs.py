@@ -19,7 +19,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
-from fakevm.compose import DEFAULT_NEUTRON, Wishes
+from fakevm.labs.compose import DEFAULT_NEUTRON, Wishes
 from fakevm.names import NEUTRON_PORT, project
 from fakevm.vms.overview import Status
 

@@ -12,8 +12,8 @@ from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
-    from fakevm.compose import Wishes
     from fakevm.lab import Lab
+    from fakevm.labs.compose import Wishes
     from fakevm.up import DownReport, UpReport
 
 F = TypeVar("F", bound=Callable[..., Any])

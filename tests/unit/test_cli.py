@@ -19,9 +19,9 @@ from fakevm.cli.demo import HOSTS, steps
 from fakevm.cli.session import Session, say
 from fakevm.cli.vms import words
 from fakevm.clients.agents import Execution
-from fakevm.compose import Wishes
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
+from fakevm.labs.compose import Wishes
 from fakevm.protocol.interrupt import Terminated
 from fakevm.up import DownReport, UpReport
 from fakevm.vms.requests import PortRequest

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from fakevm import compose
 from fakevm.clients.engine import Network, Recipe
-from fakevm.compose import Existing, Settings, Wishes
 from fakevm.errors import ConfigError, ConflictError
+from fakevm.labs import compose
+from fakevm.labs.compose import Existing, Settings, Wishes
 from fakevm.names import NEUTRON_PORT, check_lab, project
 from tests.fakes.engine import make_container
 

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from fakevm.clients.engine import Container, Engine, Network
-from fakevm.compose import Existing, Wishes, settings
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
+from fakevm.labs.compose import Existing, Wishes, settings
 from fakevm.protocol.lock import exclusive
 from fakevm.up import Up, _check_port, down
 from tests.fakes.engine import FakeEngine, make_container

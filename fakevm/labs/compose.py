@@ -344,7 +344,7 @@ def check_ownership(
 
 def files() -> Path:
     """Return the folder of the lab's files: the checkout, or the installed package's share."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for root in (package / "share", package.parent):
         if (root / "docker-compose.yml").is_file() and (root / "compose").is_dir():
             return root
@@ -354,7 +354,7 @@ def files() -> Path:
 @contextmanager
 def _context(root: Path) -> Iterator[Path]:
     """Give a folder with the layout of the repository, from which the images can be built."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     if root == package.parent:
         yield root
         return

@@ -1,0 +1,1 @@
+"""A lab as a whole: it begins, changes, is looked at and ends."""
