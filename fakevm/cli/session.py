@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.lab import Lab
     from fakevm.labs.compose import Wishes
-    from fakevm.up import DownReport, UpReport
+    from fakevm.labs.up import DownReport, UpReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,14 +69,14 @@ class Session:
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""
         from fakevm.clients.engine import Engine
-        from fakevm.up import Up
+        from fakevm.labs.up import Up
 
         return Up(self.lab_name, wishes, engine=Engine(), say=say).run(timeout_s=timeout_s)
 
     def down(self) -> DownReport:
         """Remove the lab."""
         from fakevm.clients.engine import Engine
-        from fakevm.up import down
+        from fakevm.labs.up import down
 
         return down(self.lab_name, engine=Engine())
 

@@ -22,8 +22,8 @@ from fakevm.clients.agents import Execution
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
 from fakevm.labs.compose import Wishes
+from fakevm.labs.up import DownReport, UpReport
 from fakevm.protocol.interrupt import Terminated
-from fakevm.up import DownReport, UpReport
 from fakevm.vms.requests import PortRequest
 from tests.unit.conftest import World
 

@@ -14,8 +14,8 @@ import requests
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
 from fakevm.labs.compose import Existing, Wishes, settings
+from fakevm.labs.up import Up, _check_port, down
 from fakevm.protocol.lock import exclusive
-from fakevm.up import Up, _check_port, down
 from tests.fakes.engine import FakeEngine, make_container
 
 
