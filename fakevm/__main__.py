@@ -4,7 +4,7 @@
 def main() -> None:
     """Import the command line and run it."""
     try:
-        from fakevm.cli import main as run
+        from fakevm.cli.root import main as run
     except KeyboardInterrupt:
         # Nothing has begun.
         raise SystemExit(130) from None

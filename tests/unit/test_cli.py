@@ -14,8 +14,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from fakevm.cli import COMMANDS, cli, output
+from fakevm.cli import output
 from fakevm.cli.demo import HOSTS, steps
+from fakevm.cli.root import COMMANDS, cli
 from fakevm.cli.session import Session, say
 from fakevm.cli.vms import words
 from fakevm.clients.agents import Execution
