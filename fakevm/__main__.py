@@ -1,10 +1,12 @@
 """`fakevm`, which is `python -m fakevm`, too."""
 
+from fakevm import cli
+
 
 def main() -> None:
     """Import the command line and run it."""
     try:
-        from fakevm.cli.root import main as run
+        run = cli.root.main
     except KeyboardInterrupt:
         # Nothing has begun.
         raise SystemExit(130) from None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
-from fakevm import names
-from fakevm.clients.parts import Parts, at_once
+from fakevm import clients, labs, lazy, migrate, names, vms
+from fakevm.clients.parts import Parts
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -19,15 +17,16 @@ from fakevm.errors import (
     attempt_each,
 )
 from fakevm.protocol.clock import Clock
+from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms.requests import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
+    from fakevm.labs.status import Status
     from fakevm.migrate.run import MigrationRequest
-    from fakevm.neutron.api import HttpRequest, Port
+    from fakevm.neutron.values import HttpRequest, Port
     from fakevm.reports.migration import MigrationReport
     from fakevm.vms.cleanup import Leftover
-    from fakevm.vms.overview import Status
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
     from fakevm.vms.vifs import Addressing, Row
@@ -59,12 +58,10 @@ class Lab(Parts):
         start = time.monotonic()
         self.neutron.connect()
         clock = Clock(self.neutron, start=start)
-        # The rest is imported while Neutron answers.
-        Thread(target=import_module, args=("fakevm.vms.ports",), daemon=True).start()
+        # Imported while Neutron answers.
+        lazy.in_advance("fakevm.vms.ports")
         network = self.neutron.network(request.network)
-        from fakevm.vms import ports
-
-        return ports.create(
+        return vms.ports.create(
             self, request, network, plugging=plugging, timeout_s=timeout_s, clock=clock
         )
 
@@ -104,9 +101,7 @@ class Lab(Parts):
         """
         port = self.find(ref)
         _check_owner(port)
-        from fakevm.vms import ports
-
-        return ports.plug(
+        return vms.ports.plug(
             self,
             port,
             host=host,
@@ -138,7 +133,7 @@ class Lab(Parts):
                 return HostResult(host=host, port_id=port.id, changed=False, error=str(error))
             return HostResult(host=host, port_id=port.id, changed=changed)
 
-        return list(at_once(unplug, [c.service for c in self.computes]).values())
+        return clients.at_once.each(unplug, [c.service for c in self.computes])
 
     # VMs
 
@@ -153,12 +148,9 @@ class Lab(Parts):
 
         One of which its host can't tell is unbound, too. Return the ports' ids.
         """
-        from fakevm.protocol.lock import exclusive_vm
-        from fakevm.vms import boot, vifs
-
-        vm = vifs.vm_of(instance)
+        vm = vms.vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
-            deleted = boot.delete_vm(self, vm.instance_id)
+            deleted = vms.boot.delete_vm(self, vm.instance_id)
         if not deleted:
             raise NotFoundError(f"there is no VM {instance!r}", hint="fakevm list")
         return deleted
@@ -198,44 +190,32 @@ class Lab(Parts):
         Before the point of no return a failure, or Ctrl-C, leaves it where it was. `on_request` is
         called after each request to Neutron, `on_report` also with the report of a failure.
         """
-        from fakevm.migrate.run import migrate
-
         port = self.find(ref)
         _check_owner(port)
-        return migrate(self, port, request, on_request=on_request, on_report=on_report)
+        return migrate.run.migrate(self, port, request, on_request=on_request, on_report=on_report)
 
     def abort_migration(self, ref: str) -> list[str]:
         """Clean up after a migration whose process was killed; return what was done, in words."""
-        from fakevm.migrate.run import abort
-
-        return abort(self, self.find(ref))
+        return migrate.run.abort(self, self.find(ref))
 
     def rows(self) -> list[Row]:
         """Return every VM's ports: what Neutron says and what the hosts have, side by side."""
-        from fakevm.vms import overview
-
-        return overview.rows(self)
+        return vms.overview.rows(self)
 
     def show(self, ref: str) -> Row:
         """Return one port: what Neutron says and what its host has."""
-        from fakevm.vms import overview
-
-        return overview.row(self, self.find(ref))
+        return vms.overview.row(self, self.find(ref))
 
     def cleanup(self, *, dry_run: bool = False) -> tuple[list[Leftover], list[FakevmError]]:
         """Remove from every host what is left of ports that Neutron does not have there.
 
         Return what that was, and the errors of hosts that could not be looked at.
         """
-        from fakevm.vms.cleanup import clean_up
-
-        return clean_up(self, dry_run=dry_run)
+        return vms.cleanup.clean_up(self, dry_run=dry_run)
 
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""
-        from fakevm.vms import overview
-
-        return overview.status(self)
+        return labs.status.of(self)
 
 
 def _check_owner(port: Port) -> None:

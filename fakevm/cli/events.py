@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fakevm import clients
+from fakevm.cli import output
 from fakevm.cli.session import Session, lab_option, pass_session
+from fakevm.errors import NotFoundError
 
 if TYPE_CHECKING:
     from fakevm.clients.events import Choice, Entry
@@ -43,8 +46,6 @@ def since(text: str, *, now: float) -> int:
 
     Raises ValueError.
     """
-    from fakevm.clients.events import cursor_at
-
     if text.isascii() and text.isdigit():
         if text != "0" and len(text) != _CURSOR_LEN:
             raise ValueError(
@@ -52,7 +53,7 @@ def since(text: str, *, now: float) -> int:
             )
         return int(text)
     if match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", text):
-        return cursor_at(now - float(match[1]) * _UNITS[match[2]])
+        return clients.events.cursor_at(now - float(match[1]) * _UNITS[match[2]])
     present = datetime.fromtimestamp(now)
     try:
         moment = datetime.fromisoformat(text)
@@ -66,7 +67,7 @@ def since(text: str, *, now: float) -> int:
         # It is in the past, so late in the evening may be yesterday's.
         if moment.timestamp() > now:
             moment -= timedelta(days=1)
-    return cursor_at(moment.timestamp())
+    return clients.events.cursor_at(moment.timestamp())
 
 
 @click.command()
@@ -111,9 +112,6 @@ def events(session: Session, *, follow: bool, ref: str | None, after: int, form:
 
 def _choice(lab: Lab, ref: str) -> Choice:
     """Return which entries a user means with a VIF, which may be gone already."""
-    from fakevm.clients.events import Choice
-    from fakevm.errors import NotFoundError
-
     try:
         port = lab.find(ref, whole=False)
     except NotFoundError:
@@ -123,8 +121,8 @@ def _choice(lab: Lab, ref: str) -> Choice:
         if not of_port:
             raise
         instance_ids = frozenset(entry.instance_id for entry in of_port)
-        return Choice(port_id=ref.lower(), instance_ids=instance_ids)
-    return Choice(port_id=port.id, instance_ids=frozenset({port.device_id} - {""}))
+        return clients.events.Choice(port_id=ref.lower(), instance_ids=instance_ids)
+    return clients.events.Choice(port_id=port.id, instance_ids=frozenset({port.device_id} - {""}))
 
 
 def _show(entry: Entry, form: str) -> None:
@@ -155,12 +153,10 @@ def _clock(moment: float) -> str:
 
 
 def _line(cells: list[str]) -> None:
-    from fakevm.cli.output import visible
-
     widths = list(_WIDTHS.values())
     if sys.stdout.isatty():
         widths[-2:] = [_SHORT, _SHORT]
-    padded = (visible(text).ljust(width) for text, width in zip(cells, widths, strict=True))
+    padded = (output.visible(text).ljust(width) for text, width in zip(cells, widths, strict=True))
     click.echo("  ".join(padded).rstrip())
 
 

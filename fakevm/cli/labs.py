@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from fakevm import cli, clients
 from fakevm.cli import output
 from fakevm.cli.session import (
     SECONDS,
@@ -19,9 +20,9 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
-from fakevm.labs.compose import DEFAULT_NEUTRON, Wishes
+from fakevm.labs.settings import DEFAULT_NEUTRON, Wishes
+from fakevm.labs.status import Status
 from fakevm.names import NEUTRON_PORT, project
-from fakevm.vms.overview import Status
 
 _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
 
@@ -79,12 +80,15 @@ def up(
     form: str,
 ) -> None:
     """Start a lab, complete it, or change it to what is asked for."""
+    options = {
+        "datapath": datapath,
+        "l2population": None if l2population is None else str(l2population).lower(),
+    }
     wishes = Wishes(
         computes=computes,
         api_port=api_port,
         neutron_version=neutron_version,
-        datapath=datapath,
-        l2population=l2population,
+        options={name: value for name, value in options.items() if value is not None},
     )
     with _progress() as tell:
         report = session.up(wishes, timeout_s=timeout_s, say=tell)
@@ -151,14 +155,12 @@ def status(session: Session, *, timeout_s: float, form: str) -> None:
 @pass_session
 def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
     """Run the `openstack` client inside the lab, with these arguments."""
-    from fakevm.clients import process
-
     with session.lab() as lab:
         container = lab.service("neutron-api")
     terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
     environment = ("OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}")
     variables = (word for pair in environment for word in ("--env", pair))
-    process.replace(
+    clients.process.replace(
         (
             *("docker", "exec", "--interactive", *terminal, *variables, container.name),
             *("openstack", *arguments),
@@ -216,14 +218,5 @@ def _progress() -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield say
         return
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True, highlight=False)
-    with console.status("bringing the lab up") as running:
-
-        def tell(text: str) -> None:
-            console.print(escape(text))
-            running.update("bringing the lab up")
-
+    with cli.tables.progress("bringing the lab up") as tell:
         yield tell

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+import fakevm.migrate
+import fakevm.reports
+from fakevm import protocol, vms
 from fakevm.cli import output
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
@@ -27,7 +30,7 @@ from fakevm.errors import ConfigError
 if TYPE_CHECKING:
     from fakevm.lab import Lab
     from fakevm.migrate.run import MigrationRequest
-    from fakevm.neutron.api import HttpRequest
+    from fakevm.neutron.values import HttpRequest
     from fakevm.reports.migration import MigrationReport, MoveKind
 
 _STEPS = ("step", "actor", "source", "undo")
@@ -127,12 +130,7 @@ def migrate(
     With --probe it is measured what the VM lost, and in which step. `migrate --abort VIF` and
     `migrate --dry-run` need no DST.
     """
-    from fakevm.migrate.move import Switches
-    from fakevm.migrate.run import MigrationRequest, protocol
-    from fakevm.protocol.steps import Faults
-    from fakevm.vms.requests import Plugging
-
-    faults = Faults(delays=delays, fail_at=fail_at)
+    faults = protocol.steps.Faults(delays=delays, fail_at=fail_at)
     if report_file and repeat:
         raise ConfigError("--report shows one migration, --repeat makes several: leave one out")
     if dry_run:
@@ -140,7 +138,7 @@ def migrate(
             raise ConfigError("--dry-run shows a migration's steps, not --abort's: leave one out")
         if words:
             _expect(words, "DST", "VIF")
-        chosen = protocol(kind, post_copy=not pre_copy)
+        chosen = fakevm.migrate.run.protocol(kind, post_copy=not pre_copy)
         faults.check(chosen.names())
         steps = [
             {
@@ -160,14 +158,14 @@ def migrate(
         output.show([{"done": one} for one in done], form, columns=("done",))
         return
     destination, ref = _expect(words, "DST", "VIF")
-    request = MigrationRequest(
+    request = fakevm.migrate.run.MigrationRequest(
         destination=destination,
         source=host,
         kind=kind,
         post_copy=not pre_copy,
         force=force,
-        switches=Switches(
-            plugging=Plugging(
+        switches=fakevm.migrate.move.Switches(
+            plugging=vms.requests.Plugging(
                 vif_plugging_timeout_s=vif_plugging_timeout_s,
                 vif_plugging_is_fatal=vif_plugging_is_fatal,
             ),
@@ -231,8 +229,7 @@ def _no_trace(_request: HttpRequest) -> None:
 
 
 def _show(reports: Sequence[MigrationReport], form: str, *, repeated: bool) -> None:
-    from fakevm.reports import page as tables
-
+    tables = fakevm.reports.page
     if form != "table":
         output.show(reports if repeated else reports[0], form)
         return

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from fakevm import cli
+
 
 def plain(value: Any) -> Any:
     """Return a result's values as JSON has them."""
@@ -24,11 +26,7 @@ def show(value: Any, form: str, *, columns: Sequence[str] = ()) -> None:
     if form == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
     elif form == "yaml":
-        import yaml
-
-        # Through JSON, so that both have the same values.
-        text = yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True)
-        click.echo(text, nl=False)
+        click.echo(cli.documents.yaml_of(data), nl=False)
     elif isinstance(data, list):
         table([[cell(one[key]) for key in columns] for one in data], columns)
     else:
@@ -38,7 +36,7 @@ def show(value: Any, form: str, *, columns: Sequence[str] = ()) -> None:
 def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Print rows under a head; in a terminal with its width in mind, else in full."""
     if sys.stdout.isatty():
-        _rich_table(rows, columns)
+        cli.tables.show(rows, columns)
         return
     heads = [[column.replace("_", " ").upper() for column in columns]] if columns else []
     lines = [*heads, *rows]
@@ -46,27 +44,6 @@ def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     for line in lines:
         padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
-
-
-def _rich_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    heads = columns or ("", "")
-    made = Table(box=SIMPLE_HEAD, show_header=bool(columns), padding=(0, 1, 0, 0))
-    for column in heads:
-        made.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        # As Text: a name with brackets is no markup.
-        made.add_row(*(Text(_cut(text, column)) for text, column in zip(row, heads, strict=True)))
-    Console().print(made)
-
-
-def _cut(text: str, column: str) -> str:
-    # A UUID fills half a terminal, and its beginning is understood as well.
-    return text[:8] if column == "port_id" else text
 
 
 def cell(value: Any) -> str:

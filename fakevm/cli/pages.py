@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fakevm import reports
 from fakevm.cli import output
 from fakevm.cli.session import say
 from fakevm.errors import ConfigError
@@ -33,10 +34,8 @@ def report_option(function: F) -> F:
 def write(report: MigrationReport, file: Path | None) -> None:
     """Write a migration's page, if a file is given."""
     if file:
-        from fakevm.reports.page import html
-
         try:
-            file.write_text(html(output.plain(report)), encoding="utf-8")
+            file.write_text(reports.page.html(output.plain(report)), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"--report {file}: {error.strerror}") from error
         say(f"report: {file}")

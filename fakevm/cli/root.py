@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+import fakevm.cli
 from fakevm.errors import FakevmError
 from fakevm.protocol.interrupt import Terminated, raise_on_sigterm
 
@@ -118,9 +119,7 @@ def cli(ctx: click.Context, lab: str) -> None:
     Every option can be set by a variable: FAKEVM_LAB, FAKEVM_UP_COMPUTES, FAKEVM_MIGRATE_HOST, …
     """
     if ctx.obj is None:
-        from fakevm.cli.session import Session
-
-        ctx.obj = Session()
+        ctx.obj = fakevm.cli.session.Session()
     ctx.obj.lab_name = lab
 
 

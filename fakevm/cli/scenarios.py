@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fakevm import scenarios
 from fakevm.cli import output
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
@@ -37,9 +38,7 @@ def scenario() -> None:
 @format_option
 def list_(form: str) -> None:
     """Show the scenarios: what each shows, and the bug that it belongs to."""
-    from fakevm.scenarios import SCENARIOS
-
-    output.show([_described(one) for one in SCENARIOS], form, columns=_COLUMNS)
+    output.show([_described(one) for one in scenarios.known.SCENARIOS], form, columns=_COLUMNS)
 
 
 @scenario.command()
@@ -63,17 +62,13 @@ def run(
 
     Exit code 0: Neutron is sound; 10: the fault is there; 1: it could not be carried out.
     """
-    from fakevm.scenarios import find
-    from fakevm.scenarios.scenario import FAULT, SOUND
-    from fakevm.scenarios.stage import Stage
-
-    chosen = find(name)
+    chosen = scenarios.known.find(name)
     if report_file and not chosen.migrates:
         raise ConfigError(f"--report: {chosen.name} has no migration to show", hint="-f json")
     try:
         with session.lab(timeout_s=timeout_s) as lab:
             version = lab.neutron_version
-            with Stage(lab, chosen.name, timeout_s=timeout_s, say=say) as stage:
+            with scenarios.stage.Stage(lab, chosen.name, timeout_s=timeout_s, say=say) as stage:
                 finding = chosen.run(stage)
     except FakevmError as error:
         raise _could_not_run(chosen, error) from error
@@ -89,7 +84,7 @@ def run(
     }
     measured = {"measured": dict(finding.measured)} if form != "table" else _flat(finding.measured)
     output.show({**told, **measured}, form)
-    ctx.exit(FAULT if finding.fault else SOUND)
+    ctx.exit(scenarios.scenario.FAULT if finding.fault else scenarios.scenario.SOUND)
 
 
 def _described(scenario: Scenario) -> dict[str, object]:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+import fakevm
+from fakevm import clients, labs, shortcut
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.lab import Lab
-    from fakevm.labs.compose import Wishes
-    from fakevm.labs.up import DownReport, UpReport
+    from fakevm.labs.down import DownReport
+    from fakevm.labs.settings import Wishes
+    from fakevm.labs.up import UpReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,13 +38,11 @@ class Session:
 
     def lab(self, *, timeout_s: float | None = None) -> Lab:
         """Return the lab that the user chose."""
-        from fakevm.clients.parts import AGENT_S, ANSWER_S
-        from fakevm.lab import Lab
-
-        return Lab(
+        longest = timeout_s or LONGEST_S
+        return fakevm.lab.Lab(
             self.lab_name,
-            answer_s=min(ANSWER_S, timeout_s or ANSWER_S),
-            agent_s=min(AGENT_S, timeout_s or AGENT_S),
+            answer_s=min(clients.parts.ANSWER_S, longest),
+            agent_s=min(clients.parts.AGENT_S, longest),
             say=say,
         )
 
@@ -56,9 +57,7 @@ class Session:
         stdin: bool = False,
     ) -> Execution:
         """Start a command in the VM that has a port."""
-        from fakevm.shortcut.execute import execute
-
-        return execute(
+        return shortcut.execute.execute(
             *(self.lab_name, ref, argv),
             host=host,
             timeout_s=timeout_s,
@@ -68,17 +67,12 @@ class Session:
 
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""
-        from fakevm.clients.engine import Engine
-        from fakevm.labs.up import Up
-
-        return Up(self.lab_name, wishes, engine=Engine(), say=say).run(timeout_s=timeout_s)
+        engine = clients.engine.Engine()
+        return labs.up.Up(self.lab_name, wishes, engine=engine, say=say).run(timeout_s=timeout_s)
 
     def down(self) -> DownReport:
         """Remove the lab."""
-        from fakevm.clients.engine import Engine
-        from fakevm.labs.up import down
-
-        return down(self.lab_name, engine=Engine())
+        return labs.down.down(self.lab_name, engine=clients.engine.Engine())
 
 
 class Number(click.FloatRange):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from fakevm import cli, clients
 from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:
@@ -33,13 +34,11 @@ def pass_output(execution: Execution) -> None:
 
 def show_result(execution: Execution, form: str) -> None:
     """Print what the command said and its exit code, at its end."""
-    from fakevm.cli import output
-
     said = {"stdout": b"", "stderr": b""}
     for stream, data in execution.output():
         said[stream] += data
     texts = {name: data.decode(errors="replace") for name, data in said.items()}
-    output.show({"exit_code": execution.exit_code, **texts}, form)
+    cli.output.show({"exit_code": execution.exit_code, **texts}, form)
 
 
 def pass_stdin(execution: Execution) -> None:
@@ -57,13 +56,13 @@ def pass_stdin(execution: Execution) -> None:
 
 def size() -> Terminal:
     """Return the terminal's size and kind."""
-    from fakevm.clients.agents import Terminal
-
     if not interactive():
         raise ConfigError("a shell needs a terminal", hint="fakevm exec VIF COMMAND")
     columns, rows = os.get_terminal_size(sys.stdin.fileno())
     # A terminal that does not know its size says 0.
-    return Terminal(rows=rows or 24, cols=columns or 80, term=os.environ.get("TERM") or "dumb")
+    return clients.agents.Terminal(
+        rows=rows or 24, cols=columns or 80, term=os.environ.get("TERM") or "dumb"
+    )
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
+from fakevm import cli
 from fakevm.cli import terminal
 from fakevm.cli.session import (
     SECONDS,
@@ -81,8 +84,6 @@ def words(command: tuple[str, ...]) -> list[str]:
     if command[0] == "--":
         argv = list(command[1:])
     elif len(command) == 1:
-        import shlex
-
         try:
             argv = shlex.split(command[0])
         except ValueError as error:
@@ -126,9 +127,7 @@ def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float,
 
     A port of which its host can't tell is unbound, too. One VM that fails does not keep the others.
     """
-    from fakevm.cli import output
-
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_vms(instances)
-    output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
+    cli.output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
     raise_all(failures)

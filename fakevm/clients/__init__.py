@@ -1,1 +1,12 @@
-"""What a lab consists of, and the talk with it: engine, streams, agents, events."""
+"""What a lab consists of, and the talk with it: engine, agents, events. Imports neutron."""
+
+from typing import TYPE_CHECKING
+
+from fakevm import lazy
+
+if TYPE_CHECKING:
+    from fakevm.clients import agents, at_once, docker_api, engine, events, parts, process, rpc
+
+    __all__ = ["agents", "at_once", "docker_api", "engine", "events", "parts", "process", "rpc"]
+
+__getattr__ = lazy.modules(__name__)

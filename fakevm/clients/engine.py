@@ -1,14 +1,15 @@
-"""The Docker engine: the only module that imports docker."""
+"""The Docker engine: its containers, networks, volumes and images, as far as a lab has them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fakevm import clients
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import (
     ConflictError,
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     import docker
 
 ROLE_LABEL = "fakevm.role"
+BACKEND_LABEL = "fakevm.backend"
 PROJECT_LABEL = "com.docker.compose.project"
+
+_LABELS = (LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, BACKEND_LABEL)
 
 # What `docker ps` shows of a container.
 _SHOWN = "\t".join(
     (
         *("{{.ID}}", "{{.Names}}", "{{.State}}", "{{.Status}}", "{{.Ports}}"),
-        *(f'{{{{.Label "{label}"}}}}' for label in (LAB_LABEL, ROLE_LABEL, SERVICE_LABEL)),
+        *(f'{{{{.Label "{label}"}}}}' for label in _LABELS),
     )
 )
 
@@ -52,6 +56,8 @@ class Container:
     health: str
     # Ports of the container that are published on the Docker host, while it runs.
     ports: Mapping[int, int] = field(default_factory=dict)
+    # The API's: which backend the lab has.
+    backend: str = ""
 
     @property
     def running(self) -> bool:
@@ -101,25 +107,25 @@ class Engine:
         try:
             found = run((*argv, "--format", _SHOWN), timeout_s=TIMEOUT_S)
         except WaitTimeoutError as error:
-            raise _silent() from error
+            raise silent() from error
         except ExitError as error:
-            raise _unreachable(error.output) from error
+            raise unreachable(error.output) from error
         return sorted(map(_container, found.splitlines()), key=lambda c: (c.service, c.name))
 
     def networks(self) -> list[Network]:
         """Return every network of the engine."""
-        with _translated():
+        with clients.docker_api.translated():
             return [_network(found) for found in self._client.networks()]
 
     def volumes(self, lab: str) -> list[str]:
         """Return the names of a lab's volumes."""
-        with _translated():
+        with clients.docker_api.translated():
             found = self._client.volumes(filters={"label": f"{LAB_LABEL}={lab}"})["Volumes"]
         return sorted(volume["Name"] for volume in found or ())
 
     def recipe(self, container: Container) -> Recipe:
         """Return what a container was made from."""
-        with _translated():
+        with clients.docker_api.translated():
             found = self._client.inspect_container(container.id)
         published = (found["HostConfig"]["PortBindings"] or {}).items()
         return Recipe(
@@ -134,14 +140,14 @@ class Engine:
 
     def logs(self, container: Container, *, lines: int) -> str:
         """Return a container's last lines."""
-        with _translated():
+        with clients.docker_api.translated():
             found = self._client.logs(container.id, tail=lines)
         return bytes(found).decode(errors="replace")
 
     def has_image(self, name: str) -> bool:
         """Tell whether an image is on the engine."""
         try:
-            with _translated():
+            with clients.docker_api.translated():
                 self._client.inspect_image(name)  # type: ignore[no-untyped-call]
         except NotFoundError:
             return False
@@ -151,13 +157,13 @@ class Engine:
         """Kill and remove a container with its anonymous volumes; content if it is gone."""
         with suppress(NotFoundError):
             try:
-                with _translated():
+                with clients.docker_api.translated():
                     self._client.remove_container(container.id, v=True, force=True)
             except ConflictError as error:
                 if "already in progress" not in str(error):
                     raise
                 # Another one removes it; before its end its networks can't be removed.
-                with _translated():
+                with clients.docker_api.translated():
                     self._client.wait(container.id, timeout=TIMEOUT_S, condition="removed")
 
     def delete_network(self, network: Network) -> bool:
@@ -167,7 +173,7 @@ class Engine:
         holds on to a network without any, until its own restart counts them anew.
         """
         try:
-            with suppress(NotFoundError), _translated():
+            with suppress(NotFoundError), clients.docker_api.translated():
                 self._client.remove_network(network.id)
         except FakevmError as error:
             if "active endpoints" not in str(error) or self._containers_on(network):
@@ -176,43 +182,17 @@ class Engine:
         return True
 
     def _containers_on(self, network: Network) -> bool:
-        with _translated():
+        with clients.docker_api.translated():
             return bool(self._client.inspect_network(network.id)["Containers"])
 
     def delete_volume(self, name: str) -> None:
         """Remove a volume; content if it is gone."""
-        with suppress(NotFoundError), _translated():
+        with suppress(NotFoundError), clients.docker_api.translated():
             self._client.remove_volume(name, force=True)
 
     @cached_property
     def _client(self) -> docker.APIClient:
-        # With what it brings it takes 0.2 s, which not every command needs.
-        import docker
-
-        with _translated():
-            if os.environ.get("DOCKER_HOST"):
-                return docker.from_env(timeout=TIMEOUT_S).api
-            context = docker.ContextAPI.get_current_context()
-            tls = (context and context.TLSConfig) or False
-            host = context.Host if context else None
-            return docker.APIClient(base_url=host, tls=tls, version="auto", timeout=TIMEOUT_S)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    from docker import errors
-    from requests import exceptions
-
-    try:
-        yield
-    except errors.APIError as error:
-        kinds: dict[int | None, type[FakevmError]] = {404: NotFoundError, 409: ConflictError}
-        kind = kinds.get(error.status_code, FakevmError)
-        raise kind(f"Docker: {error.explanation or error}") from error
-    except exceptions.Timeout as error:
-        raise _silent() from error
-    except (errors.DockerException, exceptions.RequestException) as error:
-        raise _unreachable(str(error)) from error
+        return clients.docker_api.connect()
 
 
 def _place() -> str:
@@ -220,13 +200,15 @@ def _place() -> str:
     return f" at {host}" if host else ""
 
 
-def _silent() -> UnavailableError:
+def silent() -> UnavailableError:
+    """Return the error that the engine takes too long."""
     return UnavailableError(
         f"the Docker engine{_place()} has not answered within {TIMEOUT_S} s", hint="docker info"
     )
 
 
-def _unreachable(words: str) -> UnavailableError:
+def unreachable(words: str) -> UnavailableError:
+    """Return the error that the engine can't be asked, by what was said of it."""
     if "permission denied" in words.lower():
         return UnavailableError(
             f"you may not use the Docker engine{_place()}",
@@ -240,7 +222,7 @@ def _unreachable(words: str) -> UnavailableError:
 
 
 def _container(line: str) -> Container:
-    number, names, state, status, ports, lab, role, service = line.split("\t")
+    number, names, state, status, ports, lab, role, service, backend = line.split("\t")
     return Container(
         id=number,
         # The others are those that links give it.
@@ -251,6 +233,7 @@ def _container(line: str) -> Container:
         state=state,
         health=_health(status),
         ports=published(ports),
+        backend=backend,
     )
 
 

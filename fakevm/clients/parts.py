@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from fakevm import names
+from fakevm import backends, clients, lazy, names
 from fakevm.clients.engine import Container, Engine
 from fakevm.clients.process import connect
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm.names import NEUTRON_PORT, is_uuid
-from fakevm.neutron.api import Neutron, Port, prepare
+from fakevm.neutron.api import Neutron
+from fakevm.neutron.values import NeutronAgent, Port
 
 if TYPE_CHECKING:
+    from fakevm.backends.backend import Backend
+
     # Not before Neutron was asked: `create_port` imports them in the background meanwhile.
     from fakevm.clients.agents import Agent
     from fakevm.clients.events import Events
@@ -112,7 +115,8 @@ class Parts:
     @cached_property
     def neutron(self) -> Neutron:
         """The lab's Neutron."""
-        prepare()
+        # Imported while the containers are looked up.
+        lazy.in_advance("fakevm.neutron.sender")
         return Neutron(self.endpoint, timeout_s=self._answer_s)
 
     @cached_property
@@ -121,15 +125,26 @@ class Parts:
         return self._engine.recipe(self.service("neutron-api")).image.rpartition(":")[2]
 
     @cached_property
-    def l2population(self) -> bool:
-        """Whether the L2 agents fill their forwarding tables from Neutron's."""
-        environment = self._engine.recipe(self.service("network-1")).environment
-        return environment.get("OS_AGENT__L2_POPULATION", "true").lower() == "true"
+    def backend(self) -> Backend:
+        """Who wires the ports: of which the API's container has a label."""
+        return backends.known.labelled(container.backend for container in self.containers)
+
+    @cached_property
+    def options(self) -> dict[str, str]:
+        """The backend's options that the lab was made with."""
+        return {
+            option.name: self._engine.recipe(self.service(option.service)).environment.get(
+                option.environment, option.values[0]
+            )
+            for option in self.backend.options
+        }
+
+    def l2_agents(self, host: str) -> list[NeutronAgent]:
+        """Return a host's L2 agents, as Neutron has them."""
+        return self.backend.l2_agents(host, self.neutron.agents())
 
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
-        from fakevm.clients.agents import Agent
-
         with self._opening:
             known = self._agents.get(host)
             if known is not None and known.lost:
@@ -139,7 +154,7 @@ class Parts:
         container = self.running_compute(host)
         with self._opening:
             if host not in self._agents:
-                self._agents[host] = Agent(
+                self._agents[host] = clients.agents.Agent(
                     host,
                     self._open_stream(container.name),
                     timeout_s=self._agent_s,
@@ -151,18 +166,16 @@ class Parts:
     @cached_property
     def events(self) -> Events:
         """What Neutron tells Nova."""
-        from fakevm.clients.events import Events
-        from fakevm.clients.rpc import Connection
 
         def connect() -> Connection:
-            return Connection(
+            return clients.rpc.Connection(
                 EVENTS,
                 self._open_stream(self.service(EVENTS).name),
                 timeout_s=self._agent_s,
                 explain=lambda: Parts(self.name, engine=self._engine).service(EVENTS),
             )
 
-        return Events(connect)
+        return clients.events.Events(connect)
 
     def host(self, ref: str) -> str:
         """Return the name of the compute host that a user names by name or container id."""
@@ -191,18 +204,10 @@ class Parts:
             except FakevmError as error:
                 return error
 
-        return at_once(answer, [container.service for container in self.computes])
+        hosts = [container.service for container in self.computes]
+        return dict(zip(hosts, clients.at_once.each(answer, hosts), strict=True))
 
 
 def _mend(container: Container) -> str:
     """Return the command that makes a container run again."""
     return f"docker {'unpause' if container.state == 'paused' else 'start'} {container.name}"
-
-
-def at_once(work: Callable[[str], T], hosts: Iterable[str]) -> dict[str, T]:
-    """Do the same for each of several hosts, side by side."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    names = list(hosts)
-    with ThreadPoolExecutor(max_workers=max(1, min(len(names), 16))) as pool:
-        return dict(zip(names, pool.map(work, names), strict=True))

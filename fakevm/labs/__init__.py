@@ -1,1 +1,12 @@
-"""A lab as a whole: it begins, changes, is looked at and ends."""
+"""A lab as a whole: it begins, changes, is looked at and ends. Imports backends, clients."""
+
+from typing import TYPE_CHECKING
+
+from fakevm import lazy
+
+if TYPE_CHECKING:
+    from fakevm.labs import down, status, up
+
+    __all__ = ["down", "status", "up"]
+
+__getattr__ = lazy.modules(__name__)

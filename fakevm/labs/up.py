@@ -1,28 +1,24 @@
-"""A lab's beginning and end: up and down."""
+"""A lab's beginning, and every change of it."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
+from fakevm import backends
 from fakevm.clients.engine import Container, Engine, Network
+from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.lab import Lab
-from fakevm.labs import compose
-from fakevm.labs.compose import Compose, Existing, Settings, Wishes
+from fakevm.labs import compose, settings, share, status
+from fakevm.labs.compose import Compose
+from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.names import check_lab, container_name, project
-from fakevm.neutron.api import Port
-from fakevm.protocol.lock import exclusive
-from fakevm.vms.overview import Status
-
-T = TypeVar("T")
-R = TypeVar("R")
+from fakevm.neutron.values import Port
+from fakevm.protocol.lock import exclusive_lab
 
 # A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
 TIMEOUT_S = 300.0
@@ -41,24 +37,7 @@ class UpReport:
     phases: dict[str, float]
     # Removed because fewer compute hosts were asked for.
     removed_hosts: tuple[str, ...]
-    status: Status
-
-
-@dataclass(frozen=True, kw_only=True)
-class DownReport:
-    """What was removed of a lab."""
-
-    lab: str
-    containers: tuple[str, ...]
-    networks: tuple[str, ...]
-    volumes: tuple[str, ...]
-    # What the engine holds on to although nothing is on it.
-    kept_networks: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there was nothing."""
-        return not (self.containers or self.networks or self.volumes)
+    status: status.Status
 
 
 class Up:
@@ -73,30 +52,32 @@ class Up:
         self._say = say
         self._phases: dict[str, float] = {}
         self._seen: dict[str, str] = {}
+        self._start_order: Sequence[str] = ()
         self._start = time.monotonic()
 
     def run(self, *, timeout_s: float) -> UpReport:
         """Bring the lab up, or to what is wished now, and wait until it is healthy."""
-        with _alone(self._lab):
+        with exclusive_lab(self._lab):
             with self._phase("check"):
                 wanted, existing = self._checked()
-            docker_compose = Compose(wanted, compose.files())
+            docker_compose = Compose(wanted, share.files())
+            self._start_order = wanted.backend.start_order
             with self._phase("images"):
                 self._build_missing(docker_compose)
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
                 self._sweep(existing)
                 self._bring_up(docker_compose, timeout_s)
-            with self._phase("agree"), Lab(self._lab, engine=self._engine, say=self._say) as lab:
+            with self._phase("agree"), Parts(self._lab, engine=self._engine, say=self._say) as lab:
                 self._forget(lab, surplus)
                 self._tell_lost(lab, existing)
-                status = lab.status()
+                found = status.of(lab)
             return UpReport(
                 lab=self._lab,
-                endpoint=status.endpoint,
+                endpoint=found.endpoint,
                 phases=self._phases,
                 removed_hosts=tuple(surplus),
-                status=status,
+                status=found,
             )
 
     def _checked(self) -> tuple[Settings, Existing]:
@@ -106,18 +87,18 @@ class Up:
         networks = self._engine.networks()
         compose.check_ownership(self._lab, everything, networks)
         existing = self._existing(everything, networks)
-        wanted = compose.settings(
+        wanted = settings.settings(
             self._lab,
             wishes=self._wishes,
             existing=existing,
             networks=networks,
             environ=os.environ,
         )
-        compose.check_release(
+        settings.check_release(
             self._lab,
             wanted=wanted.neutron_version,
             existing=existing.neutron_version,
-            supported=compose.releases(compose.files()),
+            supported=settings.releases(share.files()),
         )
         if not any(wanted.api_port in c.ports.values() for c in existing.containers):
             _check_port(wanted.api_port)
@@ -125,7 +106,9 @@ class Up:
         return wanted, existing
 
     def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
-        asked = {"neutron-api", *(service for service, _ in compose.PASSWORDS.values())}
+        backend = backends.known.labelled(container.backend for container in containers)
+        handed = (*backend.passwords, *backend.options)
+        asked = {"neutron-api", *(one.service for one in handed)}
         return Existing(
             containers=tuple(containers),
             networks=tuple(n for n in networks if n.lab == self._lab),
@@ -143,7 +126,7 @@ class Up:
         }
         if not surplus:
             return
-        with Lab(self._lab, engine=self._engine) as lab:
+        with Parts(self._lab, engine=self._engine) as lab:
             if not any(c.role == "neutron-api" and c.running for c in lab.containers):
                 raise ConflictError(
                     f"whether {', '.join(sorted(surplus))} has VMs only a lab that is up can tell",
@@ -215,7 +198,8 @@ class Up:
         kind = WaitTimeoutError if late else UnavailableError
         when = f"within {timeout_s:g} s" if late else "yet"
         # The first in the order of starting is the cause; later ones only wait for it.
-        first = min(ill, key=lambda c: _ORDER.index(c.role) if c.role in _ORDER else len(_ORDER))
+        order = self._start_order
+        first = min(ill, key=lambda c: order.index(c.role) if c.role in order else len(order))
         words = self._engine.logs(first, lines=LOG_LINES).rstrip()
         return kind(
             f"the lab is not up {when}: {states}\n{_last_line(error)}"
@@ -223,7 +207,7 @@ class Up:
             hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
         )
 
-    def _forget(self, lab: Lab, hosts: Iterable[str]) -> None:
+    def _forget(self, lab: Parts, hosts: Iterable[str]) -> None:
         """Delete the rows of agents whose hosts were removed."""
         gone = set(hosts)
         if not gone:
@@ -232,7 +216,7 @@ class Up:
             if agent.host in gone:
                 lab.neutron.delete_agent(agent.id)
 
-    def _tell_lost(self, lab: Lab, existing: Existing) -> None:
+    def _tell_lost(self, lab: Parts, existing: Existing) -> None:
         """Tell of ports on hosts that were made anew, as they are for another image."""
         before = {container.id for container in existing.containers}
         new = {c.service for c in lab.containers if c.role == "compute" and c.id not in before}
@@ -250,7 +234,7 @@ class Up:
         self._say(f"✓ {name} ({self._phases[name]:.1f} s)")
 
 
-def _vm_ports(lab: Lab, hosts: Collection[str]) -> list[Port]:
+def _vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
     return [
         port
         for port in lab.neutron.ports()
@@ -260,12 +244,6 @@ def _vm_ports(lab: Lab, hosts: Collection[str]) -> list[Port]:
 
 def _last_line(error: FakevmError) -> str:
     return f"docker compose: {str(error).splitlines()[-1]}"
-
-
-_ORDER = (
-    *("nova-events", "mariadb", "rabbitmq"),
-    *("neutron-api", "neutron-rpc", "neutron-periodic", "network"),
-)
 
 
 def _check_port(port: int) -> None:
@@ -278,36 +256,3 @@ def _check_port(port: int) -> None:
                 f"port {port} on 127.0.0.1, for Neutron's API, is in use",
                 hint="fakevm up --api-port ANOTHER",
             ) from error
-
-
-def down(lab: str, *, engine: Engine) -> DownReport:
-    """Remove all that carries a lab's label, however much of it there is."""
-    check_lab(lab)
-    with _alone(lab):
-        containers = engine.containers(lab=lab)
-        _all_at_once(engine.delete_container, containers)
-        networks = [network for network in engine.networks() if network.lab == lab]
-        gone = _all_at_once(engine.delete_network, networks)
-        volumes = engine.volumes(lab)
-        _all_at_once(engine.delete_volume, volumes)
-    return DownReport(
-        lab=lab,
-        containers=tuple(container.name for container in containers),
-        networks=tuple(n.name for n, removed in zip(networks, gone, strict=True) if removed),
-        volumes=tuple(volumes),
-        kept_networks=tuple(
-            n.name for n, removed in zip(networks, gone, strict=True) if not removed
-        ),
-    )
-
-
-def _alone(lab: str) -> AbstractContextManager[None]:
-    """Keep another `up` or `down` of the lab from coming in between."""
-    return exclusive(
-        f"{lab}/up", busy=f"another `fakevm up` or `fakevm down` of the lab {lab!r} is running"
-    )
-
-
-def _all_at_once(work: Callable[[T], R], things: list[T]) -> list[R]:
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(work, things))

@@ -1,1 +1,12 @@
-"""Moving a VM to another host as Nova does it: live, cold, and away from a host that is down."""
+"""A VM moves to another host: Nova's protocols, and what is seen of them. Imports vms, probes."""
+
+from typing import TYPE_CHECKING
+
+from fakevm import lazy
+
+if TYPE_CHECKING:
+    from fakevm.migrate import move, run
+
+    __all__ = ["move", "run"]
+
+__getattr__ = lazy.modules(__name__)

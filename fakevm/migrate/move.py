@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from fakevm.clients.events import Events, Waiter
 from fakevm.errors import ConflictError, for_each
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
-from fakevm.neutron.api import Binding, Network, Port
+from fakevm.neutron.values import Binding, Network, Port
 from fakevm.protocol.steps import Step
 from fakevm.vms import boot, vifs
 from fakevm.vms.boot import VIF_PLUGGED

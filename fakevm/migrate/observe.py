@@ -13,7 +13,7 @@ from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.migrate.move import Move
 from fakevm.model import Entry
-from fakevm.neutron.api import HttpRequest
+from fakevm.neutron.values import HttpRequest
 from fakevm.probes.flows import reports
 from fakevm.probes.probe import FIRST_PORT, Probe, Prober, plan
 from fakevm.probes.probe import Nic as ProbedNic
@@ -58,12 +58,8 @@ class Observer:
         self._rate = rate if probes else 0.0
         self._cursor = lab.events.cursor()
         self._neutron_version = lab.neutron_version
-        self._backend = ", ".join(
-            [
-                "ML2/OVS",
-                *sorted({nic.network.type for nic in move.nics} - {""}),
-                *(["l2population"] if lab.l2population else []),
-            ]
+        self._backend = lab.backend.described(
+            {nic.network.type for nic in move.nics} - {""}, lab.options
         )
         self._statuses: list[PortStatus] = []
         self._stop = threading.Event()

@@ -14,7 +14,8 @@ from fakevm.migrate import cold, evacuate, live
 from fakevm.migrate.move import MIGRATING_TO, Host, Move, Nic, Switches, without_migrating_to
 from fakevm.migrate.observe import Observer
 from fakevm.model import PluggedVif
-from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
+from fakevm.neutron.api import Neutron
+from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Faults, Protocol, carry_out
@@ -221,7 +222,7 @@ class _Checked:
                     )
 
     def _check_l2_agent(self) -> None:
-        found = vifs.l2_agents(self._destination, self._lab.neutron.agents())
+        found = self._lab.l2_agents(self._destination)
         if not any(agent.alive for agent in found):
             told = "down" if found else "not known to Neutron"
             raise ConflictError(

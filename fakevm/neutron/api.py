@@ -1,4 +1,4 @@
-"""Neutron's ports, bindings and networks as values: alone imports openstack and keystoneauth1."""
+"""Neutron's API, as far as VMs need it."""
 
 from __future__ import annotations
 
@@ -7,146 +7,32 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
+from fakevm import neutron
 from fakevm.errors import (
-    ConfigError,
     ConflictError,
-    FakevmError,
     NotFoundError,
-    UnavailableError,
     WaitTimeoutError,
 )
 from fakevm.names import is_uuid
+from fakevm.neutron import answers
+from fakevm.neutron.answers import NeutronFaultError
+from fakevm.neutron.values import Binding, HttpRequest, Network, NeutronAgent, Port, Subnet
 
 if TYPE_CHECKING:
     import openstack.connection
-    from keystoneauth1.adapter import Adapter
+
+    from fakevm.neutron.sender import Sender
 
 # What Nova writes is "compute:" and the availability zone (nova/network/neutron.py).
 DEVICE_OWNER = "compute:nova"
 
 # How often a port is asked whether it is ACTIVE; an answer takes Neutron some 30 ms.
 POLL_S = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class PortIp:
-    """One of a port's fixed IPs, as Neutron has it."""
-
-    ip_address: str
-    subnet_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Port:
-    """A port; what was not asked for is empty."""
-
-    id: str
-    name: str = ""
-    network_id: str = ""
-    project_id: str = ""
-    mac_address: str = ""
-    status: str = ""
-    device_id: str = ""
-    device_owner: str = ""
-    description: str = ""
-    # Of the active binding.
-    host: str = ""
-    vif_type: str = ""
-    vif_details: Mapping[str, Any] = field(default_factory=dict)
-    vnic_type: str = "normal"
-    profile: Mapping[str, Any] = field(default_factory=dict)
-    fixed_ips: tuple[PortIp, ...] = ()
-    admin_state_up: bool = True
-    # ISO 8601, to the second.
-    created_at: str = ""
-
-    @property
-    def bound(self) -> bool:
-        """Whether a host has it."""
-        return bool(self.host) and self.vif_type not in ("unbound", "binding_failed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Binding:
-    """A port's binding to one host."""
-
-    host: str
-    status: str
-    vif_type: str
-    vif_details: Mapping[str, Any]
-    vnic_type: str = "normal"
-    profile: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def active(self) -> bool:
-        """Whether the port is on this host; the destination of a migration is not."""
-        return self.status == "ACTIVE"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subnet:
-    """A subnet, as far as a VM's addresses depend on it."""
-
-    id: str
-    name: str = ""
-    cidr: str
-    ip_version: int
-    gateway_ip: str | None = None
-    enable_dhcp: bool = True
-    ipv6_address_mode: str | None = None
-    ipv6_ra_mode: str | None = None
-
-    @property
-    def prefix_len(self) -> int:
-        """The length of its prefix."""
-        return int(self.cidr.rpartition("/")[2])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A network with its subnets."""
-
-    id: str
-    name: str
-    mtu: int
-    # vxlan, vlan, flat, …
-    type: str = ""
-    subnets: tuple[Subnet, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeutronAgent:
-    """A row of Neutron's agent list."""
-
-    id: str
-    binary: str
-    host: str
-    alive: bool
-    admin_state_up: bool
-    # An L2 agent's: system or netdev.
-    datapath: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HttpRequest:
-    """A request to Neutron and its answer; the bodies are JSON texts, "" for none."""
-
-    start: float
-    end: float
-    method: str
-    path: str
-    status: int
-    body: str = ""
-    answer: str = ""
-
-
-L2_AGENTS = ("neutron-openvswitch-agent", "ovn-controller", "OVN Controller Gateway agent")
 
 
 class Neutron:
@@ -183,19 +69,19 @@ class Neutron:
     def ports(self, *, fields: Sequence[str] = (), **filters: str) -> list[Port]:
         """Return the ports that match, all of them without a filter."""
         query = [*filters.items(), *(("fields", name) for name in fields)]
-        return [_port(found) for found in self._get("/ports", query)["ports"]]
+        return [answers.port(found) for found in self._get("/ports", query)["ports"]]
 
     def port(self, port_id: str) -> Port:
         """Return a port."""
-        return _port(self._get(f"/ports/{port_id}")["port"])
+        return answers.port(self._get(f"/ports/{port_id}")["port"])
 
     def create_port(self, body: Mapping[str, Any]) -> Port:
         """Create a port."""
-        return _port(self._send("POST", "/ports", {"port": body})["port"])
+        return answers.port(self._send("POST", "/ports", {"port": body})["port"])
 
     def update_port(self, port_id: str, body: Mapping[str, Any]) -> Port:
         """Change what the body names of a port."""
-        return _port(self._send("PUT", f"/ports/{port_id}", {"port": body})["port"])
+        return answers.port(self._send("PUT", f"/ports/{port_id}", {"port": body})["port"])
 
     def delete_port(self, port_id: str) -> None:
         """Delete a port; content if it is gone."""
@@ -224,7 +110,7 @@ class Neutron:
 
     def bindings(self, port_id: str) -> list[Binding]:
         """Return a port's bindings, active and inactive ones."""
-        return [_binding(b) for b in self._get(f"/ports/{port_id}/bindings")["bindings"]]
+        return [answers.binding(b) for b in self._get(f"/ports/{port_id}/bindings")["bindings"]]
 
     def create_binding(
         self, port_id: str, host: str, *, vnic_type: str, profile: Mapping[str, Any]
@@ -232,7 +118,9 @@ class Neutron:
         """Bind a port to a second host, INACTIVE at first."""
         body = {"binding": {"host": host, "vnic_type": vnic_type, "profile": dict(profile)}}
         try:
-            return _binding(self._send("POST", f"/ports/{port_id}/bindings", body)["binding"])
+            return answers.binding(
+                self._send("POST", f"/ports/{port_id}/bindings", body)["binding"]
+            )
         except NeutronFaultError as error:
             # Neutron answers 500 where no L2 agent that is alive can bind the port.
             raise ConflictError(
@@ -242,7 +130,7 @@ class Neutron:
     def binding(self, port_id: str, host: str) -> Binding | None:
         """Return a port's binding to a host."""
         try:
-            return _binding(self._get(f"/ports/{port_id}/bindings/{quote(host)}")["binding"])
+            return answers.binding(self._get(f"/ports/{port_id}/bindings/{quote(host)}")["binding"])
         except NotFoundError:
             return None
 
@@ -271,15 +159,15 @@ class Neutron:
         if len(found) > 1:
             ids = ", ".join(sorted(one["id"] for one in found))
             raise ConflictError(f"several networks are named {ref!r}: {ids}", hint="give the id")
-        return _network(found[0], self._subnets(found[0]["id"]))
+        return answers.network(found[0], self._subnets(found[0]["id"]))
 
     def create_network(self, body: Mapping[str, Any]) -> Network:
         """Create a network, without subnets."""
-        return _network(self._send("POST", "/networks", {"network": body})["network"], ())
+        return answers.network(self._send("POST", "/networks", {"network": body})["network"], ())
 
     def create_subnet(self, body: Mapping[str, Any]) -> Subnet:
         """Create a subnet."""
-        return _subnet(self._send("POST", "/subnets", {"subnet": body})["subnet"])
+        return answers.subnet(self._send("POST", "/subnets", {"subnet": body})["subnet"])
 
     def delete_network(self, network_id: str) -> None:
         """Delete a network with its subnets; content if it is gone."""
@@ -288,7 +176,7 @@ class Neutron:
 
     def network_of(self, port: Port) -> Network:
         """Return a port's network, with its subnets."""
-        return _network(
+        return answers.network(
             self._get(f"/networks/{port.network_id}")["network"], self._subnets(port.network_id)
         )
 
@@ -307,7 +195,7 @@ class Neutron:
 
     def agents(self) -> list[NeutronAgent]:
         """Return Neutron's agent list."""
-        return [_agent(found) for found in self._get("/agents")["agents"]]
+        return [answers.agent(found) for found in self._get("/agents")["agents"]]
 
     def delete_agent(self, agent_id: str) -> None:
         """Delete the row of an agent that is gone."""
@@ -329,7 +217,7 @@ class Neutron:
     def _subnets(self, network_id: str) -> tuple[Subnet, ...]:
         found = self._get("/subnets", [("network_id", network_id)])["subnets"]
         # IPv4 first, as a port's addresses are usually listed.
-        subnets = sorted(map(_subnet, found), key=lambda s: (s.ip_version, s.cidr))
+        subnets = sorted(map(answers.subnet, found), key=lambda s: (s.ip_version, s.cidr))
         return tuple(subnets)
 
     # Calls
@@ -337,22 +225,16 @@ class Neutron:
     def connect(self) -> None:
         """Import keystoneauth, or wait until that is done."""
         with self._connecting:
-            _ = self._adapter
+            _ = self._sender
 
     def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
         return self._send("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def _send(self, method: str, path: str, body: object = None) -> Any:
         self.connect()
-        from keystoneauth1 import exceptions
-
         start = time.monotonic()
         try:
-            answer = self._adapter.request(path, method, json=body, timeout=self.timeout_s)
-        except exceptions.ConnectTimeout as error:
-            raise _no_answer(self.endpoint, f"nothing within {self.timeout_s:g} s") from error
-        except exceptions.ClientException as error:
-            raise _no_answer(self.endpoint, str(error)) from error
+            answer = self._sender.send(method, path, body, timeout_s=self.timeout_s)
         finally:
             self.seconds += time.monotonic() - start
         if self._on_request:
@@ -368,128 +250,13 @@ class Neutron:
                     answer=answer.text,
                 )
             )
-        return _checked(answer.status_code, answer.content)
+        return answers.checked(answer.status_code, answer.content)
 
     @cached_property
     def sdk(self) -> openstack.connection.Connection:
         """The SDK's connection to the same Neutron, for what a script does beside VMs."""
-        import openstack
-
-        return openstack.connect(
-            load_yaml_config=False,
-            load_envvars=False,
-            auth_type="none",
-            auth={"endpoint": self.endpoint},
-            api_timeout=self.timeout_s,
-        )
+        return neutron.sdk.connect(self.endpoint, timeout_s=self.timeout_s)
 
     @cached_property
-    def _adapter(self) -> Adapter:
-        # What the SDK itself sends its requests with. By the SDK's resources several calls are made
-        # of what is one of Nova's, and its import takes longer than all of ours.
-        from keystoneauth1.adapter import Adapter
-        from keystoneauth1.noauth import NoAuth
-        from keystoneauth1.session import Session
-
-        session = Session(auth=NoAuth(endpoint=self.endpoint))
-        return Adapter(session, endpoint_override=f"{self.endpoint}/v2.0", raise_exc=False)
-
-
-def prepare() -> None:
-    """Import keystoneauth in the background, while the lab's containers are looked up."""
-
-    def work() -> None:
-        import keystoneauth1.adapter  # noqa: F401
-
-    Thread(target=work, daemon=True).start()
-
-
-def _no_answer(endpoint: str, words: str) -> UnavailableError:
-    return UnavailableError(f"Neutron at {endpoint} does not answer: {words}", hint="fakevm status")
-
-
-class NeutronFaultError(FakevmError):
-    """Neutron failed inside (status 500)."""
-
-
-def _checked(status: int, body: bytes) -> Any:
-    if status < 400:
-        return json.loads(body) if body else None
-    try:
-        told = json.loads(body)["NeutronError"]
-        message = told if isinstance(told, str) else told["message"]
-    except (ValueError, KeyError, TypeError):
-        message = body.decode(errors="replace").strip()[:500] or f"status {status}"
-    kinds = {400: ConfigError, 404: NotFoundError, 409: ConflictError, 503: UnavailableError}
-    kind = kinds.get(status, NeutronFaultError if status >= 500 else FakevmError)
-    raise kind(f"Neutron: {' '.join(message.split())}")
-
-
-def _port(found: Mapping[str, Any]) -> Port:
-    return Port(
-        id=found["id"],
-        name=found.get("name") or "",
-        network_id=found.get("network_id") or "",
-        project_id=found.get("project_id") or "",
-        mac_address=found.get("mac_address") or "",
-        status=found.get("status") or "",
-        device_id=found.get("device_id") or "",
-        device_owner=found.get("device_owner") or "",
-        description=found.get("description") or "",
-        host=found.get("binding:host_id") or "",
-        vif_type=found.get("binding:vif_type") or "",
-        vif_details=found.get("binding:vif_details") or {},
-        vnic_type=found.get("binding:vnic_type") or "normal",
-        profile=found.get("binding:profile") or {},
-        fixed_ips=tuple(
-            PortIp(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"])
-            for ip in found.get("fixed_ips") or ()
-        ),
-        admin_state_up=found.get("admin_state_up", True),
-        created_at=found.get("created_at") or "",
-    )
-
-
-def _binding(found: Mapping[str, Any]) -> Binding:
-    return Binding(
-        host=found["host"],
-        status=found["status"],
-        vif_type=found["vif_type"],
-        vif_details=found["vif_details"] or {},
-        vnic_type=found.get("vnic_type") or "normal",
-        profile=found.get("profile") or {},
-    )
-
-
-def _network(found: Mapping[str, Any], subnets: tuple[Subnet, ...]) -> Network:
-    return Network(
-        id=found["id"],
-        name=found["name"],
-        mtu=found["mtu"],
-        type=found.get("provider:network_type") or "",
-        subnets=subnets,
-    )
-
-
-def _subnet(found: Mapping[str, Any]) -> Subnet:
-    return Subnet(
-        id=found["id"],
-        name=found["name"],
-        cidr=found["cidr"],
-        ip_version=found["ip_version"],
-        gateway_ip=found["gateway_ip"],
-        enable_dhcp=found["enable_dhcp"],
-        ipv6_address_mode=found["ipv6_address_mode"],
-        ipv6_ra_mode=found["ipv6_ra_mode"],
-    )
-
-
-def _agent(found: Mapping[str, Any]) -> NeutronAgent:
-    return NeutronAgent(
-        id=found["id"],
-        binary=found["binary"],
-        host=found["host"],
-        alive=found["alive"],
-        admin_state_up=found["admin_state_up"],
-        datapath=(found.get("configurations") or {}).get("datapath_type", ""),
-    )
+    def _sender(self) -> Sender:
+        return neutron.sender.Sender(self.endpoint)

@@ -1,1 +1,1 @@
-"""Packets with numbers to and from a VM while it migrates, and what became of them."""
+"""Numbered packets to and from a VM that migrates, and what became of them. Imports reports."""

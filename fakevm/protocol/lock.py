@@ -30,6 +30,13 @@ def exclusive(name: str, *, busy: str, wait_s: float = 0) -> Iterator[None]:
         yield
 
 
+def exclusive_lab(lab: str) -> AbstractContextManager[None]:
+    """Keep another `up` or `down` of a lab from coming in between."""
+    return exclusive(
+        f"{lab}/up", busy=f"another `fakevm up` or `fakevm down` of the lab {lab!r} is running"
+    )
+
+
 def exclusive_vm(
     lab: str, instance_id: str, *, called: str = "", wait_s: float = 0
 ) -> AbstractContextManager[None]:

@@ -1,1 +1,12 @@
-"""A migration as it was seen: values, words, tables and a page."""
+"""A migration as it was seen: values, words, tables and a page. Imports protocol, neutron."""
+
+from typing import TYPE_CHECKING
+
+from fakevm import lazy
+
+if TYPE_CHECKING:
+    from fakevm.reports import page
+
+    __all__ = ["page"]
+
+__getattr__ = lazy.modules(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fakevm.model import Entry
-from fakevm.neutron.api import HttpRequest
+from fakevm.neutron.values import HttpRequest
 from fakevm.protocol.journal import StepTime
 
 MoveKind = Literal["live", "cold", "evacuate"]

@@ -1,39 +1,12 @@
-"""Faults of Neutron as they can be shown: each a module that finds out whether a lab has it."""
+"""Neutron's faults: each a module that finds out whether a lab has it. Imports the lab's face."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from fakevm.errors import ConfigError
-from fakevm.scenarios import (
-    bind_nowhere,
-    delete_active,
-    early_plugged,
-    ignored_after_reboot,
-    late_tap,
-    lost_rarp,
-    stale_binding,
-    stays_down,
-    untagged_window,
-)
-from fakevm.scenarios.scenario import Scenario
+from fakevm import lazy
 
-# In the order of their letters.
-SCENARIOS: tuple[Scenario, ...] = (
-    stays_down.SCENARIO,
-    stale_binding.SCENARIO,
-    delete_active.SCENARIO,
-    bind_nowhere.SCENARIO,
-    late_tap.SCENARIO,
-    early_plugged.SCENARIO,
-    lost_rarp.SCENARIO,
-    untagged_window.SCENARIO,
-    ignored_after_reboot.SCENARIO,
-)
+if TYPE_CHECKING:
+    from fakevm.scenarios import known, scenario, stage
 
+    __all__ = ["known", "scenario", "stage"]
 
-def find(ref: str) -> Scenario:
-    """Return the scenario of a name or a letter; ConfigError names those that there are."""
-    for scenario in SCENARIOS:
-        if ref in (scenario.name, scenario.letter, scenario.letter.lower()):
-            return scenario
-    known = ", ".join(scenario.name for scenario in SCENARIOS)
-    raise ConfigError(f"there is no scenario {ref!r}; there are: {known}")
+__getattr__ = lazy.modules(__name__)

@@ -6,7 +6,7 @@ import time
 
 from fakevm.errors import WaitTimeoutError
 from fakevm.migrate.live import PROFILE
-from fakevm.neutron.api import Port
+from fakevm.neutron.values import Port
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, Stage
 

@@ -18,7 +18,8 @@ from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.lab import Lab
 from fakevm.migrate.run import MigrationRequest
-from fakevm.neutron.api import HttpRequest, Network, Neutron, Port
+from fakevm.neutron.api import Neutron
+from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.reports.migration import FlowReport, MigrationReport
 from fakevm.vms.requests import PortRequest

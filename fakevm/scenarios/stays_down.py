@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fakevm.migrate.run import MigrationRequest
-from fakevm.neutron.api import Port
+from fakevm.neutron.values import Port
 from fakevm.reports.migration import FlowReport, MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import ACTIVE_S, Stage, flow_name

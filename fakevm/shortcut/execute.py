@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import fakevm
+from fakevm import clients, shortcut
 from fakevm.clients.process import connect
 from fakevm.names import container_name, is_host, is_uuid
 
@@ -33,27 +35,19 @@ def execute(
         ref, host = _located(lab, ref, host)
     # It is on its way while the rest is imported.
     stream = connect(container_name(lab, host))
-    from fakevm.clients.agents import Agent
-
-    agent = Agent(host, stream, explain=lambda: _explain(lab, host))
+    agent = clients.agents.Agent(host, stream, explain=lambda: _explain(lab, host))
     return agent.execute(ref, argv, timeout_s=timeout_s, terminal=terminal, stdin=stdin)
 
 
 def _located(lab: str, ref: str, host: str | None) -> tuple[str, str]:
     """Return a port's id, and its host if none is given."""
-    from fakevm.shortcut.locate import locate
-
-    if found := locate(lab, ref, host, timeout_s=ANSWER_S):
+    if found := shortcut.locate.locate(lab, ref, host, timeout_s=ANSWER_S):
         return found
-    from fakevm.lab import Lab
-
-    with Lab(lab) as usual:
+    with fakevm.lab.Lab(lab) as usual:
         port_id, agent = usual.located(ref, host)
     return port_id, agent.host
 
 
 def _explain(lab: str, host: str) -> None:
     """Say it if the lab or the host is not there, for which Docker has other words."""
-    from fakevm.clients.parts import Parts
-
-    Parts(lab).running_compute(host)
+    clients.parts.Parts(lab).running_compute(host)

@@ -1,1 +1,12 @@
-"""VMs, their ports and NICs: made, found, shown, removed."""
+"""VMs, their ports and NICs: made, found, shown, removed. Imports protocol, clients, neutron."""
+
+from typing import TYPE_CHECKING
+
+from fakevm import lazy
+
+if TYPE_CHECKING:
+    from fakevm.vms import boot, cleanup, overview, ports, requests, vifs
+
+    __all__ = ["boot", "cleanup", "overview", "ports", "requests", "vifs"]
+
+__getattr__ = lazy.modules(__name__)

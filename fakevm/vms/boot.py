@@ -12,7 +12,8 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
 from fakevm.model import FixedIp, Vm
-from fakevm.neutron.api import DEVICE_OWNER, Network, Port
+from fakevm.neutron.api import DEVICE_OWNER
+from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal
@@ -122,7 +123,7 @@ class Boot:
         with self._step("bind", "neutron.API._update_ports_for_instance"), deferred():
             bound = self._lab.neutron.update_port(port.id, body)
         if bound.vif_type == "binding_failed":
-            raise vifs.binding_failed(bound, self._lab.neutron.agents())
+            raise vifs.binding_failed(bound, self._lab.l2_agents(bound.host))
         return bound
 
     def plug(

@@ -11,7 +11,7 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.model import FixedIp, Vm
-from fakevm.neutron.api import Network, Port
+from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note

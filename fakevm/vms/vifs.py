@@ -10,7 +10,7 @@ from typing import Literal
 
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import FixedIp, Method, PluggedVif, Vif, Vm
-from fakevm.neutron.api import L2_AGENTS, Binding, Network, NeutronAgent, Port, Subnet
+from fakevm.neutron.values import Binding, Network, NeutronAgent, Port, Subnet
 
 # How a VM is to come by its addresses, where its subnets leave a choice.
 Addressing = Literal["dhcp", "static", "none"]
@@ -273,29 +273,16 @@ def _differences(
     return found
 
 
-def binding_failed(port: Port, agents: Iterable[NeutronAgent]) -> ConflictError:
-    """Return the error that says why a host could not take a port, as the agent list shows it."""
+def binding_failed(port: Port, here: Collection[NeutronAgent]) -> ConflictError:
+    """Return the error that says why a host, with these L2 agents, could not take a port."""
     failed = f"Neutron could not bind port {port.id} to {port.host}"
-    here = l2_agents(port.host, agents)
     if not here:
         told = f"no L2 agent of {port.host} is known to Neutron"
     else:
-        told = "; ".join(f"its {agent.binary} is {agent_state(agent)}" for agent in here)
+        told = "; ".join(f"its {agent.binary} is {agent.state}" for agent in here)
     if port.vnic_type == "normal":
         return ConflictError(f"{failed}: {told}", hint="fakevm status")
     return ConflictError(
         f"{failed}: its vnic_type is {port.vnic_type}, for which a lab has no hardware ({told})",
         hint="--vnic-type normal; fakevm status",
     )
-
-
-def l2_agents(host: str, agents: Iterable[NeutronAgent]) -> list[NeutronAgent]:
-    """Return a host's L2 agents of Neutron's agent list."""
-    return [agent for agent in agents if agent.host == host and agent.binary in L2_AGENTS]
-
-
-def agent_state(agent: NeutronAgent) -> str:
-    """Return a word for what Neutron says of an agent."""
-    if not agent.alive:
-        return "down"
-    return "alive" if agent.admin_state_up else "disabled"

@@ -18,6 +18,7 @@ def make_container(service: str, **attributes: object) -> Container:
         state="running",
         health="healthy",
         ports={NEUTRON_PORT: 9696} if service == "neutron-api" else {},
+        backend="ovs" if service == "neutron-api" else "",
     )
     return replace(made, **attributes)  # type: ignore[arg-type]
 

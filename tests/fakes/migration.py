@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakevm.model import Entry
-from fakevm.neutron.api import HttpRequest
+from fakevm.neutron.values import HttpRequest
 from fakevm.probes import flows
 from fakevm.probes.probe import Nic, Prober, plan
 from fakevm.protocol.journal import StepTime

@@ -10,17 +10,9 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, WaitTimeoutError
-from fakevm.neutron.api import (
-    Binding,
-    HttpRequest,
-    Network,
-    Neutron,
-    NeutronAgent,
-    NeutronFaultError,
-    Port,
-    PortIp,
-    Subnet,
-)
+from fakevm.neutron.answers import NeutronFaultError
+from fakevm.neutron.api import Neutron
+from fakevm.neutron.values import Binding, HttpRequest, Network, NeutronAgent, Port, PortIp, Subnet
 from tests.fakes.host import FakeHost
 
 VIF_DETAILS = {"bridge_name": "br-int", "datapath_type": "netdev"}

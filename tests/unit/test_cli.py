@@ -22,8 +22,9 @@ from fakevm.cli.vms import words
 from fakevm.clients.agents import Execution
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
-from fakevm.labs.compose import Wishes
-from fakevm.labs.up import DownReport, UpReport
+from fakevm.labs.down import DownReport
+from fakevm.labs.settings import Wishes
+from fakevm.labs.up import UpReport
 from fakevm.protocol.interrupt import Terminated
 from fakevm.vms.requests import PortRequest
 from tests.unit.conftest import World

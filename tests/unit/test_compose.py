@@ -3,14 +3,20 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import yaml
 
+from fakevm.backends import known
+from fakevm.backends.backend import Backend, Handed, Option
+from fakevm.backends.known import BACKENDS
+from fakevm.backends.ovs import OVS
 from fakevm.clients.engine import Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs import compose
-from fakevm.labs.compose import Existing, Settings, Wishes
+from fakevm.labs import compose, settings, subnets
+from fakevm.labs.settings import Existing, Settings, Wishes
+from fakevm.labs.share import files
 from fakevm.names import NEUTRON_PORT, check_lab, project
 from tests.fakes.engine import make_container
 
@@ -27,7 +33,7 @@ def decide(
     networks: tuple[Network, ...] = (),
     environ: dict[str, str] | None = None,
 ) -> Settings:
-    return compose.settings(
+    return settings.settings(
         lab,
         wishes=wishes,
         existing=existing,
@@ -40,7 +46,7 @@ def decide(
 def running_lab(*, computes: int = 2) -> Existing:
     hosts = [f"compute-{number}" for number in range(1, computes + 1)]
     services = ("neutron-api", "mariadb", "rabbitmq", "network-1", *hosts)
-    roles = compose.slice_of(7)
+    roles = subnets.slice_of(7)
     return Existing(
         containers=tuple(make_container(service) for service in services),
         networks=tuple(
@@ -76,18 +82,41 @@ def test_a_new_lab_has_the_defaults_and_passwords_of_its_own() -> None:
 
 
 def test_l2population_is_as_wished_as_it_was_or_on() -> None:
-    assert decide().l2population
-    assert not decide(wishes=Wishes(l2population=False)).l2population
+    def l2population(**given: Any) -> str:
+        return decide(**given).options["l2population"]
+
+    assert l2population() == "true"
+    assert l2population(wishes=Wishes(options={"l2population": "false"})) == "false"
     recipe = make_recipe(OS_AGENT__L2_POPULATION="false")
-    assert not decide(existing=Existing(recipes={"network-1": recipe})).l2population
+    assert l2population(existing=Existing(recipes={"network-1": recipe})) == "false"
+    assert l2population(environ={"FAKEVM_L2_POPULATION": "False"}) == "false"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"datapath": "dpdk"}, r"datapath: auto, system, netdev is expected, not 'dpdk'"),
+        ({"firewal": "noop"}, r"ML2/OVS has no option firewal, but datapath, l2population"),
+    ],
+)
+def test_an_option_that_the_backend_does_not_have_is_refused(
+    options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        decide(wishes=Wishes(options=options))
+
+
+def test_a_backend_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match="no backend 'linuxbridge'; there are: ovs"):
+        known.get("linuxbridge")
 
 
 def test_a_lab_that_is_there_stays_as_it_is() -> None:
     made = decide(existing=running_lab())
-    assert (made.computes, made.api_port, made.datapath) == (2, 12345, "netdev")
-    assert made.l2population
+    assert (made.computes, made.api_port, made.backend) == (2, 12345, OVS)
+    assert made.options == {"datapath": "netdev", "l2population": "true"}
     assert made.neutron_version == "29.0.0"
-    assert made.subnets == compose.slice_of(7)
+    assert made.subnets == subnets.slice_of(7)
     assert sorted(made.passwords.values()) == ["old-db", "old-mq", "old-secret"]
 
 
@@ -106,11 +135,11 @@ def test_half_a_lab_keeps_the_passwords_that_it_has() -> None:
 def test_slices_are_disjoint_and_in_the_labs_range() -> None:
     networks = [
         ipaddress.IPv4Network(subnet)
-        for number in range(compose.SLICES)
-        for subnet in compose.slice_of(number).values()
+        for number in range(subnets.SLICES)
+        for subnet in subnets.slice_of(number).values()
     ]
-    assert len(networks) == 3 * compose.SLICES
-    assert all(network.subnet_of(compose.LABS_RANGE) for network in networks)
+    assert len(networks) == 3 * subnets.SLICES
+    assert all(network.subnet_of(subnets.LABS_RANGE) for network in networks)
     networks.sort()
     assert not any(one.overlaps(other) for one, other in pairwise(networks))
 
@@ -123,15 +152,15 @@ def test_another_lab_has_its_own_subnets_and_port_every_time() -> None:
 
 
 def test_a_slice_that_is_taken_is_passed_over() -> None:
-    first = compose.choose_slice("other", [])
-    taken = make_docker_network("x", compose.slice_of(first)["underlay"])
-    second = compose.choose_slice("other", [taken])
-    assert second == first % (compose.SLICES - 1) + 1
+    first = subnets.choose_slice("other", [])
+    taken = make_docker_network("x", subnets.slice_of(first)["underlay"])
+    second = subnets.choose_slice("other", [taken])
+    assert second == first % (subnets.SLICES - 1) + 1
 
 
 def test_no_slice_left_is_an_error() -> None:
     with pytest.raises(ConflictError, match="every slice"):
-        compose.choose_slice("other", [make_docker_network("x", str(compose.LABS_RANGE))])
+        subnets.choose_slice("other", [make_docker_network("x", str(subnets.LABS_RANGE))])
 
 
 def test_a_network_in_the_default_lab_s_way_is_named() -> None:
@@ -161,34 +190,34 @@ def test_what_is_no_lab_s_name_is_refused(name: str) -> None:
 
 
 def test_the_releases_are_those_with_constraints() -> None:
-    found = compose.releases(compose.files())
-    assert compose.DEFAULT_NEUTRON in found
+    found = settings.releases(files())
+    assert settings.DEFAULT_NEUTRON in found
     assert found[0] == "28.0.2"
 
 
 @pytest.mark.parametrize("wanted", ["27.0.0", "latest", "../x"])
 def test_an_unsupported_release_is_refused_with_the_supported_ones(wanted: str) -> None:
     with pytest.raises(ConfigError, match=r"28\.0\.2, 29\.0\.0"):
-        compose.check_release("ci", wanted=wanted, existing="", supported=("28.0.2", "29.0.0"))
+        settings.check_release("ci", wanted=wanted, existing="", supported=("28.0.2", "29.0.0"))
 
 
 def test_a_lab_of_a_release_that_is_supported_no_more_stays_as_it_is() -> None:
-    compose.check_release("ci", wanted="27.0.0", existing="27.0.0", supported=["28.0.2"])
+    settings.check_release("ci", wanted="27.0.0", existing="27.0.0", supported=["28.0.2"])
 
 
 @pytest.mark.parametrize("existing", ["", "9.0.0", "28.0.2", "29.0.0"])
 def test_a_lab_goes_on_to_a_newer_release(existing: str) -> None:
-    compose.check_release("ci", wanted="29.0.0", existing=existing, supported=["29.0.0"])
+    settings.check_release("ci", wanted="29.0.0", existing=existing, supported=["29.0.0"])
 
 
 def test_a_lab_does_not_go_back_to_an_older_release() -> None:
     supported = ("28.0.2", "29.0.0")
     with pytest.raises(ConflictError, match=r"has Neutron 29\.0\.0") as caught:
-        compose.check_release("ci", wanted="28.0.2", existing="29.0.0", supported=supported)
+        settings.check_release("ci", wanted="28.0.2", existing="29.0.0", supported=supported)
     assert "fakevm --lab ci down" in caught.value.hint
 
 
-@pytest.mark.parametrize("variable", compose.PASSWORDS)
+@pytest.mark.parametrize("variable", [one.variable for one in OVS.passwords])
 @pytest.mark.parametrize("password", ["p@ss", "a b", "x/y", "день", "a$b", "a\n"])
 def test_a_password_that_would_break_a_url_is_refused(variable: str, password: str) -> None:
     with pytest.raises(ConfigError, match=variable) as caught:
@@ -227,7 +256,7 @@ def test_compose_s_own_variables_are_not_handed_on() -> None:
 
 
 def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
-    text = (compose.files() / "docker-compose.yml").read_text(encoding="utf-8")
+    text = (files() / "docker-compose.yml").read_text(encoding="utf-8")
     default = yaml.safe_load(text)
     assert compose.document(default, decide().hosts) == default
     more = compose.document(default, [f"compute-{number}" for number in range(1, 6)])
@@ -238,13 +267,32 @@ def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
     assert more["include"] == default["include"]
 
 
-@pytest.mark.parametrize("variable", compose.PASSWORDS)
-def test_the_compose_files_hand_each_password_to_where_it_is_read_back(variable: str) -> None:
-    service, name = compose.PASSWORDS[variable]
+@pytest.mark.parametrize("handed", OVS.passwords, ids=lambda one: one.variable)
+def test_the_compose_files_hand_each_password_to_where_it_is_read_back(handed: Handed) -> None:
     found = [
-        document["services"][service]["environment"][name]
-        for path in sorted((compose.files() / "compose").glob("*.yml"))
-        if service
+        document["services"][handed.service]["environment"][handed.environment]
+        for path in sorted((files() / "compose").glob("*.yml"))
+        if handed.service
         in (document := yaml.safe_load(path.read_text(encoding="utf-8"))).get("services", {})
     ]
-    assert [value.partition(":-")[0] for value in found] == ["${" + variable]
+    assert [value.partition(":-")[0] for value in found] == ["${" + handed.variable]
+
+
+@pytest.mark.parametrize("option", OVS.options, ids=lambda one: one.name)
+def test_the_compose_files_hand_each_option_to_every_host(option: Option) -> None:
+    document = yaml.safe_load((files() / "compose" / "host.yml").read_text(encoding="utf-8"))
+    environment = document["services"]["host"]["environment"]
+    assert environment[option.environment] == f"${{{option.variable}:-{option.values[0]}}}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
+def test_the_api_s_container_says_which_backend_its_lab_has(backend: Backend) -> None:
+    document = yaml.safe_load((files() / backend.document).read_text(encoding="utf-8"))
+    services = {
+        name: service
+        for path in document["include"]
+        for name, service in yaml.safe_load((files() / path).read_text(encoding="utf-8"))
+        .get("services", {})
+        .items()
+    }
+    assert services["neutron-api"]["labels"]["fakevm.backend"] == backend.name

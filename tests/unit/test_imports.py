@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,34 +14,32 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "fakevm"
 AGENT = ROOT.parent / "agent" / "fakevm_agent"
 
-# From the top down; packages in one line do not import each other.
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+
+# From the top down; packages and modules in one line do not import each other.
 ORDER = (
     {"__main__"},
     {"cli"},
-    {"scenarios", "shortcut", "execute", "up"},
+    {"scenarios", "shortcut"},
     {"lab"},
-    {"migrate", "ports", "cleanup"},
-    {"probes", "boot", "overview", "probe"},
-    {"reports", "vms", "labs", "compose"},
+    {"migrate"},
+    {"probes"},
+    {"reports", "vms", "labs"},
+    {"protocol"},
+    {"clients"},
     {"backends"},
-    {"protocol", "flows", "report"},
-    {"migration", "clock", "steps", "parts"},
-    {"journal", "results"},
-    {"clients", "vifs"},
-    {"agents", "engine", "events", "locate"},
     {"neutron"},
-    {"process", "rpc"},
-    {"lazy", "lock", "interrupt", "model", "names"},
-    {"errors"},
+    {"model", "names"},
+    {"errors", "lazy"},
 )
 
 ONLY_IN = {
-    "openstack": {"neutron", "neutron.api"},
-    "keystoneauth1": {"neutron", "neutron.api"},
-    "docker": {"engine", "clients.engine"},
-    "subprocess": {"process", "clients.process", "cli.demo"},
-    "rich": {"cli.output", "cli.labs"},
-    "yaml": {"compose", "labs.compose", "cli.output"},
+    "openstack": {"neutron.api", "neutron.sdk"},
+    "keystoneauth1": {"neutron.sender"},
+    "docker": {"clients.docker_api", "clients.engine"},
+    "subprocess": {"clients.process", "cli.demo"},
+    "rich": {"cli.tables"},
+    "yaml": {"cli.documents", "labs.compose"},
 }
 
 ONLY_IN_OF_THE_AGENT = {
@@ -69,6 +68,20 @@ def imports(path: Path) -> Iterator[str]:
                 yield f"{'.' * node.level}{node.module or ''}.{alias.name}"
 
 
+def listed(path: Path) -> list[str]:
+    """Return what a package's init names for type checkers."""
+    names = [name for name in imports(path) if name.startswith("fakevm.")]
+    return [name.rpartition(".")[2] for name in names if name.count(".") > 1]
+
+
+def imports_in_functions(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    yield f"line {inner.lineno}"
+
+
 def level(module: str) -> int:
     (found,) = (n for n, names in enumerate(ORDER) if module.split(".")[0] in names)
     return found
@@ -82,6 +95,28 @@ def test_a_module_imports_what_is_below_it(module: str) -> None:
     ours -= {module.split(".")[0]}
     below = {name for name in ours if level(name) > level(module)}
     assert ours - below == set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_import_stands_in_a_function(module: str) -> None:
+    # fakevm.lazy says what is done instead.
+    assert list(imports_in_functions(modules()[module])) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_what_it_owns_and_imports_what_it_names_when_it_is_used(
+    package: str,
+) -> None:
+    made = import_module(f"fakevm.{package}")
+    assert made.__doc__
+    assert "\n" not in made.__doc__
+    for name in listed(ROOT / package / "__init__.py"):
+        assert getattr(made, name) is import_module(f"fakevm.{package}.{name}")
+
+
+def test_a_package_has_no_other_attributes() -> None:
+    with pytest.raises(AttributeError, match=r"fakevm\.vms has no module 'nonsense'"):
+        _ = import_module("fakevm.vms").nonsense
 
 
 @pytest.mark.parametrize("module", modules())

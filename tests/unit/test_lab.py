@@ -22,7 +22,7 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.lab import Lab
-from fakevm.neutron.api import Network, Port
+from fakevm.neutron.values import Network, Port
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms.requests import PortRequest
 from fakevm.vms.vifs import vm_of

@@ -11,7 +11,7 @@ from threading import Event
 
 import pytest
 
-import fakevm.scenarios
+import fakevm.scenarios.known
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -22,7 +22,8 @@ from fakevm.errors import (
 )
 from fakevm.migrate.run import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
-from fakevm.scenarios import SCENARIOS, early_plugged, find, frames, stays_down
+from fakevm.scenarios import early_plugged, frames, stays_down
+from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 from tests.fakes.migration import make_report
@@ -63,7 +64,7 @@ def let_there_be(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Finding
         run=act,
         migrates=True,
     )
-    monkeypatch.setattr(fakevm.scenarios, "SCENARIOS", (made,))
+    monkeypatch.setattr(fakevm.scenarios.known, "SCENARIOS", (made,))
 
 
 def test_each_scenario_says_what_it_is_about() -> None:

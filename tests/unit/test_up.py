@@ -13,8 +13,9 @@ import requests
 
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
-from fakevm.labs.compose import Existing, Wishes, settings
-from fakevm.labs.up import Up, _check_port, down
+from fakevm.labs.down import down
+from fakevm.labs.settings import Existing, Wishes, settings
+from fakevm.labs.up import Up, _check_port
 from fakevm.protocol.lock import exclusive
 from tests.fakes.engine import FakeEngine, make_container
 
@@ -144,8 +145,8 @@ def test_containers_are_read_from_docker_ps(
     lines = (
         "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
         "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
-        "\tfakevm\tneutron-api\tneutron-api",
-        "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t\tfakevm\tcompute\tcompute-1",
+        "\tfakevm\tneutron-api\tneutron-api\tovs",
+        "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t\tfakevm\tcompute\tcompute-1\t",
     )
     docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
     compute, api = Engine().containers(lab="fakevm")
@@ -153,8 +154,8 @@ def test_containers_are_read_from_docker_ps(
         *("i1", "compute-1", "exited", ""),
     )
     assert not compute.ports
-    assert (api.name, api.role, api.lab, api.health, api.ports) == (
-        *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting"),
+    assert (api.name, api.role, api.lab, api.health, api.backend, api.ports) == (
+        *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting", "ovs"),
         {9696: 9705},
     )
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from fakevm.backends.backend import HostState
+from fakevm.backends.ovs import OVS
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
-from fakevm.neutron.api import NeutronAgent, Port, PortIp
+from fakevm.neutron.values import NeutronAgent, Port, PortIp
 from fakevm.vms import vifs
 from tests.fakes.neutron import make_network, make_subnet
 
@@ -250,8 +252,21 @@ def test_a_failed_binding_is_explained_by_the_agent_list() -> None:
         admin_state_up=True,
     )
     assert "its neutron-openvswitch-agent is down" in str(vifs.binding_failed(PORT, [agent]))
-    elsewhere = replace(agent, host="compute-2")
-    assert "no L2 agent of compute-1 is known" in str(vifs.binding_failed(PORT, [elsewhere]))
+    assert "no L2 agent of compute-1 is known" in str(vifs.binding_failed(PORT, []))
+
+
+def test_a_host_s_l2_agents_are_the_backend_s_on_it() -> None:
+    def make(host: str, binary: str) -> NeutronAgent:
+        return NeutronAgent(id="1", binary=binary, host=host, alive=True, admin_state_up=True)
+
+    here = make("compute-1", "neutron-openvswitch-agent")
+    others = [make("compute-2", here.binary), make("compute-1", "neutron-dhcp-agent")]
+    assert OVS.l2_agents("compute-1", [*others, here]) == [here]
+    down = replace(here, alive=False, datapath="netdev")
+    assert OVS.host_state("compute-1", [*others, down]) == HostState(
+        l2_agent="down", datapath="netdev"
+    )
+    assert OVS.host_state("compute-1", others) == HostState()
 
 
 @pytest.mark.parametrize("vnic_type", ["direct", "macvtap"])

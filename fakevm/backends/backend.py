@@ -1,0 +1,70 @@
+"""A backend: who wires the ports of a lab, and what else follows from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from fakevm.neutron.values import NeutronAgent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handed:
+    """Something that Compose hands to containers, and where it is found again in one of them."""
+
+    # Compose's variable.
+    variable: str
+    service: str
+    # That container's variable.
+    environment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option(Handed):
+    """A setting of a lab that only its backend has."""
+
+    name: str
+    # The first one is the default.
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostState:
+    """What a backend says of a host, in words for `fakevm status`; "" where it knows nothing."""
+
+    l2_agent: str = ""
+    datapath: str = ""
+
+
+class Backend(ABC):
+    """What differs between backends. Of its services' processes, `images/` and `compose/` tell."""
+
+    # As `fakevm.backend`, a label of the API's container, has it.
+    name: str
+    # As people say it.
+    title: str
+    # The lab's Compose file, below the folder of the lab's files.
+    document: str
+    # Roles of containers in the order of their start: if several are ill, the first is the cause.
+    start_order: tuple[str, ...]
+    passwords: tuple[Handed, ...]
+    options: tuple[Option, ...]
+    # The agents, by their `binary` in Neutron's list, each of which wires the ports of its host.
+    l2_agent_binaries: tuple[str, ...]
+
+    @abstractmethod
+    def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
+        """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
+
+    @abstractmethod
+    def host_state(self, host: str, agents: Iterable[NeutronAgent]) -> HostState:
+        """Return what Neutron's list of agents says of a host."""
+
+    def l2_agents(self, host: str, agents: Iterable[NeutronAgent]) -> list[NeutronAgent]:
+        """Return a host's L2 agents of Neutron's list."""
+        return [
+            agent
+            for agent in agents
+            if agent.host == host and agent.binary in self.l2_agent_binaries
+        ]

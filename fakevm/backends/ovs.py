@@ -1,0 +1,67 @@
+"""ML2/OVS: neutron-openvswitch-agent in every host, asked and told over RabbitMQ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from fakevm.backends.backend import Backend, Handed, HostState, Option
+from fakevm.neutron.values import NeutronAgent
+
+DATAPATH = Option(
+    name="datapath",
+    variable="FAKEVM_DATAPATH",
+    service="network-1",
+    environment="FAKEVM_DATAPATH",
+    values=("auto", "system", "netdev"),
+)
+
+L2POPULATION = Option(
+    name="l2population",
+    variable="FAKEVM_L2_POPULATION",
+    service="network-1",
+    environment="OS_AGENT__L2_POPULATION",
+    values=("true", "false"),
+)
+
+
+class Ovs(Backend):
+    """The mechanism drivers openvswitch and l2population."""
+
+    name = "ovs"
+    title = "ML2/OVS"
+    document = "docker-compose.yml"
+    start_order = (
+        *("nova-events", "mariadb", "rabbitmq"),
+        *("neutron-api", "neutron-rpc", "neutron-periodic", "network"),
+    )
+    passwords = (
+        Handed(
+            variable="FAKEVM_DATABASE_PASSWORD", service="mariadb", environment="DATABASE_PASSWORD"
+        ),
+        Handed(
+            variable="FAKEVM_RABBITMQ_PASSWORD", service="rabbitmq", environment="RABBITMQ_PASSWORD"
+        ),
+        Handed(
+            variable="FAKEVM_METADATA_SECRET",
+            service="network-1",
+            environment="OS_DEFAULT__METADATA_PROXY_SHARED_SECRET",
+        ),
+    )
+    options = (DATAPATH, L2POPULATION)
+    l2_agent_binaries = ("neutron-openvswitch-agent",)
+
+    def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
+        """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
+        l2population = options[L2POPULATION.name] == "true"
+        return ", ".join(
+            [self.title, *sorted(network_types), *([L2POPULATION.name] if l2population else [])]
+        )
+
+    def host_state(self, host: str, agents: Iterable[NeutronAgent]) -> HostState:
+        """Return what Neutron's list of agents says of a host."""
+        for agent in self.l2_agents(host, agents):
+            return HostState(l2_agent=agent.state, datapath=agent.datapath)
+        return HostState()
+
+
+OVS = Ovs()

@@ -1,0 +1,48 @@
+"""A lab's end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fakevm.clients.at_once import each
+from fakevm.clients.engine import Engine
+from fakevm.names import check_lab
+from fakevm.protocol.lock import exclusive_lab
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownReport:
+    """What was removed of a lab."""
+
+    lab: str
+    containers: tuple[str, ...]
+    networks: tuple[str, ...]
+    volumes: tuple[str, ...]
+    # What the engine holds on to although nothing is on it.
+    kept_networks: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing."""
+        return not (self.containers or self.networks or self.volumes)
+
+
+def down(lab: str, *, engine: Engine) -> DownReport:
+    """Remove all that carries a lab's label, however much of it there is."""
+    check_lab(lab)
+    with exclusive_lab(lab):
+        containers = engine.containers(lab=lab)
+        each(engine.delete_container, containers)
+        networks = [network for network in engine.networks() if network.lab == lab]
+        gone = each(engine.delete_network, networks)
+        volumes = engine.volumes(lab)
+        each(engine.delete_volume, volumes)
+    return DownReport(
+        lab=lab,
+        containers=tuple(container.name for container in containers),
+        networks=tuple(n.name for n, removed in zip(networks, gone, strict=True) if removed),
+        volumes=tuple(volumes),
+        kept_networks=tuple(
+            n.name for n, removed in zip(networks, gone, strict=True) if not removed
+        ),
+    )

@@ -1,0 +1,182 @@
+"""What a lab is to be: as the user wishes it, else as it is, else the default."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakevm import backends
+from fakevm.backends.backend import Backend, Handed, Option
+from fakevm.clients.engine import Container, Network, Recipe
+from fakevm.errors import ConfigError, ConflictError
+from fakevm.labs.subnets import ROLES, choose_slice, collisions, slice_of
+from fakevm.names import NEUTRON_PORT
+
+DEFAULT_COMPUTES = 3
+DEFAULT_NEUTRON = "28.0.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What makes a lab the one that it is."""
+
+    lab: str
+    computes: int
+    # By role.
+    subnets: Mapping[str, str]
+    api_port: int
+    neutron_version: str
+    backend: Backend
+    # The backend's, by name.
+    options: Mapping[str, str]
+    # By the Compose variable that hands them in.
+    passwords: Mapping[str, str]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The compute hosts' names."""
+        return tuple(f"compute-{number}" for number in range(1, self.computes + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asked for; None: as the lab has it, or else the default."""
+
+    computes: int | None = None
+    api_port: int | None = None
+    neutron_version: str | None = None
+    # The backend's, by name.
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Existing:
+    """What a lab has already; empty where it has not."""
+
+    containers: tuple[Container, ...] = ()
+    networks: tuple[Network, ...] = ()
+    # By service, of those that tell how the lab was made.
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The compute hosts that are there, running or not."""
+        # A set, since while Compose makes a container anew there are two.
+        names = {c.service for c in self.containers if c.role == "compute"}
+        return tuple(sorted(names, key=_number))
+
+    @property
+    def backend(self) -> Backend:
+        """Who wires its ports; the default, where it has no containers."""
+        return backends.known.labelled(container.backend for container in self.containers)
+
+    def handed(self, what: Handed) -> str:
+        """Return what Compose handed to a container; "" where it is not known."""
+        recipe = self.recipes.get(what.service)
+        return recipe.environment.get(what.environment, "") if recipe else ""
+
+    @property
+    def api_port(self) -> int | None:
+        """Where Neutron's API is published."""
+        recipe = self.recipes.get("neutron-api")
+        return recipe.ports.get(NEUTRON_PORT) if recipe else None
+
+    @property
+    def neutron_version(self) -> str:
+        """Neutron's release, which its image is tagged with."""
+        recipe = self.recipes.get("neutron-api")
+        return recipe.image.rpartition(":")[2] if recipe else ""
+
+
+def settings(
+    lab: str,
+    *,
+    wishes: Wishes,
+    existing: Existing,
+    networks: Collection[Network],
+    environ: Mapping[str, str],
+    new_password: Callable[[], str] = lambda: secrets.token_hex(16),
+) -> Settings:
+    """Return what a lab is to be: as wished, else as it is, else the default."""
+    backend = existing.backend
+    own = {network.role: network.subnets[0] for network in existing.networks if network.subnets}
+    others = [network for network in networks if network.lab != lab]
+    named = {role: environ.get(f"FAKEVM_{role.upper()}_SUBNET", "") for role in ROLES}
+    subnets = {role: own.get(role) or named[role] for role in ROLES}
+    number = 0
+    if not all(subnets.values()):
+        number = choose_slice(lab, others)
+        subnets = {role: subnets[role] or subnet for role, subnet in slice_of(number).items()}
+    if taken := collisions(subnets, others):
+        raise ConflictError(f"the lab's subnets are in use by Docker network {', '.join(taken)}")
+    return Settings(
+        lab=lab,
+        computes=wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES),
+        subnets=subnets,
+        api_port=wishes.api_port or existing.api_port or NEUTRON_PORT + number,
+        neutron_version=wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON,
+        backend=backend,
+        options=_options(backend, wishes, existing, environ),
+        passwords={
+            one.variable: existing.handed(one) or _password(one.variable, environ) or new_password()
+            for one in backend.passwords
+        },
+    )
+
+
+def _options(
+    backend: Backend, wishes: Wishes, existing: Existing, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the backend's options: as wished, else as the lab has them, else the default."""
+    names = [option.name for option in backend.options]
+    for name in wishes.options:
+        if name not in names:
+            raise ConfigError(f"{backend.title} has no option {name}, but {', '.join(names)}")
+    return {option.name: _option(option, wishes, existing, environ) for option in backend.options}
+
+
+def _option(option: Option, wishes: Wishes, existing: Existing, environ: Mapping[str, str]) -> str:
+    found = (wishes.options.get(option.name), existing.handed(option), environ.get(option.variable))
+    value = next(filter(None, found), option.values[0]).lower()
+    if value not in option.values:
+        raise ConfigError(f"{option.name}: {', '.join(option.values)} is expected, not {value!r}")
+    return value
+
+
+def _password(variable: str, environ: Mapping[str, str]) -> str:
+    found = environ.get(variable, "")
+    # It becomes a part of URLs and SQL.
+    if not re.fullmatch(r"[A-Za-z0-9]*", found):
+        raise ConfigError(f"{variable}: only letters and digits are expected in it")
+    return found
+
+
+def releases(root: Path) -> list[str]:
+    """Return the releases of Neutron that the images can be built with, oldest first."""
+    found = (root / "images" / "neutron" / "constraints").glob("*.txt")
+    return sorted((path.stem for path in found), key=_release)
+
+
+def check_release(lab: str, *, wanted: str, existing: str, supported: Collection[str]) -> None:
+    """Refuse a release that can't be built, and the way back: a database can't be downgraded."""
+    if wanted not in supported and wanted != existing:
+        raise ConfigError(
+            f"Neutron {wanted} is not supported, but {', '.join(supported)}",
+            hint=f"fakevm up --neutron-version {DEFAULT_NEUTRON}",
+        )
+    if _release(wanted) < _release(existing):
+        raise ConflictError(
+            f"the lab {lab!r} has Neutron {existing}; it can't go back to {wanted}",
+            hint=f"fakevm --lab {lab} down, and then again",
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _number(host: str) -> int:
+    return int(host.rpartition("-")[2])

@@ -1,0 +1,86 @@
+"""A lab at a glance, as Docker, Neutron and its hosts' own agents see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fakevm.backends.backend import HostState
+from fakevm.clients.engine import Container
+from fakevm.clients.parts import Parts
+from fakevm.errors import FakevmError
+from fakevm.model import HostInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostStatus:
+    """A network or compute host, as Docker, Neutron and its own agent see it."""
+
+    host: str
+    role: str
+    state: str
+    l2_agent: str
+    datapath: str
+    vms: int | None
+    vifs: int | None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceStatus:
+    """One of the control plane's services."""
+
+    service: str
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A lab at a glance."""
+
+    lab: str
+    endpoint: str
+    neutron: str
+    services: tuple[ServiceStatus, ...]
+    hosts: tuple[HostStatus, ...]
+
+
+def of(lab: Parts) -> Status:
+    """Return the lab at a glance; what does not answer is shown as such."""
+    infos = lab.ask_hosts(lambda agent: agent.info())
+    endpoint, neutron_agents, words = "", [], "answers"
+    try:
+        endpoint = lab.endpoint
+        neutron_agents = lab.neutron.agents()
+    except FakevmError as error:
+        words = str(error)
+    hosts = [c for c in lab.containers if c.role in ("network", "compute")]
+    return Status(
+        lab=lab.name,
+        endpoint=endpoint,
+        neutron=words,
+        services=tuple(
+            ServiceStatus(service=c.service, state=c.health or c.state)
+            for c in lab.containers
+            if c not in hosts
+        ),
+        hosts=tuple(
+            _host_status(c, lab.backend.host_state(c.service, neutron_agents), infos.get(c.service))
+            for c in hosts
+        ),
+    )
+
+
+def _host_status(
+    container: Container, seen: HostState, info: HostInfo | FakevmError | None
+) -> HostStatus:
+    known = info if isinstance(info, HostInfo) else None
+    return HostStatus(
+        host=container.service,
+        role=container.role,
+        state=(container.health or container.state) if container.running else container.state,
+        l2_agent=seen.l2_agent,
+        datapath=seen.datapath or (known.datapath if known else ""),
+        vms=known.vms if known else None,
+        vifs=known.vifs if known else None,
+        error=str(info) if isinstance(info, FakevmError) else "",
+    )
