@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from fakevm.migrate.run import MigrationRequest
     from fakevm.neutron.values import HttpRequest, Port
     from fakevm.reports.migration import MigrationReport
+    from fakevm.vms.addresses import Addressing
     from fakevm.vms.cleanup import Leftover
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
-    from fakevm.vms.vifs import Addressing, Row
+    from fakevm.vms.rows import Row
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0

@@ -229,12 +229,12 @@ def _no_trace(_request: HttpRequest) -> None:
 
 
 def _show(reports: Sequence[MigrationReport], form: str, *, repeated: bool) -> None:
-    tables = fakevm.reports.page
+    tables = fakevm.reports.tables
     if form != "table":
         output.show(reports if repeated else reports[0], form)
         return
     last = output.plain(reports[-1])
-    output.show(_summary(reports[-1], tables.verdict(last)), form)
+    output.show(_summary(reports[-1], fakevm.reports.words.verdict(last)), form)
     output.show(tables.step_rows(last), form, columns=tables.STEP_COLUMNS)
     if reports[-1].flows:
         output.show(tables.flow_rows(last), form, columns=tables.FLOW_COLUMNS)

@@ -15,8 +15,9 @@ from fakevm.migrate.move import Move
 from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
 from fakevm.probes.flows import reports
-from fakevm.probes.probe import FIRST_PORT, Probe, Prober, plan
-from fakevm.probes.probe import Nic as ProbedNic
+from fakevm.probes.plan import FIRST_PORT, Prober, plan
+from fakevm.probes.plan import Nic as ProbedNic
+from fakevm.probes.probe import Probe
 from fakevm.protocol.journal import StepTime
 from fakevm.protocol.steps import Step, Undo
 from fakevm.reports.migration import (

@@ -20,7 +20,7 @@ from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Faults, Protocol, carry_out
 from fakevm.reports.migration import MigrationReport, MoveKind
-from fakevm.vms import boot, vifs
+from fakevm.vms import addresses, boot, vifs
 
 # How long a guest may take to get its addresses after an abort.
 CONFIGURE_S = 60.0
@@ -239,7 +239,7 @@ class _Checked:
                 )
 
     def _nic(self, port: Port, network: Network, guest: PluggedVif | None) -> Nic:
-        ips = guest.fixed_ips if guest else vifs.fixed_ips(port, network, "dhcp")
+        ips = guest.fixed_ips if guest else addresses.fixed_ips(port, network, "dhcp")
         return Nic(port=port, network=network, fixed_ips=ips, guest=guest)
 
 
@@ -296,7 +296,7 @@ class _Leftover:
         for port in self._ports:
             if port.id not in here:
                 network = self._lab.neutron.network_of(port)
-                ips = vifs.fixed_ips(port, network, "dhcp")
+                ips = addresses.fixed_ips(port, network, "dhcp")
                 # Whether it was given to the VM knew the host where it has been unplugged.
                 vif = vifs.vif(port, network, port, ips, preserve_on_delete=True)
                 agent.plug(vif, vifs.vm_of_port(port, here.values()))

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.reports import page
+    from fakevm.reports import page, tables, words
 
-    __all__ = ["page"]
+    __all__ = ["page", "tables", "words"]
 
 __getattr__ = lazy.modules(__name__)

@@ -1,7 +1,4 @@
-"""A migration's report as a page that needs nothing else, and as rows for a terminal.
-
-What it takes is `MigrationReport` as JSON has it.
-"""
+"""A migration's report as a page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -13,122 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-Json = Mapping[str, Any]
+from fakevm.reports import tables, words
+from fakevm.reports.words import Json
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-
-FLOW_COLUMNS = (
-    "flow",
-    "sent",
-    "lost",
-    "duplicated",
-    "reordered",
-    "gap_ms",
-    "gap_step",
-    "activate_ms",
-    "path_ms",
-    "unsent_ms",
-    "own_ms",
-    "handling_ms",
-    "new_path_ms",
-)
-
-STEP_COLUMNS = ("step", "actor", "at_s", "took_ms", "outcome", "nova")
-
-# An interval's jitter, on a busy machine: a gap shorter than that many intervals is none.
-_JITTER = 2
-
-
-def flow_rows(report: Json) -> list[dict[str, Any]]:
-    """Return a row for each flow, with FLOW_COLUMNS."""
-    return [
-        {
-            "flow": flow_name(report, flow),
-            "sent": flow["sent"],
-            "lost": flow["lost"],
-            "duplicated": flow["duplicated"],
-            "reordered": flow["reordered"],
-            "gap_ms": _gap(flow),
-            "gap_step": flow["gap_step"] or None,
-            **{key: _number(_part(flow, key)) for key in FLOW_COLUMNS[7:12]},
-            "new_path_ms": _number(flow["new_path_ms"]),
-        }
-        for flow in report["flows"]
-    ]
-
-
-def step_rows(report: Json) -> list[dict[str, Any]]:
-    """Return a row for each step in the order of time, with STEP_COLUMNS."""
-    return [
-        {
-            "step": _label(step),
-            "actor": step["actor"],
-            "at_s": f"{step['start'] - report['started']:.3f}",
-            "took_ms": _number((step["end"] - step["start"]) * 1000),
-            "outcome": ": ".join(filter(None, (step["outcome"], step["error"]))),
-            "nova": step["source"] or None,
-        }
-        for step in sorted(report["steps"], key=lambda step: float(step["start"]))
-    ]
-
-
-def flow_name(report: Json, flow: Json) -> str:
-    """Return a flow's name: what is sent, from whom to whom."""
-    vm, peer = report["vm"], flow["peer"]
-    here, there = (peer, vm) if flow["direction"] == "to-vm" else (vm, peer)
-    what = "UDP" if flow["kind"] == "udp" else "ping"
-    version = "6" if ":" in flow["address"] else ""
-    return f"{what}{version} {here} → {there}"
-
-
-def worst_flow(report: Json) -> Json | None:
-    """Return the flow with the longest gap, if there are flows."""
-    flows: Sequence[Json] = report["flows"]
-    return max(flows, key=lambda flow: float(flow["longest_gap_ms"]), default=None)
-
-
-def verdict(report: Json) -> str:
-    """Return in a sentence or two what became of the VM and of its network."""
-    return " ".join(filter(None, (_fate(report), _loss(report))))
-
-
-def _fate(report: Json) -> str:
-    if report["outcome"] == "moved":
-        return ""
-    failed = [step["name"] for step in report["steps"] if step["outcome"] == "failed"]
-    where = f" at “{failed[0]}”" if failed else ""
-    why = f": {report['error']}" if report["error"] else ""
-    if report["outcome"] == "rolled back":
-        back = f"The VM stayed on {report['source']}"
-    else:
-        back = "It was neither completed nor undone"
-    return f"The migration failed{where}{why}. {back}."
-
-
-def _loss(report: Json) -> str:
-    worst = worst_flow(report)
-    if worst is None:
-        took = report["ended"] - report["started"]
-        moved = f"The VM moved within {took:.1f} s." if report["outcome"] == "moved" else ""
-        return f"{moved} Nobody probed, so what it lost is not known.".strip()
-    dead = [flow for flow in report["flows"] if flow["gap_open"]]
-    if dead:
-        most = max(dead, key=lambda flow: float(flow["longest_gap_ms"]))
-        some = f"{len(dead)} of {len(report['flows'])} flows"
-        who = "it" if len(dead) == len(report["flows"]) else some
-        waited = float(most["longest_gap_ms"]) / 1000
-        return f"The VM lost its network, and {who} did not come back within {waited:.1f} s."
-    lost = sum(flow["lost"] for flow in report["flows"])
-    gap = float(worst["longest_gap_ms"])
-    if gap < _JITTER * 1000 / report["rate"]:
-        packets = f"{lost} packet{'' if lost == 1 else 's'}" if lost else "nothing"
-        return f"The VM lost {packets}: its longest gap was {_number(gap)} ms."
-    told = f"The VM lost its network for {_number(gap)} ms"
-    if split := worst["split"]:
-        ours = split["own_ms"] + split["handling_ms"]
-        return f"{told}; {_number(gap - ours - split['unsent_ms'])} of them Neutron’s."
-    began = f", beginning in step “{worst['gap_step']}”" if worst["gap_step"] else ""
-    return f"{told}{began}."
 
 
 def html(report: Json) -> str:
@@ -137,7 +22,7 @@ def html(report: Json) -> str:
         "title": escape(f"{report['vm']}: {report['source']} → {report['destination']}"),
         "kind": escape(f"{report['kind'].capitalize()} migration"),
         "lab": escape(report["lab"]),
-        "verdict": escape(verdict(report)),
+        "verdict": escape(words.verdict(report)),
         "tone": _tone(report),
         "facts": _facts(report),
         "tables": "".join(filter(None, _tables(report))),
@@ -156,7 +41,7 @@ def _tone(report: Json) -> str:
         return "warn"
     if not flows:
         return "plain"
-    limit = _JITTER * 1000 / report["rate"]
+    limit = words.JITTER * 1000 / report["rate"]
     return "warn" if any(flow["longest_gap_ms"] >= limit for flow in flows) else "good"
 
 
@@ -208,23 +93,23 @@ def _flows_table(report: Json) -> str:
         ends = [flow["address"], flow["peer_address"]]
         if flow["direction"] == "to-vm":
             ends.reverse()
-        own, handling = _part(flow, "own_ms"), _part(flow, "handling_ms")
+        own, handling = words.part(flow, "own_ms"), words.part(flow, "handling_ms")
         ours = None if own is None or handling is None else own + handling
         cells = [
-            _cell(flow_name(report, flow)),
+            _cell(words.flow_name(report, flow)),
             *(_cell(end, "mono") for end in ends),
             _cell(flow["sent"], "n"),
             _cell(flow["lost"], "n bad" if flow["lost"] else "n"),
             _cell(flow["duplicated"], "n"),
             _cell(flow["reordered"], "n"),
-            _cell(_gap(flow), "n strong"),
+            _cell(words.gap(flow), "n strong"),
             _cell(flow["gap_step"]),
             *(
-                _cell(_number(value), "n")
+                _cell(words.number(value), "n")
                 for value in (
-                    _part(flow, "activate_ms"),
-                    _part(flow, "path_ms"),
-                    _part(flow, "unsent_ms"),
+                    words.part(flow, "activate_ms"),
+                    words.part(flow, "path_ms"),
+                    words.part(flow, "unsent_ms"),
                     own,
                     ours,
                     flow["new_path_ms"],
@@ -238,7 +123,7 @@ def _flows_table(report: Json) -> str:
 def _steps_table(report: Json) -> str:
     heads = ["#At, s", "Step", "By", "#Took, ms", "Outcome", "In Nova"]
     rows = []
-    for row in step_rows(report):
+    for row in tables.step_rows(report):
         tone = {"failed": "bad", "undone": "warn"}.get(row["outcome"].partition(":")[0], "")
         cells = [
             _cell(row["at_s"], "n"),
@@ -294,7 +179,7 @@ def _requests_table(report: Json) -> str:
             _cell(f"{request['start'] - report['started']:.3f}", "n"),
             f'<td class="mono wrap">{shown if bodies else escape(name)}</td>',
             _cell(request["status"], "n" if request["status"] < 400 else "n bad"),
-            _cell(_number((request["end"] - request["start"]) * 1000), "n"),
+            _cell(words.number((request["end"] - request["start"]) * 1000), "n"),
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return _table("Requests to Neutron", dict.fromkeys(heads, ""), rows)
@@ -339,13 +224,13 @@ def _page_data(report: Json) -> dict[str, Any]:
     flows = [
         {
             **flow,
-            "name": flow_name(report, flow),
-            "gap_text": _gap(flow),
+            "name": words.flow_name(report, flow),
+            "gap_text": words.gap(flow),
             "samples": {key: packed(flow["samples"][key]) for key in ("received", "lost")},
         }
         for flow in report["flows"]
     ]
-    steps = [{**step, "label": _label(step)} for step in report["steps"]]
+    steps = [{**step, "label": words.label(step)} for step in report["steps"]]
     # The table has the bodies.
     requests = [
         {key: value for key, value in request.items() if key not in ("body", "answer")}
@@ -358,25 +243,6 @@ def _embedded(data: object) -> str:
     """Return JSON that cannot end the script element that it stands in."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _label(step: Json) -> str:
-    return f"undo {step['name']}" if step["outcome"] == "undone" else str(step["name"])
-
-
-def _part(flow: Json, key: str) -> float | None:
-    return flow["split"][key] if flow["split"] else None
-
-
-def _gap(flow: Json) -> str:
-    return f"{'> ' if flow['gap_open'] else ''}{_number(flow['longest_gap_ms'])}"
-
-
-def _number(value: float | None) -> str:
-    """Return milliseconds as one reads them: tenths only where they matter."""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}"
 
 
 def _pretty(text: str) -> str:

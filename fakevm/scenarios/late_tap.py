@@ -11,7 +11,7 @@ from fakevm.migrate.move import MIGRATING_TO
 from fakevm.model import Vif, Vm
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
-from fakevm.vms import vifs
+from fakevm.vms import addresses, vifs
 from fakevm.vms.boot import VIF_PLUGGED
 
 # Of Nova's 300: a sound Neutron takes a second or two.
@@ -31,7 +31,7 @@ def run(stage: Stage) -> Finding:
     binding = stage.neutron.create_binding(
         port.id, destination, vnic_type=port.vnic_type, profile=PROFILE
     )
-    ips = vifs.fixed_ips(port, network, "static")
+    ips = addresses.fixed_ips(port, network, "static")
     vif = vifs.vif(port, network, binding, ips, preserve_on_delete=False)
     vm = vifs.vm_of_port(port)
     stage.say(f"an OVS port on {destination}, without its device")

@@ -17,7 +17,7 @@ from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal
-from fakevm.vms import vifs
+from fakevm.vms import addresses, vifs
 from fakevm.vms.requests import Plugging, PortRequest
 
 # The event that says that a VIF's network is there.
@@ -50,7 +50,7 @@ def user_body(
         "admin_state_up": True,
         "tenant_id": PROJECT,
     }
-    if fixed_ips := vifs.requested_ips(request.fixed_ips, network.subnets):
+    if fixed_ips := addresses.requested_ips(request.fixed_ips, network.subnets):
         body["fixed_ips"] = fixed_ips
     if request.vnic_type != "normal":
         body["binding:vnic_type"] = request.vnic_type

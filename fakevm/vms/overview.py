@@ -7,8 +7,7 @@ from dataclasses import replace
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.neutron.values import Port
-from fakevm.vms import vifs
-from fakevm.vms.vifs import Row
+from fakevm.vms.rows import Row, join
 
 
 def rows(lab: Parts) -> list[Row]:
@@ -27,7 +26,7 @@ def rows(lab: Parts) -> list[Row]:
         if port.device_owner.startswith("compute:") or port.id in known
     ]
     names = neutron.network_names()
-    made = vifs.rows(ports, plugged, silent_hosts=silent)
+    made = join(ports, plugged, silent_hosts=silent)
     return [replace(row, network=names.get(row.network_id, "")) for row in made]
 
 
@@ -35,7 +34,7 @@ def row(lab: Parts, port: Port) -> Row:
     """Return one port."""
     answers = lab.ask_hosts(lambda agent: agent.vifs(port.id))
     plugged = {host: found for host, found in answers.items() if isinstance(found, list)}
-    made = vifs.rows([port], plugged, silent_hosts=answers.keys() - plugged.keys())
+    made = join([port], plugged, silent_hosts=answers.keys() - plugged.keys())
     # More than one where it is plugged on several hosts: the one that it is bound to.
     found = next((one for one in made if one.plugged_host == port.host), made[0])
     # Neutron tells of the bindings of a VM's ports alone.

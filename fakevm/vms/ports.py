@@ -16,10 +16,11 @@ from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import overview, vifs
+from fakevm.vms import addresses, overview, vifs
+from fakevm.vms.addresses import Addressing
 from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.requests import Plugging, PortRequest
-from fakevm.vms.vifs import Addressing, Row
+from fakevm.vms.rows import Row, join, joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def create(
             ips = _fixed_ips(lab, port, network, request.addressing)
             boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s)
             plugged = agent.vifs(port.id)
-    (row,) = vifs.rows([replace(port, status="ACTIVE")], {host: plugged})
+    (row,) = join([replace(port, status="ACTIVE")], {host: plugged})
     return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
 
 
@@ -125,14 +126,14 @@ def _fixed_ips(
         subnet.id
         for subnet in network.subnets
         if subnet.id in used
-        and vifs.method(subnet, "dhcp") == "slaac"
+        and addresses.method(subnet, "dhcp") == "slaac"
         and subnet.ipv6_ra_mode
         and not lab.neutron.has_router(subnet)
     }
     for subnet in network.subnets:
         if subnet.id in silent:
             lab.say(f"warning: no router is on subnet {subnet.cidr}: no address by SLAAC")
-    return vifs.fixed_ips(port, network, addressing, silent=silent)
+    return addresses.fixed_ips(port, network, addressing, silent=silent)
 
 
 @contextmanager
@@ -180,7 +181,7 @@ def _plug_again(
     present = agent.vifs()
     before = next((one for one in present if one.port_id == port.id), None)
     if before and not addressing:
-        ips = vifs.as_before(ips, before)
+        ips = addresses.as_before(ips, before)
     # Unplugged, nobody knows whether it was given to the VM: what is unbound can be deleted.
     preserve = before is None or before.preserve_on_delete
     vif = vifs.vif(port, network, port, ips, preserve_on_delete=preserve)
@@ -200,14 +201,14 @@ def _plug_elsewhere(
     """Plug on a host that the port has an inactive binding to, as a migration does."""
     for binding in lab.neutron.bindings(port.id):
         if binding.host == host:
-            ips = vifs.fixed_ips(port, network, addressing)
+            ips = addresses.fixed_ips(port, network, addressing)
             vm = vifs.vm_of_port(port)
             # Its NIC would talk with the MAC of the one on the active host.
             agent = lab.agent(host)
             # Whether it was given to the VM knows the other host alone.
             vif = vifs.vif(port, network, binding, ips, preserve_on_delete=True)
             agent.plug(vif, vm, paused=True)
-            return vifs.row(port, host, agent.vifs(port.id)[0])
+            return joined(port, host, agent.vifs(port.id)[0])
     raise ConflictError(
         f"port {port.id} is bound to {port.host}, and has no binding to {host}",
         hint=f"fakevm migrate {host} {port.id}",

@@ -10,7 +10,7 @@ from fakevm.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
     from fakevm.clients.events import Waiter
-    from fakevm.vms.vifs import Addressing
+    from fakevm.vms.addresses import Addressing
 
 # Nova's default (nova/conf/compute.py).
 VIF_PLUGGING_TIMEOUT_S = 300.0

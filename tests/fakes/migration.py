@@ -10,7 +10,7 @@ from typing import Any
 from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
 from fakevm.probes import flows
-from fakevm.probes.probe import Nic, Prober, plan
+from fakevm.probes.plan import Nic, Prober, plan
 from fakevm.protocol.journal import StepTime
 from fakevm.reports.migration import FlowReport, MigrationReport, Moments, PortStatus
 from tests.fakes.traffic import Traffic

@@ -10,7 +10,7 @@ from typing import TypeVar
 from fakevm.lab import Lab as Library
 from fakevm.migrate.run import MigrationRequest
 from fakevm.vms.requests import PortRequest
-from fakevm.vms.vifs import Row
+from fakevm.vms.rows import Row
 from tests.integration.cloud import Cloud
 from tests.integration.lab import COMPUTES, Lab
 

@@ -22,7 +22,7 @@ from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.run import MigrationRequest, protocol
 from fakevm.model import Vm
-from fakevm.probes.probe import PROGRAM
+from fakevm.probes.end import PROGRAM
 from fakevm.protocol.interrupt import Terminated
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport, MoveKind

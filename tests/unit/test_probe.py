@@ -12,8 +12,10 @@ import pytest
 
 from fakevm.clients.agents import Agent
 from fakevm.errors import ConfigError, FakevmError, UnavailableError, WaitTimeoutError
+from fakevm.probes.end import PROGRAM
 from fakevm.probes.flows import Flow, Recording, reports
-from fakevm.probes.probe import FIRST_PORT, PROGRAM, Nic, Probe, Prober, orders, plan
+from fakevm.probes.plan import FIRST_PORT, Nic, Prober, orders, plan
+from fakevm.probes.probe import Probe
 from fakevm.reports.migration import Moments
 from tests.fakes.host import FakeAgent, FakeHost
 from tests.fakes.probe import FakeNet, real_program

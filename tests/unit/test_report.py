@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from fakevm.reports import page as report
 from fakevm.reports.migration import MigrationReport
-from fakevm.reports.page import FLOW_COLUMNS, STEP_COLUMNS
+from fakevm.reports.page import html
+from fakevm.reports.tables import FLOW_COLUMNS, STEP_COLUMNS, flow_rows, step_rows
+from fakevm.reports.words import verdict, worst_flow
 from tests.fakes.migration import make_report, make_rollback
 
 # What would be markup, a script's end, a placeholder of ours, or another way to break out.
@@ -58,29 +59,29 @@ class Page(HTMLParser):
 
 
 def page(value: MigrationReport) -> Page:
-    return Page(report.html(plain(value)))
+    return Page(html(plain(value)))
 
 
 def test_the_verdict_tells_neutrons_part_from_ours() -> None:
     made = plain(make_report())
-    worst = report.worst_flow(made)
+    worst = worst_flow(made)
     assert worst is not None
     split = worst["split"]
     total = split["activate_ms"] + split["path_ms"] + split["own_ms"]
     ours = split["own_ms"] + split["handling_ms"]
     assert split["unsent_ms"] == 0
-    assert report.verdict(made) == (
+    assert verdict(made) == (
         f"The VM lost its network for {total:.0f} ms; {total - ours:.0f} of them Neutron’s."
     )
 
 
 def test_what_a_prober_did_not_send_is_nobodys_part_of_the_verdict() -> None:
     made = plain(make_report())
-    before = report.verdict(made)
+    before = verdict(made)
     for flow in made["flows"]:
         flow["longest_gap_ms"] += 100
         flow["split"]["unsent_ms"] += 100
-    assert report.verdict(made).partition(";")[2] == before.partition(";")[2]
+    assert verdict(made).partition(";")[2] == before.partition(";")[2]
 
 
 def quiet(*, gap: float, lost: int) -> MigrationReport:
@@ -112,17 +113,17 @@ def quiet(*, gap: float, lost: int) -> MigrationReport:
     ],
 )
 def test_the_verdict_is_one_that_a_person_would_give(made: MigrationReport, words: str) -> None:
-    assert report.verdict(plain(made)) == words
+    assert verdict(plain(made)) == words
 
 
 def test_of_some_flows_that_died_their_number_is_told() -> None:
     alive, dead = make_report(), make_report(lasts=True)
     made = replace(alive, flows=(*alive.flows[:3], dead.flows[3]))
-    assert "1 of 4 flows did not come back" in report.verdict(plain(made))
+    assert "1 of 4 flows did not come back" in verdict(plain(made))
 
 
 def test_each_flow_is_a_row() -> None:
-    rows = report.flow_rows(plain(make_report(ipv6=True)))
+    rows = flow_rows(plain(make_report(ipv6=True)))
     assert [row["flow"] for row in rows] == [
         "UDP vm2 → vm1",
         "UDP vm1 → vm2",
@@ -149,13 +150,13 @@ def test_each_flow_is_a_row() -> None:
         "handling_ms": "9.0",
         "new_path_ms": "523",
     }
-    (lasting, *_) = report.flow_rows(plain(make_report(lasts=True)))
+    (lasting, *_) = flow_rows(plain(make_report(lasts=True)))
     assert lasting["gap_ms"].startswith("> ")
     assert lasting["new_path_ms"] == "-"
 
 
 def test_each_step_is_a_row_and_so_is_its_undo() -> None:
-    rows = report.step_rows(plain(make_rollback()))
+    rows = step_rows(plain(make_rollback()))
     assert {tuple(row) for row in rows} == {STEP_COLUMNS}
     assert [row["step"] for row in rows] == [
         "bind",
@@ -185,7 +186,7 @@ def test_each_step_is_a_row_and_so_is_its_undo() -> None:
     ids=["one", "sixteen flows", "none", "no steps", "lasts", "rollback"],
 )
 def test_a_page_is_whole_and_fetches_nothing(made: MigrationReport) -> None:
-    text = report.html(plain(made))
+    text = html(plain(made))
     assert not re.search(r"\{\{\w+\}\}", text)
     assert "NaN" not in re.sub(r"<script>.*", "", text, flags=re.DOTALL)
     found = Page(text)
@@ -252,4 +253,4 @@ def test_a_page_of_a_minute_and_eight_flows_is_small() -> None:
     flows = tuple(
         replace(flow, samples=replace(flow.samples, received=times)) for flow in made.flows
     )
-    assert len(report.html(plain(replace(made, flows=flows)))) < 300_000
+    assert len(html(plain(replace(made, flows=flows)))) < 300_000

@@ -11,7 +11,8 @@ from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
 from fakevm.neutron.values import NeutronAgent, Port, PortIp
-from fakevm.vms import vifs
+from fakevm.vms import addresses, vifs
+from fakevm.vms.rows import join
 from tests.fakes.neutron import make_network, make_subnet
 
 PORT = Port(
@@ -139,32 +140,32 @@ def test_the_subnet_says_how_a_vm_comes_by_its_address(
     attributes: dict[str, Any], expected: str
 ) -> None:
     subnet = make_subnet(**attributes)
-    assert vifs.method(subnet, "dhcp") == expected
-    assert vifs.method(subnet, "static") == "static"
-    assert vifs.method(subnet, "none") == "none"
+    assert addresses.method(subnet, "dhcp") == expected
+    assert addresses.method(subnet, "static") == "static"
+    assert addresses.method(subnet, "none") == "none"
 
 
 def test_nobody_has_an_address_by_slaac_where_nobody_advertises() -> None:
     subnet = make_subnet(2, **V6, ipv6_address_mode="slaac")
     port = replace(PORT, fixed_ips=(PortIp(ip_address="fd00::5", subnet_id=subnet.id),))
     network = make_network("net", subnet)
-    (heard,) = vifs.fixed_ips(port, network, "dhcp")
-    (silent,) = vifs.fixed_ips(port, network, "dhcp", silent={subnet.id})
-    (static,) = vifs.fixed_ips(port, network, "static", silent={subnet.id})
+    (heard,) = addresses.fixed_ips(port, network, "dhcp")
+    (silent,) = addresses.fixed_ips(port, network, "dhcp", silent={subnet.id})
+    (static,) = addresses.fixed_ips(port, network, "static", silent={subnet.id})
     assert (heard.method, silent.method, static.method) == ("slaac", "none", "static")
     assert (heard.prefix_len, heard.gateway_ip) == (64, "fd00::1")
 
 
 def test_a_port_has_an_address_of_every_subnet() -> None:
     subnets = [make_subnet(1), make_subnet(2)]
-    assert vifs.requested_ips((), subnets) == [{"subnet_id": s.id} for s in subnets]
+    assert addresses.requested_ips((), subnets) == [{"subnet_id": s.id} for s in subnets]
 
 
 def test_what_neutron_gives_by_itself_is_not_asked_for() -> None:
     slaac = [make_subnet(n, ip_version=6, ipv6_address_mode="slaac") for n in (2, 3)]
     stateful = make_subnet(4, ip_version=6, ipv6_address_mode="dhcpv6-stateful")
-    assert vifs.requested_ips((), [make_subnet(1), *slaac, stateful]) == []
-    assert vifs.requested_ips((), []) == []
+    assert addresses.requested_ips((), [make_subnet(1), *slaac, stateful]) == []
+    assert addresses.requested_ips((), []) == []
 
 
 @pytest.mark.parametrize(
@@ -182,22 +183,22 @@ def test_what_neutron_gives_by_itself_is_not_asked_for() -> None:
 def test_a_fixed_ip_is_written_as_the_openstack_client_has_it(
     text: str, expected: dict[str, str]
 ) -> None:
-    assert vifs.requested_ips([text], [make_subnet()]) == [expected]
+    assert addresses.requested_ips([text], [make_subnet()]) == [expected]
 
 
 @pytest.mark.parametrize("text", ["", "10.0.0.999", "subnet=", "address=10.0.0.1", "subnet=a,b"])
 def test_a_fixed_ip_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
-        vifs.requested_ips([text], [make_subnet()])
+        addresses.requested_ips([text], [make_subnet()])
 
 
 def test_a_subnet_of_another_network_is_refused() -> None:
     with pytest.raises(NotFoundError):
-        vifs.requested_ips(["subnet=elsewhere"], [make_subnet()])
+        addresses.requested_ips(["subnet=elsewhere"], [make_subnet()])
 
 
 def test_a_vif_that_is_as_neutron_has_it_does_not_differ() -> None:
-    (row,) = vifs.rows([PORT], {"compute-1": [PLUGGED], "compute-2": []})
+    (row,) = join([PORT], {"compute-1": [PLUGGED], "compute-2": []})
     assert (row.differs, row.vm_name, row.plugged_host) == ("", "vm", "compute-1")
 
 
@@ -215,31 +216,31 @@ def test_a_vif_that_is_as_neutron_has_it_does_not_differ() -> None:
 )
 def test_a_difference_is_told(port: dict[str, Any], plugged: dict[str, Any], words: str) -> None:
     changed = replace(PORT, **port)
-    (row,) = vifs.rows([changed], {"compute-1": [replace(PLUGGED, **plugged)]})
+    (row,) = join([changed], {"compute-1": [replace(PLUGGED, **plugged)]})
     assert row.differs == words
 
 
 def test_a_port_that_is_plugged_nowhere_is_told() -> None:
     unbound = replace(PORT, id="b", host="")
-    rows = vifs.rows([PORT, unbound], {"compute-1": []})
+    rows = join([PORT, unbound], {"compute-1": []})
     assert [row.differs for row in rows] == ["not plugged on compute-1", "not bound"]
 
 
 def test_nothing_is_claimed_of_a_host_that_does_not_answer() -> None:
-    (row,) = vifs.rows([PORT], {}, silent_hosts=["compute-1"])
+    (row,) = join([PORT], {}, silent_hosts=["compute-1"])
     assert row.differs == "compute-1 does not answer"
 
 
 def test_a_vif_without_a_port_is_told() -> None:
-    (row,) = vifs.rows([], {"compute-1": [PLUGGED]})
+    (row,) = join([], {"compute-1": [PLUGGED]})
     assert (row.port_id, row.host, row.plugged_host) == (PORT.id, "", "compute-1")
     assert "cleanup" in row.differs
 
 
 def test_an_address_that_the_vm_was_not_to_have_is_not_missed() -> None:
-    (ip,) = vifs.fixed_ips(PORT, make_network(), "none")
+    (ip,) = addresses.fixed_ips(PORT, make_network(), "none")
     quiet = replace(PLUGGED, addresses=(), fixed_ips=(ip,))
-    (row,) = vifs.rows([PORT], {"compute-1": [quiet]})
+    (row,) = join([PORT], {"compute-1": [quiet]})
     assert row.differs == ""
 
 
