@@ -23,7 +23,7 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.labs.status import Status
-    from fakevm.migrate.run import MigrationRequest
+    from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest, Port
     from fakevm.reports.migration import MigrationReport
     from fakevm.vms.addresses import Addressing
@@ -197,7 +197,7 @@ class Lab(Parts):
 
     def abort_migration(self, ref: str) -> list[str]:
         """Clean up after a migration whose process was killed; return what was done, in words."""
-        return migrate.run.abort(self, self.find(ref))
+        return migrate.abort.abort(self, self.find(ref))
 
     def rows(self) -> list[Row]:
         """Return every VM's ports: what Neutron says and what the hosts have, side by side."""

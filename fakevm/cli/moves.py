@@ -29,7 +29,7 @@ from fakevm.errors import ConfigError
 
 if TYPE_CHECKING:
     from fakevm.lab import Lab
-    from fakevm.migrate.run import MigrationRequest
+    from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest
     from fakevm.reports.migration import MigrationReport, MoveKind
 
@@ -138,7 +138,7 @@ def migrate(
             raise ConfigError("--dry-run shows a migration's steps, not --abort's: leave one out")
         if words:
             _expect(words, "DST", "VIF")
-        chosen = fakevm.migrate.run.protocol(kind, post_copy=not pre_copy)
+        chosen = fakevm.migrate.request.protocol(kind, post_copy=not pre_copy)
         faults.check(chosen.names())
         steps = [
             {
@@ -158,7 +158,7 @@ def migrate(
         output.show([{"done": one} for one in done], form, columns=("done",))
         return
     destination, ref = _expect(words, "DST", "VIF")
-    request = fakevm.migrate.run.MigrationRequest(
+    request = fakevm.migrate.request.MigrationRequest(
         destination=destination,
         source=host,
         kind=kind,

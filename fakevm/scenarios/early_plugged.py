@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario

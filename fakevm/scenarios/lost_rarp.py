@@ -6,7 +6,7 @@ import time
 
 from fakevm.errors import FakevmError
 from fakevm.migrate.move import Switches
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport

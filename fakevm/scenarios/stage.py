@@ -17,7 +17,7 @@ from fakevm.clients import process
 from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.lab import Lab
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred

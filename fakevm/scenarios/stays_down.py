@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Port
 from fakevm.reports.migration import FlowReport, MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from fakevm.lab import Lab as Library
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.vms.requests import PortRequest
 from fakevm.vms.rows import Row
 from tests.integration.cloud import Cloud

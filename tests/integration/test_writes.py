@@ -12,7 +12,7 @@ import pytest
 
 from fakevm.errors import FakevmError
 from fakevm.lab import Lab as Library
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.api import Neutron
 from fakevm.protocol.steps import Faults
 from fakevm.vms.requests import PortRequest

@@ -20,7 +20,7 @@ from fakevm.errors import (
 )
 from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
-from fakevm.migrate.run import MigrationRequest, protocol
+from fakevm.migrate.request import MigrationRequest, protocol
 from fakevm.model import Vm
 from fakevm.probes.end import PROGRAM
 from fakevm.protocol.interrupt import Terminated

@@ -20,7 +20,7 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.migrate.run import MigrationRequest
+from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
 from fakevm.scenarios import early_plugged, frames, stays_down
 from fakevm.scenarios.known import SCENARIOS, find
