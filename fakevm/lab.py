@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import clients, labs, lazy, migrate, names, vms
-from fakevm.clients.parts import Parts
+from fakevm import clients, labs, lazy, lifecycle, migrate, names, vms
+from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import (
     ConfigError,
     ConflictError,
@@ -23,10 +23,12 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.labs.status import Status
+    from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest, Port
     from fakevm.reports.migration import MigrationReport
     from fakevm.vms.addresses import Addressing
+    from fakevm.vms.attach import DetachedPort
     from fakevm.vms.cleanup import Leftover
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
@@ -78,12 +80,16 @@ class Lab(Parts):
         """
         port = self.find(ref, whole=False)
         _check_owner(port)
-        try:
-            if port.host:
-                self.agent(port.host).unplug(port.id)
-        except (NotFoundError, UnavailableError) as error:
-            self.say(f"{error}; `fakevm cleanup` removes what is left there")
-        self.neutron.delete_port(port.id)
+        vm = vms.vifs.vm_of_port(port)
+        with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
+            # Who was waited for may have moved or deleted it.
+            for now in self.neutron.ports(id=port.id, fields=PLACE):
+                try:
+                    if now.host:
+                        self.agent(now.host).unplug(now.id)
+                except (NotFoundError, UnavailableError) as error:
+                    self.say(f"{error}; `fakevm cleanup` removes what is left there")
+            self.neutron.delete_port(port.id)
         return port.id
 
     def plug(
@@ -91,12 +97,11 @@ class Lab(Parts):
         ref: str,
         *,
         host: str | None = None,
-        instance: str | None = None,
         addressing: Addressing | None = None,
         plugging: Plugging = AS_NOVA,
         timeout_s: float = WAIT_S,
     ) -> Row:
-        """Plug a port on its host; one that is not bound yet is given to a VM and bound first.
+        """Plug a port on its host; one that is not bound yet gets a VM of its own, bound first.
 
         What is plugged already comes by its addresses as before, if nothing else is asked for.
         """
@@ -106,11 +111,39 @@ class Lab(Parts):
             self,
             port,
             host=host,
-            instance=instance,
             addressing=addressing,
             plugging=plugging,
             timeout_s=timeout_s,
         )
+
+    def attach(
+        self,
+        instance: str,
+        ref: str,
+        *,
+        host: str | None = None,
+        addressing: Addressing = "dhcp",
+        plugging: Plugging = AS_NOVA,
+        timeout_s: float = WAIT_S,
+    ) -> Row:
+        """Give a port that is not bound to a VM, which goes on running, or boots with it."""
+        port = self.find(ref)
+        _check_owner(port)
+        return vms.attach.attach(
+            self,
+            port,
+            instance,
+            host=host,
+            addressing=addressing,
+            plugging=plugging,
+            timeout_s=timeout_s,
+        )
+
+    def detach(self, ref: str, *, timeout_s: float = WAIT_S) -> DetachedPort:
+        """Take a port from its VM, which goes on running: it is unbound if given, else deleted."""
+        port = self.find(ref)
+        _check_owner(port)
+        return vms.attach.detach(self, port, timeout_s=timeout_s)
 
     def unplug(self, ref: str, *, host: str | None = None) -> HostResult:
         """Unplug a port on one host; its binding stays."""
@@ -151,10 +184,57 @@ class Lab(Parts):
         """
         vm = vms.vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
+            server = self.server(vm.instance_id)
+            if server.resized_from:
+                for port in self.neutron.ports(device_id=vm.instance_id)[:1]:
+                    migrate.confirm.confirm_alone(self, port)
             deleted = vms.boot.delete_vm(self, vm.instance_id)
+            if server.host or server.nics:
+                # Another one of this name is a new VM.
+                self.events.register(vm.instance_id, given=(), nics=(), resized_from="")
         if not deleted:
             raise NotFoundError(f"there is no VM {instance!r}", hint="fakevm list")
         return deleted
+
+    def reboot(
+        self, instance: str, *, plugging: Plugging = AS_NOVA, timeout_s: float = WAIT_S
+    ) -> list[Row]:
+        """Unplug and plug a VM's NICs, as a hard reboot does; return its ports."""
+        return self._lifecycle(instance, plugging, timeout_s).reboot()
+
+    def rebuild(
+        self, instance: str, *, plugging: Plugging = AS_NOVA, timeout_s: float = WAIT_S
+    ) -> list[Row]:
+        """Build a VM anew on its host; return its ports."""
+        return self._lifecycle(instance, plugging, timeout_s).rebuild()
+
+    def shelve(
+        self, instance: str, *, plugging: Plugging = AS_NOVA, timeout_s: float = WAIT_S
+    ) -> list[Row]:
+        """Take a VM from its host until it is unshelved; return its ports."""
+        return self._lifecycle(instance, plugging, timeout_s).shelve()
+
+    def unshelve(
+        self,
+        instance: str,
+        *,
+        host: str | None = None,
+        plugging: Plugging = AS_NOVA,
+        timeout_s: float = WAIT_S,
+    ) -> list[Row]:
+        """Boot a VM that was shelved, on this host or the one with the fewest; return its ports."""
+        return self._lifecycle(instance, plugging, timeout_s).unshelve(host)
+
+    def pause(self, instance: str, *, timeout_s: float = WAIT_S) -> list[Row]:
+        """Stop a VM, which keeps all that it has; return its ports. Neutron hears nothing of it."""
+        return self._lifecycle(instance, AS_NOVA, timeout_s).pause()
+
+    def resume(self, instance: str, *, timeout_s: float = WAIT_S) -> list[Row]:
+        """Let a VM go on that was paused; return its ports."""
+        return self._lifecycle(instance, AS_NOVA, timeout_s).resume()
+
+    def _lifecycle(self, instance: str, plugging: Plugging, timeout_s: float) -> Lifecycle:
+        return lifecycle.run.Lifecycle(self, instance, plugging=plugging, timeout_s=timeout_s)
 
     def execute(
         self,
@@ -198,6 +278,15 @@ class Lab(Parts):
     def abort_migration(self, ref: str) -> list[str]:
         """Clean up after a migration whose process was killed; return what was done, in words."""
         return migrate.abort.abort(self, self.find(ref))
+
+    def confirm_migration(self, ref: str) -> str:
+        """Confirm a cold migration that was not confirmed; return the host that the VM came from.
+
+        Its revert is a migration of the kind "revert".
+        """
+        port = self.find(ref)
+        _check_owner(port)
+        return migrate.confirm.confirm(self, port)
 
     def rows(self) -> list[Row]:
         """Return every VM's ports: what Neutron says and what the hosts have, side by side."""

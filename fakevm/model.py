@@ -134,6 +134,22 @@ class HostInfo:
     vifs: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What Nova's database has of a server that no host has; nova-events keeps it."""
+
+    instance_id: str
+    # None: on no host, as when it is shelved.
+    host: str | None = None
+    # "": not known.
+    name: str = ""
+    # Of a server on no host: the ports that it was given, and all of its ports by NIC.
+    given: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
+    # Where a cold migration came from that is not confirmed yet; "": there is none.
+    resized_from: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """An event that Neutron sent to Nova, or a step that fakevm took."""

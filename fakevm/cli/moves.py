@@ -12,7 +12,7 @@ import click
 
 import fakevm.migrate
 import fakevm.reports
-from fakevm import protocol, vms
+from fakevm import protocol
 from fakevm.cli import output
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
@@ -29,9 +29,15 @@ from fakevm.errors import ConfigError
 
 if TYPE_CHECKING:
     from fakevm.lab import Lab
+    from fakevm.migrate.move import Move
     from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest
+    from fakevm.protocol.steps import Protocol
     from fakevm.reports.migration import MigrationReport, MoveKind
+    from fakevm.vms.requests import Plugging
+
+# The options by what they mean.
+_ENDINGS = {"confirm": "confirm", "open": "no-confirm", "revert": "revert"}
 
 _STEPS = ("step", "actor", "source", "undo")
 
@@ -58,6 +64,16 @@ def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) 
     "pre_copy",
     default=True,
     help="Whether the guest stands still until its binding is activated.  [default: pre-copy]",
+)
+@click.option(
+    "--confirm",
+    "ending",
+    flag_value="confirm",
+    help="With --cold: at once (the default); without DST, a migration that was not confirmed.",
+)
+@click.option("--no-confirm", "ending", flag_value="open", help="With --cold: leave it open.")
+@click.option(
+    "--revert", "ending", flag_value="revert", help="With --cold: go back, if not confirmed."
 )
 @click.option("--force", is_flag=True, help="Evacuate although the host is up.")
 @click.option("--host", metavar="SRC", help="The host where the VM is; checked if it is given.")
@@ -104,6 +120,7 @@ def migrate(
     *,
     words: tuple[str, ...],
     kind: MoveKind,
+    ending: str | None,
     pre_copy: bool,
     force: bool,
     host: str | None,
@@ -120,55 +137,55 @@ def migrate(
     no_rarp: bool,
     delays: dict[str, float],
     fail_at: str | None,
-    vif_plugging_timeout_s: float,
-    vif_plugging_is_fatal: bool,
+    plugging: Plugging,
     timeout_s: float,
     form: str,
 ) -> None:
     """Move the VM that has a port to the host DST as Nova does, with all its NICs.
 
-    With --probe it is measured what the VM lost, and in which step. `migrate --abort VIF` and
-    `migrate --dry-run` need no DST.
+    `migrate --cold --no-confirm DST VIF` leaves the VM to be looked at, and then `--cold --confirm
+    VIF` or `--cold --revert VIF` ends it. With --probe it is measured what the VM lost, and in
+    which step. `migrate --abort VIF` and `migrate --dry-run` need no DST.
     """
+    if ending and kind != "cold":
+        raise ConfigError(f"--{_ENDINGS[ending]} is for a cold migration: give --cold, too")
     faults = protocol.steps.Faults(delays=delays, fail_at=fail_at)
     if report_file and repeat:
         raise ConfigError("--report shows one migration, --repeat makes several: leave one out")
+    if repeat and ending in ("open", "revert"):
+        raise ConfigError(f"--repeat and --{_ENDINGS[ending]}: leave one out")
+    kind = "revert" if ending == "revert" else kind
+    confirm = ending != "open"
     if dry_run:
         if abort:
             raise ConfigError("--dry-run shows a migration's steps, not --abort's: leave one out")
         if words:
-            _expect(words, "DST", "VIF")
-        chosen = fakevm.migrate.request.protocol(kind, post_copy=not pre_copy)
+            _expect(words, *(["VIF"] if kind == "revert" else ["DST", "VIF"]))
+        chosen = fakevm.migrate.request.protocol(kind, post_copy=not pre_copy, confirm=confirm)
         faults.check(chosen.names())
-        steps = [
-            {
-                "step": step.name,
-                "actor": step.actor,
-                "source": step.source,
-                "undo": chosen.undo_of(step.name),
-            }
-            for step in (*chosen.steps, *chosen.after)
-        ]
-        output.show(steps, form, columns=_STEPS)
+        _show_steps(chosen, form)
         return
-    if abort:
+    if abort or (ending == "confirm" and len(words) == 1):
         (ref,) = _expect(words, "VIF")
         with session.lab(timeout_s=timeout_s) as lab:
-            done = lab.abort_migration(ref)
+            if abort:
+                done = lab.abort_migration(ref)
+            else:
+                done = [f"confirmed that it came from {lab.confirm_migration(ref)}"]
         output.show([{"done": one} for one in done], form, columns=("done",))
         return
-    destination, ref = _expect(words, "DST", "VIF")
+    destination, ref = (
+        ("", *_expect(words, "VIF")) if kind == "revert" else _expect(words, "DST", "VIF")
+    )
     request = fakevm.migrate.request.MigrationRequest(
         destination=destination,
         source=host,
         kind=kind,
         post_copy=not pre_copy,
+        confirm=confirm,
         force=force,
         switches=fakevm.migrate.move.Switches(
-            plugging=vms.requests.Plugging(
-                vif_plugging_timeout_s=vif_plugging_timeout_s,
-                vif_plugging_is_fatal=vif_plugging_is_fatal,
-            ),
+            plugging=plugging,
             migrating_to=not no_migrating_to,
             wait=not skip_wait,
             rarp=not no_rarp,
@@ -194,6 +211,19 @@ def migrate(
                 )
             ]
     _show(reports, form, repeated=bool(repeat))
+
+
+def _show_steps(chosen: Protocol[Move], form: str) -> None:
+    steps = [
+        {
+            "step": step.name,
+            "actor": step.actor,
+            "source": step.source,
+            "undo": chosen.undo_of(step.name),
+        }
+        for step in (*chosen.steps, *chosen.after)
+    ]
+    output.show(steps, form, columns=_STEPS)
 
 
 def _expect(words: Sequence[str], *names: str) -> Sequence[str]:

@@ -70,6 +70,11 @@ def _address_option(default: str | None) -> Callable[[T], T]:
 @click.option("--no-port-security", is_flag=True, help="No filters, no anti-spoofing.")
 @click.option("--vnic-type", default="normal", show_default=True, help="As Neutron names it.")
 @_address_option("dhcp")
+@click.option(
+    "--reschedule",
+    metavar="HOST",
+    help="Let the guest not start on the first host, and build the VM on this one, as Nova does.",
+)
 @click.option("--timings", is_flag=True, help="Show where the time went.")
 @plugging_options
 @lab_option
@@ -89,8 +94,8 @@ def create_port(
     vnic_type: str,
     addressing: Addressing,
     timings: bool,
-    vif_plugging_timeout_s: float,
-    vif_plugging_is_fatal: bool,
+    reschedule: str | None,
+    plugging: Plugging,
     timeout_s: float,
     form: str,
     network: str,
@@ -112,14 +117,12 @@ def create_port(
         port_security=not no_port_security,
         vnic_type=vnic_type,
         addressing=addressing,
+        reschedule=reschedule,
     )
     with session.lab(timeout_s=timeout_s) as lab:
         created = lab.create_port(
             request,
-            plugging=Plugging(
-                vif_plugging_timeout_s=vif_plugging_timeout_s,
-                vif_plugging_is_fatal=vif_plugging_is_fatal,
-            ),
+            plugging=plugging,
             timeout_s=timeout_s,
         )
     result = output.plain(created.row)
@@ -147,7 +150,6 @@ def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, fo
 
 @click.command()
 @_host_option
-@click.option("--vm", "instance", metavar="INSTANCE", help="The VM that gets an unbound port.")
 @_address_option(None)
 @plugging_options
 @lab_option
@@ -160,27 +162,74 @@ def plug(
     *,
     ref: str,
     host: str | None,
-    instance: str | None,
     addressing: Addressing | None,
-    vif_plugging_timeout_s: float,
-    vif_plugging_is_fatal: bool,
+    plugging: Plugging,
     timeout_s: float,
     form: str,
 ) -> None:
-    """Plug a port on one host; one that is not bound is given to a VM and bound there."""
-    plugging = Plugging(
-        vif_plugging_timeout_s=vif_plugging_timeout_s, vif_plugging_is_fatal=vif_plugging_is_fatal
-    )
+    """Plug a port on one host; one that is not bound gets a VM of its own and is bound there."""
     with session.lab(timeout_s=timeout_s) as lab:
         row = lab.plug(
             ref,
             host=host,
-            instance=instance,
             addressing=addressing,
             plugging=plugging,
             timeout_s=timeout_s,
         )
     output.show(row, form, columns=_PORT)
+
+
+@click.command()
+@_host_option
+@_address_option("dhcp")
+@plugging_options
+@lab_option
+@timeout_option
+@format_option
+@click.argument("instance")
+@click.argument("ref", metavar="VIF")
+@pass_session
+def attach(
+    session: Session,
+    *,
+    instance: str,
+    ref: str,
+    host: str | None,
+    addressing: Addressing,
+    plugging: Plugging,
+    timeout_s: float,
+    form: str,
+) -> None:
+    """Give a port that is not bound to the VM INSTANCE, which goes on running.
+
+    A VM that there is not boots with it: on --host, or the host with the fewest VMs.
+    """
+    with session.lab(timeout_s=timeout_s) as lab:
+        row = lab.attach(
+            instance,
+            ref,
+            host=host,
+            addressing=addressing,
+            plugging=plugging,
+            timeout_s=timeout_s,
+        )
+    output.show(row, form, columns=_PORT)
+
+
+@click.command()
+@lab_option
+@timeout_option
+@format_option
+@click.argument("ref", metavar="VIF")
+@pass_session
+def detach(session: Session, *, ref: str, timeout_s: float, form: str) -> None:
+    """Take a port from its VM, which goes on running.
+
+    A port that the VM was given is unbound and stays, one that fakevm made is deleted.
+    """
+    with session.lab(timeout_s=timeout_s) as lab:
+        done = lab.detach(ref, timeout_s=timeout_s)
+    output.show(done, form)
 
 
 @click.command()

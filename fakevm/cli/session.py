@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 import fakevm
-from fakevm import clients, labs, shortcut
+from fakevm import clients, labs, shortcut, vms
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
@@ -141,8 +142,22 @@ def timeout_option(function: F) -> F:
 
 
 def plugging_options(function: F) -> F:
-    """Let the user choose how network-vif-plugged is waited for, as Nova's options do."""
-    function = click.option(
+    """Let the user choose how network-vif-plugged is waited for, as Nova's options do.
+
+    The command gets both as one `plugging`.
+    """
+
+    @wraps(function)
+    def gathered(
+        *args: Any, vif_plugging_timeout_s: float, vif_plugging_is_fatal: bool, **kwargs: Any
+    ) -> Any:
+        plugging = vms.requests.Plugging(
+            vif_plugging_timeout_s=vif_plugging_timeout_s,
+            vif_plugging_is_fatal=vif_plugging_is_fatal,
+        )
+        return function(*args, plugging=plugging, **kwargs)
+
+    made = click.option(
         "--vif-plugging-timeout",
         "vif_plugging_timeout_s",
         metavar="SECONDS",
@@ -150,10 +165,13 @@ def plugging_options(function: F) -> F:
         default=300,
         show_default=True,
         help="How long to wait for network-vif-plugged, as Nova's option; 0: not at all.",
-    )(function)
-    return click.option(
-        "--vif-plugging-is-fatal/--no-vif-plugging-is-fatal",
-        default=True,
-        show_default=True,
-        help="Whether it is an error if the event does not come in time, as Nova's option.",
-    )(function)
+    )(gathered)
+    return cast(
+        F,
+        click.option(
+            "--vif-plugging-is-fatal/--no-vif-plugging-is-fatal",
+            default=True,
+            show_default=True,
+            help="Whether it is an error if the event does not come in time, as Nova's option.",
+        )(made),
+    )

@@ -73,10 +73,14 @@ class Agent(Connection):
         """Pause a VM: set all its NICs down; return what it had. ConflictError: it is paused."""
         return guest_state(self.request("suspend", {"instance_id": instance_id}))
 
+    def pause(self, instance_id: str) -> None:
+        """Stop a VM and its processes; its host keeps what it had for `resume`."""
+        self.request("suspend", {"instance_id": instance_id, "keep": True})
+
     def resume(
         self, instance_id: str, state: GuestState | None = None, *, rarp: bool = True
     ) -> float:
-        """Let a paused VM go on, with what it had when it was suspended, or as it boots.
+        """Let a paused VM go on: with this, with what its host kept, or as it boots.
 
         Returns when its last NIC was up; now, where it runs already. RARP frames tell the network
         where it is, as QEMU sends them after a migration.

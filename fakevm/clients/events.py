@@ -11,7 +11,7 @@ from typing import Any
 
 from fakevm.clients.rpc import Connection, known
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.model import Entry
+from fakevm.model import Entry, Server
 
 __all__ = ["Choice", "Entry", "Events", "Waiter", "cursor_at"]
 
@@ -51,14 +51,28 @@ class Events:
         # Since it answered once, it is worth waiting for.
         self._answered = False
         # A service that restarts has forgotten them.
-        self._registered: dict[str, str | None] = {}
+        self._registered: dict[str, dict[str, Any]] = {}
         # Something was sent of which it is not known yet whether it arrived.
         self._pending = False
 
-    def register(self, instance_id: str, host: str | None) -> None:
-        """Let Nova's API know a server and its host; its events are refused otherwise."""
-        self._request("register", {"instance_id": instance_id, "host": host})
-        self._registered[instance_id] = host
+    def register(self, instance_id: str, **told: Any) -> None:
+        """Let Nova know a server, by fields of `Server`; what is not named stays as it is.
+
+        The events of a server that it does not know, or that is on no host, are refused.
+        """
+        self._request("register", {"instance_id": instance_id, **told})
+        self._registered.setdefault(instance_id, {}).update(told)
+
+    def server(self, instance_id: str) -> Server:
+        """Return what is known of a server; of one that is not known, nothing."""
+        (server,) = self.servers([instance_id])
+        return server
+
+    def servers(self, instance_ids: Collection[str]) -> list[Server]:
+        """Return what is known of servers, in their order."""
+        wanted = list(instance_ids)
+        told = self._request("servers", {"instance_ids": wanted})["servers"]
+        return [_server(instance_id, told.get(instance_id, {})) for instance_id in wanted]
 
     def record(
         self,
@@ -170,9 +184,8 @@ class Events:
                 self._connection = None
             if self._connection is None:
                 self._connection = self._connect()
-                for instance_id, host in list(self._registered.items()):
-                    known_again = {"instance_id": instance_id, "host": host}
-                    self._connection.notify("register", known_again)
+                for instance_id, told in list(self._registered.items()):
+                    self._connection.notify("register", {"instance_id": instance_id, **told})
             return self._connection
 
 
@@ -249,6 +262,12 @@ def cursor_at(moment: float) -> int:
     An entry's number is the time of its arrival in microseconds, or more if others came with it.
     """
     return max(0, int(moment * 1_000_000) - 1)
+
+
+def _server(instance_id: str, found: Mapping[str, Any]) -> Server:
+    values = known(Server, found)
+    lists = {name: tuple(told) for name, told in values.items() if isinstance(told, list)}
+    return Server(**{**values, **lists, "instance_id": instance_id})
 
 
 def _entry(found: Mapping[str, Any]) -> Entry:

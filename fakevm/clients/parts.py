@@ -11,6 +11,7 @@ from fakevm import backends, clients, lazy, names
 from fakevm.clients.engine import Container, Engine
 from fakevm.clients.process import connect
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError
+from fakevm.model import Server
 from fakevm.names import NEUTRON_PORT, is_uuid
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import NeutronAgent, Port
@@ -176,6 +177,14 @@ class Parts:
             )
 
         return clients.events.Events(connect)
+
+    def server(self, instance_id: str) -> Server:
+        """Return what Nova has of a server beside its ports; nothing, where nobody answers."""
+        try:
+            return self.events.server(instance_id)
+        except UnavailableError as error:
+            self.say(str(error))
+            return Server(instance_id=instance_id)
 
     def host(self, ref: str) -> str:
         """Return the name of the compute host that a user names by name or container id."""

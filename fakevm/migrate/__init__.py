@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.migrate import abort, move, request, run
+    from fakevm.migrate import abort, confirm, move, request, run
 
-    __all__ = ["abort", "move", "request", "run"]
+    __all__ = ["abort", "confirm", "move", "request", "run"]
 
 __getattr__ = lazy.modules(__name__)

@@ -69,7 +69,9 @@ class _Leftover:
                 ips = addresses.fixed_ips(port, network, "dhcp")
                 # Whether it was given to the VM knew the host where it has been unplugged.
                 vif = vifs.vif(port, network, port, ips, preserve_on_delete=True)
-                agent.plug(vif, vifs.vm_of_port(port, here.values()))
+                agent.plug(
+                    vif, vifs.vm_of_port(port, here.values(), self._lab.server(self._instance_id))
+                )
                 self._tell(f"plugged port {port.id} on {home}")
         # Content if it runs. What the guest had is lost with who was to hand it on: it boots.
         agent.resume(self._instance_id)

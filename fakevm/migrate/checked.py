@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, UnavailableError
 from fakevm.migrate.move import Host, Move, Nic
 from fakevm.migrate.request import MigrationRequest
-from fakevm.model import PluggedVif
+from fakevm.model import PluggedVif, Server
 from fakevm.neutron.api import Neutron
-from fakevm.neutron.values import Network, Port
+from fakevm.neutron.values import Port
 from fakevm.vms import addresses, vifs
 
 
@@ -22,11 +24,13 @@ class Checked:
             )
         self._lab = lab
         self._request = request
-        self._destination = lab.host(request.destination)
+        self._server = lab.server(port.device_id)
+        self._destination = lab.host(request.destination or self._came_from())
         self._ports = lab.neutron.ports(device_id=port.device_id)
         # Another migration may have ended since the port was looked up.
         self._port = next((one for one in self._ports if one.id == port.id), port)
         self._check_ports()
+        self._check_unconfirmed()
         self._check_source()
         lab.running_compute(self._destination)
         self._check_l2_agent()
@@ -40,14 +44,10 @@ class Checked:
             guests = {one.port_id: one for one in agent.vifs()}
             source = agent
         self._check_guests(guests)
-        networks = {p.network_id: self._lab.neutron.network_of(p) for p in self._ports}
-        listed = tuple(self._nic(p, networks[p.network_id], guests.get(p.id)) for p in self._ports)
-        vm = vifs.vm_of_port(self._port, guests.values())
+        listed = looked_up(self._lab, self._ports, guests, self._server)
         return Move(
-            vm=vm,
-            # eth0 first: NICs are numbered in the order of plugging. A source that is down can't
-            # tell it: then in the order of their ports.
-            nics=tuple(sorted(listed, key=lambda nic: (nic.name, nic.port.created_at))),
+            vm=vifs.vm_of_port(self._port, guests.values(), self._server),
+            nics=in_order(listed, self._server),
             listed=listed,
             source_name=self._port.host,
             destination_name=self._destination,
@@ -112,6 +112,23 @@ class Checked:
                         hint=f"fakevm migrate --abort {port.id}",
                     )
 
+    def _came_from(self) -> str:
+        if not self._server.resized_from:
+            raise ConflictError(
+                f"VM {self._server.instance_id} has no cold migration that could be reverted",
+                hint="fakevm migrate --cold --no-confirm DST VIF begins one",
+            )
+        return self._server.resized_from
+
+    def _check_unconfirmed(self) -> None:
+        came_from = self._server.resized_from
+        if came_from and self._request.kind != "revert":
+            raise ConflictError(
+                f"VM {self._port.device_id} came from {came_from} by a cold migration that is not"
+                " confirmed",
+                hint=f"fakevm migrate --cold --confirm {self._port.id}, or --revert",
+            )
+
     def _check_l2_agent(self) -> None:
         found = self._lab.l2_agents(self._destination)
         if not any(agent.alive for agent in found):
@@ -129,6 +146,29 @@ class Checked:
                     f"port {port.id} is not plugged on {port.host}", hint=f"fakevm plug {port.id}"
                 )
 
-    def _nic(self, port: Port, network: Network, guest: PluggedVif | None) -> Nic:
+
+def looked_up(
+    lab: Parts, ports: Sequence[Port], guests: Mapping[str, PluggedVif], server: Server
+) -> tuple[Nic, ...]:
+    """Return a VM's NICs in the order of the ports; `guests` is what a host has of them, by port.
+
+    What no host can tell of the addresses is as at a boot.
+    """
+    networks = {port.network_id: lab.neutron.network_of(port) for port in ports}
+
+    def nic(port: Port) -> Nic:
+        guest, network = guests.get(port.id), networks[port.network_id]
         ips = guest.fixed_ips if guest else addresses.fixed_ips(port, network, "dhcp")
-        return Nic(port=port, network=network, fixed_ips=ips, guest=guest)
+        given = not server.nics or port.id in server.given
+        return Nic(port=port, network=network, fixed_ips=ips, guest=guest, given=given)
+
+    return tuple(map(nic, ports))
+
+
+def in_order(nics: Iterable[Nic], server: Server) -> tuple[Nic, ...]:
+    """Return NICs in the order of Nova's cache: as they were plugged, eth0 first.
+
+    Where nobody can tell it, in the order of their ports.
+    """
+    number = {port_id: place for place, port_id in enumerate(server.nics)}
+    return tuple(sorted(nics, key=lambda n: (n.name, number.get(n.port.id, 0), n.port.created_at)))

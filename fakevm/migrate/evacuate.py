@@ -9,12 +9,9 @@ from fakevm.migrate.move import (
     Move,
     announce,
     bind_by_host_id,
-    plug_destination,
-    register_waiters,
-    unplug_destination,
-    wait_until_plugged,
     withdraw,
 )
+from fakevm.migrate.spawn import SPAWN, UNPLUG
 from fakevm.protocol.steps import Protocol, Step, Undo
 
 
@@ -32,16 +29,6 @@ def bind(move: Move) -> None:
     )
 
 
-def plug(move: Move) -> None:
-    """Plug every NIC, the guest being paused until Neutron says that its network is there."""
-    plug_destination(move, paused=True)
-
-
-def boot(move: Move) -> None:
-    """Let the guest run."""
-    move.destination.resume(move.vm.instance_id, rarp=False)
-
-
 EVACUATE = Protocol(
     name="evacuate",
     steps=(
@@ -57,37 +44,12 @@ EVACUATE = Protocol(
             source="neutron.API.setup_instance_network_on_host",
             act=bind,
         ),
-        Step(
-            name="register",
-            actor="destination",
-            source="LibvirtDriver._create_guest_with_network",
-            act=register_waiters,
-        ),
-        Step(name="plug", actor="destination", source="LibvirtDriver.spawn", act=plug),
-        Step(
-            name="wait",
-            actor="destination",
-            source="LibvirtDriver._create_guest_with_network",
-            act=wait_until_plugged,
-            waits=True,
-        ),
-        Step(
-            name="boot",
-            actor="destination",
-            source="LibvirtDriver._create_guest_with_network",
-            act=boot,
-        ),
+        *SPAWN,
     ),
     after=(*SETTLING,),
     # The binding stays at the destination, as Nova leaves it: the source is down.
     rollback=(
-        Undo(
-            of="plug",
-            name="unplug the destination",
-            actor="destination",
-            source="LibvirtDriver._cleanup_failed_start",
-            act=unplug_destination,
-        ),
+        UNPLUG,
         Undo(
             of="announce",
             name="withdraw",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fakevm.clients.events import Events, Waiter
-from fakevm.errors import ConflictError, for_each
+from fakevm.errors import ConflictError, WaitTimeoutError, for_each
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron.values import Binding, Network, Port
 from fakevm.protocol.steps import Step
@@ -79,11 +79,18 @@ class Nic:
     fixed_ips: tuple[FixedIp, ...]
     # None where the source cannot be asked.
     guest: PluggedVif | None = None
+    # Where no host can tell it: whether it was given to the VM, for all that is known.
+    given: bool = True
 
     @property
     def name(self) -> str:
         """Its name in the guest, as far as it is known."""
         return self.guest.nic if self.guest else ""
+
+    @property
+    def preserve_on_delete(self) -> bool:
+        """Whether it outlives its VM: what is unbound can be deleted, the reverse can't be."""
+        return self.guest.preserve_on_delete if self.guest else self.given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,35 +142,48 @@ class Move:
 
     def vif(self, nic: Nic, answer: Binding | Port) -> Vif:
         """Return a NIC's VIF by what Neutron answered for a host."""
-        # Where its host can't tell, whether it was given to the VM: what is unbound can be deleted.
-        preserve = nic.guest is None or nic.guest.preserve_on_delete
-        return vifs.vif(nic.port, nic.network, answer, nic.fixed_ips, preserve_on_delete=preserve)
+        return vifs.vif(
+            *(nic.port, nic.network, answer, nic.fixed_ips),
+            preserve_on_delete=nic.preserve_on_delete,
+        )
 
 
-def register_waiters(move: Move) -> None:
-    """Wait for every VIF's event from here on, before the plug: what comes earlier is lost.
+def register_waiters(move: Move, nics: Iterable[Nic] | None = None) -> None:
+    """Wait for the VIFs' events from here on, before the plug: what comes earlier is lost.
 
-    Of a port that is administratively down none comes.
+    Of all NICs, if none are named; of a port that is administratively down none comes.
     """
-    port_ids = [nic.port.id for nic in move.nics if nic.port.admin_state_up]
+    chosen = move.nics if nics is None else nics
+    port_ids = [nic.port.id for nic in chosen if nic.port.admin_state_up]
     move.waiter = move.events.waiter(move.vm.instance_id, VIF_PLUGGED, port_ids)
 
 
 def wait_until_plugged(move: Move, host: str = "") -> None:
     """Wait for network-vif-plugged as `vif_plugging_timeout` and `vif_plugging_is_fatal` say.
 
-    On the destination, if no host is named.
+    On the destination, if no host is named. Of an event that came before its waiter the error says
+    so: Nova would wait in vain, too.
     """
     assert move.waiter
-    if move.switches.wait:
+    if not move.switches.wait:
+        return
+    try:
         move.switches.plugging.wait(move.waiter, host or move.destination_name, move.warn)
+    except WaitTimeoutError as error:
+        early = [i for i in move.waiter.missing if move.neutron.port(i).status == "ACTIVE"]
+        if early:
+            error.add_note(
+                f"port {', '.join(early)} is ACTIVE all the same: its event came before the waiter,"
+                " where Nova would wait in vain, too"
+            )
+        raise
 
 
 def plug_destination(move: Move, *, paused: bool) -> None:
-    """Plug every NIC on the destination by what Neutron answered for it."""
+    """Plug every NIC on the destination by what Neutron answered for it, or has of it there."""
     for nic in move.nics:
         move.destination.plug(
-            move.vif(nic, move.answers[nic.port.id]),
+            move.vif(nic, move.answers.get(nic.port.id, nic.port)),
             move.vm,
             paused=paused,
             late_tap=move.switches.late_tap,

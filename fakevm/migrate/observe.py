@@ -52,8 +52,11 @@ class Observer:
         probes: Sequence[str],
         rate: float,
         watch: bool,
+        arrived: str,
     ) -> None:
+        """`arrived`: the step before which the VM is plugged at the destination."""
         self._lab = lab
+        self._arrived = arrived
         self._move = move
         self._requests = requests
         self._rate = rate if probes else 0.0
@@ -88,10 +91,10 @@ class Observer:
         """Open and close the probers' ends in time for a step."""
         if self._probe is None:
             return
+        if step.name == self._arrived:
+            # The netns is there; of a guest that waits its NICs are down.
+            self._probe.at_destination(cast(Agent, self._move.destination))
         match step.name:
-            # The netns is there, its NICs are down.
-            case "announce" | "confirm":
-                self._probe.at_destination(cast(Agent, self._move.destination))
             case "pause":
                 self._probe.wait_until_ready(self._move.timeout_s)
             # The VM's processes end with its last NIC.

@@ -17,10 +17,13 @@ from fakevm.reports.migration import MoveKind
 class MigrationRequest:
     """A migration as the user wishes it."""
 
+    # "": of a revert, where the VM came from.
     destination: str
     source: str | None = None
     kind: MoveKind = "live"
     post_copy: bool = False
+    # A cold one: at once, or else the user confirms or reverts it.
+    confirm: bool = True
     # Evacuate although the source is up.
     force: bool = False
     switches: Switches = field(default_factory=Switches)
@@ -34,12 +37,20 @@ class MigrationRequest:
     timeout_s: float = 60.0
 
 
-def protocol(kind: MoveKind, *, post_copy: bool = False) -> Protocol[Move]:
+def protocol(kind: MoveKind, *, post_copy: bool = False, confirm: bool = True) -> Protocol[Move]:
     """Return the steps of a kind of migration."""
-    if kind == "live":
-        return live.POST_COPY if post_copy else live.PRE_COPY
-    if post_copy:
-        raise ConfigError(f"--post-copy is a way to live-migrate, not to {kind}")
     if kind not in get_args(MoveKind):
         raise ConfigError(f"{kind!r} is no kind of migration: {', '.join(get_args(MoveKind))}")
-    return cold.COLD if kind == "cold" else evacuate.EVACUATE
+    if post_copy and kind != "live":
+        raise ConfigError(f"--post-copy is a way to live-migrate, not to {kind}")
+    if not confirm and kind != "cold":
+        raise ConfigError(f"--no-confirm is for a cold migration, not to {kind}")
+    match kind:
+        case "live":
+            return live.POST_COPY if post_copy else live.PRE_COPY
+        case "cold":
+            return cold.COLD if confirm else cold.UNCONFIRMED
+        case "revert":
+            return cold.REVERT
+        case "evacuate":
+            return evacuate.EVACUATE

@@ -15,7 +15,7 @@ from fakevm.migrate.request import MigrationRequest, protocol
 from fakevm.neutron.values import HttpRequest, Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.protocol.steps import carry_out
+from fakevm.protocol.steps import Protocol, carry_out
 from fakevm.reports.migration import MigrationReport
 
 
@@ -31,7 +31,7 @@ def migrate(
 
     All is checked before anything is changed. `on_report` gets the report of a failure, too.
     """
-    steps = protocol(request.kind, post_copy=request.post_copy)
+    steps = protocol(request.kind, post_copy=request.post_copy, confirm=request.confirm)
     request.faults.check(steps.names())
     instance_id = port.device_id or port.id
     with exclusive_vm(lab.name, instance_id), ExitStack() as stack:
@@ -49,16 +49,18 @@ def migrate(
                 probes=request.probes,
                 rate=request.rate,
                 watch=request.watch,
+                arrived=_after_plug(steps),
             )
         )
         observer.begin()
         # Nova knows where each server is, and answers Neutron's events by it.
-        lab.events.register(instance_id, move.source_name)
+        lab.events.register(instance_id, host=move.source_name, name=move.vm.name)
         started = time.time()
         error: BaseException | None = None
         try:
             carry_out(steps, move, journal, faults=request.faults, before=observer.before)
-            lab.events.register(instance_id, move.destination_name)
+            came_from = "" if request.confirm else move.source_name
+            lab.events.register(instance_id, host=move.destination_name, resized_from=came_from)
         except FakevmError as caught:
             error = caught
             if any(t.name == steps.steps[-1].name and t.outcome == "done" for t in journal.times):
@@ -73,6 +75,12 @@ def migrate(
             )
             on_report(report)
     return report
+
+
+def _after_plug(steps: Protocol[Move]) -> str:
+    """Return the step before which the VM is plugged at the destination."""
+    names = steps.names()
+    return names[names.index("plug") + 1]
 
 
 def _say_where(error: FakevmError, move: Move) -> None:

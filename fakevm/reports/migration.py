@@ -10,7 +10,8 @@ from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
 from fakevm.protocol.journal import StepTime
 
-MoveKind = Literal["live", "cold", "evacuate"]
+# "revert": back from a cold migration that is not confirmed.
+MoveKind = Literal["live", "cold", "evacuate", "revert"]
 MoveOutcome = Literal["moved", "rolled back", "failed"]
 
 

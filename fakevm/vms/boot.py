@@ -109,7 +109,7 @@ class Boot:
 
         Of one that was given, a failure takes it from the VM again (API._unbind_ports).
         """
-        self._lab.events.register(self._vm.instance_id, self._agent.host)
+        self._lab.events.register(self._vm.instance_id, host=self._agent.host, name=self._vm.name)
         body: dict[str, Any] = {
             "device_id": self._vm.instance_id,
             "device_owner": DEVICE_OWNER,
@@ -118,12 +118,15 @@ class Boot:
         if port.profile:
             # A write replaces all of it.
             body["binding:profile"] = dict(port.profile)
-        if given:
+        if given and not self._running:
             self._undo.callback(unbind, self._lab, port)
         with self._step("bind", "neutron.API._update_ports_for_instance"), deferred():
             bound = self._lab.neutron.update_port(port.id, body)
         if bound.vif_type == "binding_failed":
             raise vifs.binding_failed(bound, self._lab.l2_agents(bound.host))
+        if given and self._running:
+            # What could not be bound at an attach, Nova leaves to the VM.
+            self._undo.callback(unbind, self._lab, port)
         return bound
 
     def plug(
@@ -134,8 +137,11 @@ class Boot:
         *,
         preserve: bool,
         timeout_s: float,
+        starts: bool = True,
     ) -> None:
         """Plug the NIC and wait until it works.
+
+        A guest that does not start (`starts`) is an error after the plug.
 
         At a boot the guest is paused until Neutron says network-vif-plugged
         (LibvirtDriver._create_guest_with_network); an attach waits for nothing.
@@ -155,6 +161,8 @@ class Boot:
             deferred(),
         ):
             self._agent.plug(vif, vm, paused=booting)
+        if not starts:
+            raise FakevmError(f"the guest did not start on {self._agent.host} (--reschedule)")
         plugged = True
         if waiter:
             with (
@@ -212,13 +220,19 @@ def configure(agent: Configures, port: Port, *, timeout_s: float) -> None:
 def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     """Unplug a VM's NICs, unbind the ports that it was given, delete the others; return all ids.
 
-    Only a port's host knows whether it was given; where that can't tell, it is unbound. A port that
-    has no host yet was made for the VM.
+    Only a port's host knows whether it was given, or Nova of a VM that is shelved; where they can't
+    tell, it is unbound. A port that nobody ever bound was made for the VM.
     nova: ComputeManager._shutdown_instance, neutron.API.deallocate_for_instance.
     """
     found = lab.neutron.ports(device_id=instance_id)
     ports = [port for port in found if names.may_be_a_vms(port)]
-    created = {port.id for port in ports if not port.host}
+    server = lab.server(instance_id)
+    created = {
+        port.id
+        for port in ports
+        if not port.host
+        and (not port.device_owner or (port.id in server.nics and port.id not in server.given))
+    }
     for host in sorted({port.host for port in ports} - {""}):
         try:
             agent = lab.agent(host)
@@ -246,6 +260,14 @@ def unbind(lab: Parts, port: Port) -> None:
             "binding:host_id": None,
             "device_id": "",
             "device_owner": "",
-            "binding:profile": {k: v for k, v in port.profile.items() if k not in _DEVICE_KEYS},
+            "binding:profile": without_device(port.profile),
         },
     )
+
+
+def without_device(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a port's profile without what is its device's on a host, which goes with the binding.
+
+    nova: API._unbind_ports.
+    """
+    return {key: value for key, value in profile.items() if key not in _DEVICE_KEYS}

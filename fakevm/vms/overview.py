@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakevm.clients.parts import Parts
-from fakevm.errors import FakevmError
+from fakevm.errors import FakevmError, UnavailableError
 from fakevm.neutron.values import Port
 from fakevm.vms.rows import Row, join
 
@@ -27,14 +27,26 @@ def rows(lab: Parts) -> list[Row]:
     ]
     names = neutron.network_names()
     made = join(ports, plugged, silent_hosts=silent)
-    return [replace(row, network=names.get(row.network_id, "")) for row in made]
+    return [replace(row, network=names.get(row.network_id, "")) for row in _named(lab, made)]
+
+
+def _named(lab: Parts, made: list[Row]) -> list[Row]:
+    """Return rows with the names of VMs that no host has, as Nova knows them."""
+    nameless = sorted({one.instance_id for one in made if one.vm_name == one.instance_id})
+    if not nameless:
+        return made
+    try:
+        names = {one.instance_id: one.name for one in lab.events.servers(nameless) if one.name}
+    except UnavailableError:
+        return made
+    return [replace(one, vm_name=names.get(one.instance_id, one.vm_name)) for one in made]
 
 
 def row(lab: Parts, port: Port) -> Row:
     """Return one port."""
     answers = lab.ask_hosts(lambda agent: agent.vifs(port.id))
     plugged = {host: found for host, found in answers.items() if isinstance(found, list)}
-    made = join([port], plugged, silent_hosts=answers.keys() - plugged.keys())
+    made = _named(lab, join([port], plugged, silent_hosts=answers.keys() - plugged.keys()))
     # More than one where it is plugged on several hosts: the one that it is bound to.
     found = next((one for one in made if one.plugged_host == port.host), made[0])
     # Neutron tells of the bindings of a VM's ports alone.

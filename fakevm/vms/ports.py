@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from fakevm.clients.agents import Agent
-from fakevm.clients.parts import PLACE, Parts
-from fakevm.errors import ConfigError, ConflictError, FakevmError
-from fakevm.model import FixedIp, Vm
+from fakevm.clients.parts import Parts
+from fakevm.errors import ConfigError, ConflictError, FakevmError, WaitTimeoutError
+from fakevm.model import FixedIp, PluggedVif, Vm
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
@@ -19,6 +19,7 @@ from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms import addresses, overview, vifs
 from fakevm.vms.addresses import Addressing
 from fakevm.vms.boot import Boot, complete, user_body
+from fakevm.vms.placement import host_for
 from fakevm.vms.requests import Plugging, PortRequest
 from fakevm.vms.rows import Row, join, joined
 
@@ -44,18 +45,51 @@ def create(
     vm = vifs.vm_of(request.instance)
     if request.security_groups and not request.port_security:
         raise ConfigError("a port without port security has no security groups")
-    with _alone(lab, vm, timeout_s):
-        host, running = _host_for(lab, vm, request.host)
-        agent = lab.agent(host)
+    with alone(lab, vm, timeout_s):
+        host, running = host_for(lab, vm, request.host)
         groups = [lab.neutron.security_group_id(ref) for ref in request.security_groups]
-        with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
-            port = boot.create(user_body(request, vm, network, groups))
-            port = boot.bind(port)
-            ips = _fixed_ips(lab, port, network, request.addressing)
-            boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s)
-            plugged = agent.vifs(port.id)
+        body = user_body(request, vm, network, groups)
+
+        def build(host: str, *, starts: bool) -> tuple[Port, list[PluggedVif]]:
+            agent = lab.agent(host)
+            with booting(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+                port = boot.bind(boot.create(body))
+                ips = fixed_ips(lab, port, network, request.addressing)
+                boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s, starts=starts)
+                return port, agent.vifs(port.id)
+
+        if request.reschedule:
+            host = _failed_on(lab, host, request.reschedule, running=running, build=build)
+        port, plugged = build(host, starts=True)
     (row,) = join([replace(port, status="ACTIVE")], {host: plugged})
     return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
+
+
+def _failed_on(
+    lab: Parts,
+    first: str,
+    reschedule: str,
+    *,
+    running: bool,
+    build: Callable[..., object],
+) -> str:
+    """Let a build fail on its first host, as a guest that does not start; return the second.
+
+    Nova 34 deallocates before it reschedules: its own port is deleted, and the second attempt makes
+    a new one (ComputeManager._do_build_and_run_instance). A timeout is not rescheduled.
+    """
+    second = lab.host(reschedule)
+    if running:
+        raise ConflictError("the VM runs already: only a boot is rescheduled")
+    if second == first:
+        raise ConfigError(f"--reschedule {reschedule}: another host than {first} is expected")
+    try:
+        build(first, starts=False)
+    except WaitTimeoutError:
+        raise
+    except FakevmError as error:
+        lab.say(f"{error}; rescheduled to {second}")
+    return second
 
 
 def plug(
@@ -63,25 +97,24 @@ def plug(
     port: Port,
     *,
     host: str | None,
-    instance: str | None,
     addressing: Addressing | None,
     plugging: Plugging,
     timeout_s: float,
 ) -> Row:
-    """Plug a port on its host; one that is not bound yet is given to a VM and bound first.
+    """Plug a port on its host; one that is not bound yet gets a VM of its own and is bound first.
 
     What is plugged already comes by its addresses as before, if nothing else is asked for.
     """
     wanted = lab.host(host) if host else None
-    vm = vifs.vm_of(instance) if instance else vifs.vm_of_port(port)
+    vm = vifs.vm_of_port(port, (), lab.server(port.device_id) if port.device_id else None)
     network = lab.neutron.network_of(port)
-    with _alone(lab, vm, timeout_s):
+    with alone(lab, vm, timeout_s):
         # Who was waited for may have changed it.
         port = lab.neutron.port(port.id)
         if port.device_id not in ("", vm.instance_id):
             raise ConflictError(f"port {port.id} belongs to VM {port.device_id}")
         if not port.bound:
-            _give(lab, port, network, vm, wanted, addressing or "dhcp", plugging, timeout_s)
+            give(lab, port, network, vm, wanted, addressing or "dhcp", plugging, timeout_s)
         elif wanted in (None, port.host):
             _plug_again(lab, port, network, addressing, timeout_s)
         else:
@@ -89,35 +122,12 @@ def plug(
     return overview.row(lab, lab.find(port.id))
 
 
-def _alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:
+def alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:
     """Keep what is done with a VM's other ports, and a migration of it, from coming in between."""
     return exclusive_vm(lab.name, vm.instance_id, called=vm.name, wait_s=timeout_s)
 
 
-def _host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:
-    """Return the host for a VM's new port, and whether the VM is there already.
-
-    It is where the VM is, as asked, or the least busy one.
-    """
-    wanted = lab.host(ref) if ref else None
-    ports = lab.neutron.ports(fields=PLACE)
-    here = {p.host for p in ports if p.device_id == vm.instance_id and p.host} - {""}
-    if wanted and here - {wanted}:
-        raise ConflictError(
-            f"VM {vm.name} is on {', '.join(sorted(here))}, not on {wanted}",
-            hint=f"fakevm migrate {wanted} VIF moves all of it",
-        )
-    if wanted:
-        return wanted, bool(here)
-    healthy = [c.service for c in lab.computes if c.running and c.health != "unhealthy"]
-    compute_ports = (p for p in ports if p.device_owner.startswith("compute:"))
-    host = vifs.choose_host(vm.instance_id, hosts=healthy, ports=compute_ports)
-    if not here:
-        lab.say(f"host: {host}")
-    return host, bool(here)
-
-
-def _fixed_ips(
+def fixed_ips(
     lab: Parts, port: Port, network: Network, addressing: Addressing
 ) -> tuple[FixedIp, ...]:
     """Return a port's addresses; with a warning where no router advertises by SLAAC."""
@@ -137,7 +147,7 @@ def _fixed_ips(
 
 
 @contextmanager
-def _boot(
+def booting(
     lab: Parts, vm: Vm, agent: Agent, *, running: bool, plugging: Plugging, clock: Clock
 ) -> Iterator[Boot]:
     """Give what boots a VM, or attaches to it; undone if the block fails."""
@@ -152,7 +162,7 @@ def _boot(
         )
 
 
-def _give(
+def give(
     lab: Parts,
     port: Port,
     network: Network,
@@ -163,12 +173,12 @@ def _give(
     timeout_s: float,
 ) -> None:
     """Bind a port that a user made to a VM's host, and plug it."""
-    host, running = _host_for(lab, vm, wanted)
+    host, running = host_for(lab, vm, wanted)
     agent = lab.agent(host)
     clock = Clock(lab.neutron, start=time.monotonic())
-    with _boot(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+    with booting(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
         bound = boot.bind(port, given=True)
-        ips = _fixed_ips(lab, bound, network, addressing)
+        ips = fixed_ips(lab, bound, network, addressing)
         boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
 
 
@@ -177,7 +187,7 @@ def _plug_again(
 ) -> None:
     """Plug a port on the host that it is bound to."""
     agent = lab.agent(port.host)
-    ips = _fixed_ips(lab, port, network, addressing or "dhcp")
+    ips = fixed_ips(lab, port, network, addressing or "dhcp")
     present = agent.vifs()
     before = next((one for one in present if one.port_id == port.id), None)
     if before and not addressing:
@@ -190,7 +200,7 @@ def _plug_again(
             undo.callback(agent.unplug, port.id)
         # Were it cut off, the undo could overtake it.
         with deferred():
-            agent.plug(vif, vifs.vm_of_port(port, present))
+            agent.plug(vif, vifs.vm_of_port(port, present, lab.server(port.device_id)))
         clock = Clock(lab.neutron, start=time.monotonic())
         complete(lab, agent, port, clock, timeout_s=timeout_s)
 

@@ -23,6 +23,8 @@ class PortRequest:
     network: str
     instance: str
     host: str | None = None
+    # The build fails on the first host, and is tried again on this one.
+    reschedule: str | None = None
     name: str | None = None
     fixed_ips: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()

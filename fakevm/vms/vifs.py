@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Iterable, Sequence
 
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.model import FixedIp, PluggedVif, Vif, Vm
+from fakevm.model import FixedIp, PluggedVif, Server, Vif, Vm
 from fakevm.neutron.values import Binding, Network, NeutronAgent, Port
 
 # A VM that has a name has the same instance id each time, so that nothing needs to be remembered.
@@ -28,14 +28,14 @@ def vm_of(instance: str) -> Vm:
         return Vm(instance_id=str(uuid.uuid5(_NAMESPACE, instance)), name=instance)
 
 
-def vm_of_port(port: Port, plugged: Iterable[PluggedVif] = ()) -> Vm:
+def vm_of_port(port: Port, plugged: Iterable[PluggedVif] = (), server: Server | None = None) -> Vm:
     """Return the VM that a port belongs to; a port of none gets one of its own.
 
-    Neutron does not know the VM's name: only the host where a NIC of it is plugged does.
+    Neutron does not know the VM's name: the host where a NIC of it is plugged does, or Nova.
     """
     instance_id = port.device_id or str(uuid.uuid5(_NAMESPACE, port.id))
     names = (one.vm_name for one in plugged if one.instance_id == instance_id)
-    name = next(names, instance_id)
+    name = next(names, "") or (server.name if server else "") or instance_id
     return Vm(instance_id=instance_id, name=name, project_id=port.project_id)
 
 

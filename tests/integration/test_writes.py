@@ -51,7 +51,7 @@ class Story:
 
     def give(self, port_id: str) -> None:
         self.names[port_id] = "given"
-        self.library.plug(port_id, instance=self.instance, addressing="static")
+        self.library.attach(self.instance, port_id, addressing="static")
 
     def migrate(self, port_id: str, destination: str, **wishes: Any) -> None:
         self.library.migrate(port_id, MigrationRequest(destination=destination, **wishes))

@@ -26,7 +26,7 @@ SECOND = "bbbbbbbb-0000-4000-8000-000000000001"
 def session(world: World) -> FakeSession:
     """A lab that has seen two servers and a migration."""
     with world.lab() as lab:
-        lab.events.register(VM, "compute-1")
+        lab.events.register(VM, host="compute-1")
         world.events.emit("network-vif-plugged", VM, PORT)
         world.events.emit("network-vif-plugged", OTHER, SECOND)
         for status in ("started", "done"):

@@ -33,7 +33,7 @@ def nova() -> Iterator[LocalNovaEvents]:
 @pytest.fixture
 def events(nova: LocalNovaEvents) -> Iterator[Events]:
     events = Events(lambda: Connection("nova-events", nova.stream(), timeout_s=5))
-    events.register(VM, "compute-1")
+    events.register(VM, host="compute-1")
     yield events
     events.close()
 
@@ -68,7 +68,7 @@ def test_an_event_that_came_before_is_lost(nova: LocalNovaEvents, events: Events
 
 
 def test_others_events_are_not_for_this_waiter(nova: LocalNovaEvents, events: Events) -> None:
-    events.register(OTHER, "compute-2")
+    events.register(OTHER, host="compute-2")
     waiter = events.waiter(VM, PLUGGED, [PORT])
     nova.emit(PLUGGED, OTHER, PORT)
     nova.emit("network-vif-unplugged", VM, PORT)
@@ -106,7 +106,7 @@ def test_an_event_that_failed_is_an_error_and_the_others_can_still_come(
 def test_an_event_that_nova_s_api_refuses_reaches_nobody(
     nova: LocalNovaEvents, events: Events
 ) -> None:
-    events.register(VM, None)
+    events.register(VM, host=None)
     waiter = events.waiter(VM, PLUGGED, [PORT])
     assert nova.emit(PLUGGED, VM, PORT) == 422
     with pytest.raises(WaitTimeoutError, match="answered 422: the server is on no host"):
@@ -218,7 +218,7 @@ def test_a_time_is_a_cursor(nova: LocalNovaEvents, events: Events) -> None:
 
 def test_a_lab_has_them(world: World) -> None:
     with world.lab() as lab:
-        lab.events.register(VM, "compute-1")
+        lab.events.register(VM, host="compute-1")
         assert world.events.emit(PLUGGED, VM, PORT) == 200
         assert [entry.name for entry in lab.events.kept()] == [PLUGGED]
 

@@ -201,8 +201,8 @@ def test_plug_binds_a_port_that_is_unbound(lab: Lab, world: World) -> None:
 def test_a_port_that_is_down_is_plugged_and_not_waited_for(lab: Lab, world: World) -> None:
     body = {"network_id": make_network().id, "admin_state_up": False}
     port = world.neutron.create_port(body)
-    for _ in ("bound", "again"):
-        row = lab.plug(port.id, host="compute-2", instance="vm")
+    for again in (False, True):
+        row = lab.plug(port.id) if again else lab.attach("vm", port.id, host="compute-2")
         assert (row.plugged_host, row.status, row.addresses) == ("compute-2", "DOWN", ())
         # Its clients ask until it is up.
         assert world.hosts["compute-2"].vifs_by_port[port.id].configured
@@ -246,17 +246,17 @@ def test_a_port_whose_boot_fails_is_taken_from_the_vm_again(lab: Lab, world: Wor
     port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
     world.hosts["compute-1"].broken["plug"] = ConflictError("no")
     with pytest.raises(ConflictError, match="no"):
-        lab.plug(port.id, host="compute-1", instance="vm")
+        lab.attach("vm", port.id, host="compute-1")
     after = world.neutron.ports_by_id[port.id]
     assert (after.host, after.device_id, after.device_owner) == ("", "", "")
     del world.hosts["compute-1"].broken["plug"]
-    assert lab.plug(port.id, host="compute-2", instance="vm").vm_name == "vm"
+    assert lab.attach("vm", port.id, host="compute-2").vm_name == "vm"
 
 
 def test_a_vm_s_end_unbinds_what_it_was_given(lab: Lab, world: World) -> None:
     own = create(lab)
     given = world.neutron.create_port({"network_id": world.neutron.network("net").id}).id
-    assert lab.plug(given, instance="vm").nic == "eth1"
+    assert lab.attach("vm", given).nic == "eth1"
     assert lab.delete_vm("vm") == [own, given]
     assert set(world.neutron.ports_by_id) == {given}
     assert world.neutron.ports_by_id[given].host == ""
@@ -268,14 +268,14 @@ def test_a_vm_s_end_unbinds_what_it_was_given(lab: Lab, world: World) -> None:
 def test_what_may_have_been_given_to_a_vm_is_not_deleted_with_it(lab: Lab, world: World) -> None:
     own = create(lab)
     given = world.neutron.create_port({"network_id": world.neutron.network("net").id}).id
-    lab.plug(given, instance="vm")
+    lab.attach("vm", given)
     # Plugged again: its host has forgotten whether it was given.
     lab.unplug(given)
     lab.plug(given)
     assert lab.delete_vm("vm") == [own, given]
     assert set(world.neutron.ports_by_id) == {given}
     # Its host is away.
-    lab.plug(given, instance="vm", host="compute-1")
+    lab.attach("vm", given, host="compute-1")
     world.engine.stop("compute-1")
     del lab.containers
     assert lab.delete_vm("vm") == [given]
@@ -350,7 +350,7 @@ def test_what_is_plugged_meanwhile_is_not_bound_again(
     monkeypatch.setattr(world.neutron, "network_of", network_of)
     lock = exclusive_vm(lab.name, vm_of("vm").instance_id)
     with ThreadPoolExecutor() as pool, lock:
-        late = pool.submit(lab.plug, port.id, instance="vm", host="compute-1")
+        late = pool.submit(lab.attach, "vm", port.id, host="compute-1")
         assert asked.wait(10)
         world.neutron.update_port(port.id, {"device_id": "another"})
     assert isinstance(late.exception(), ConflictError)

@@ -1,0 +1,164 @@
+"""What is done with a VM on its host is looked up, checked and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fakevm.clients.agents import Agent
+from fakevm.clients.parts import Parts
+from fakevm.errors import ConflictError, NotFoundError
+from fakevm.lifecycle import reboot, shelve
+from fakevm.migrate.checked import in_order, looked_up
+from fakevm.migrate.move import Move, Switches
+from fakevm.model import PluggedVif, Server
+from fakevm.names import may_be_a_vms
+from fakevm.neutron.values import Port
+from fakevm.protocol.journal import Journal, note
+from fakevm.protocol.steps import Protocol, carry_out
+from fakevm.vms import overview, vifs
+from fakevm.vms.placement import host_for
+from fakevm.vms.ports import alone
+from fakevm.vms.requests import Plugging
+from fakevm.vms.rows import Row
+
+
+class Lifecycle:
+    """What can be done with one VM where it is; each verb returns its ports' rows."""
+
+    def __init__(self, lab: Parts, instance: str, *, plugging: Plugging, timeout_s: float) -> None:
+        self._lab = lab
+        self._vm = vifs.vm_of(instance)
+        self._plugging = plugging
+        self._timeout_s = timeout_s
+
+    def reboot(self) -> list[Row]:
+        """Unplug and plug the VM's NICs, as a hard reboot does."""
+        return self._carry_out(reboot.HARD_REBOOT)
+
+    def rebuild(self) -> list[Row]:
+        """Build the VM anew on its host."""
+        return self._carry_out(reboot.REBUILD)
+
+    def pause(self) -> list[Row]:
+        """Stop the guest, which keeps all that it has.
+
+        nova: ComputeManager.pause_instance, suspend_instance: Neutron hears nothing of either.
+        """
+        return self._ask(lambda agent: agent.pause(self._vm.instance_id))
+
+    def resume(self) -> list[Row]:
+        """Let a guest go on that was paused. nova: ComputeManager.unpause_instance."""
+        return self._ask(lambda agent: agent.resume(self._vm.instance_id, rarp=False))
+
+    def shelve(self) -> list[Row]:
+        """Take the VM from its host, and its ports with it, until it is unshelved."""
+
+        def remember(move: Move) -> None:
+            self._lab.events.register(
+                move.vm.instance_id,
+                host=None,
+                name=move.vm.name,
+                nics=[nic.port.id for nic in move.nics],
+                given=[nic.port.id for nic in move.nics if nic.preserve_on_delete],
+            )
+
+        return self._carry_out(shelve.SHELVE, after=remember)
+
+    def unshelve(self, host: str | None) -> list[Row]:
+        """Boot a shelved VM on a host, with the ports that it had."""
+        with alone(self._lab, self._vm, self._timeout_s):
+            ports = self._ports()
+            if bound := sorted({port.host for port in ports if port.host}):
+                raise ConflictError(
+                    f"VM {self._vm.name} is on {', '.join(bound)}, and not shelved",
+                    hint="fakevm list",
+                )
+            destination, _ = host_for(self._lab, self._vm, host)
+            self._lab.running_compute(destination)
+            server = self._lab.server(self._vm.instance_id)
+            move = self._move(ports, {}, server, source="", destination=destination)
+            self._lab.events.register(self._vm.instance_id, host=destination, name=move.vm.name)
+            self._protocol(shelve.UNSHELVE, move)
+            self._lab.events.register(self._vm.instance_id, nics=(), given=())
+        return self._rows()
+
+    def _carry_out(
+        self, protocol: Protocol[Move], *, after: Callable[[Move], object] = lambda _move: None
+    ) -> list[Row]:
+        with alone(self._lab, self._vm, self._timeout_s):
+            ports, host, guests, server = self._on_its_host()
+            move = self._move(ports, guests, server, source=host, destination=host)
+            self._protocol(protocol, move)
+            after(move)
+        return self._rows()
+
+    def _ask(self, act: Callable[[Agent], object]) -> list[Row]:
+        with alone(self._lab, self._vm, self._timeout_s):
+            act(self._lab.agent(self._on_its_host()[1]))
+        return self._rows()
+
+    def _protocol(self, protocol: Protocol[Move], move: Move) -> None:
+        journal = Journal(say=self._lab.say, tell=note(self._lab.events, move.vm.instance_id))
+        carry_out(protocol, move, journal)
+
+    def _on_its_host(self) -> tuple[list[Port], str, Mapping[str, PluggedVif], Server]:
+        """Return the VM's ports, its host, what that has of them, and what Nova has of it."""
+        ports = self._ports()
+        hosts = sorted({port.host for port in ports})
+        if len(hosts) > 1:
+            told = ", ".join(f"port {port.id} on {port.host or 'no host'}" for port in ports)
+            raise ConflictError(f"VM {self._vm.name} is in several places: {told}")
+        if not hosts[0]:
+            raise ConflictError(
+                f"VM {self._vm.name} is on no host", hint=f"fakevm unshelve {self._vm.name}"
+            )
+        host = self._lab.running_compute(hosts[0]).service
+        guests = {one.port_id: one for one in self._lab.agent(host).vifs()}
+        for port in ports:
+            if port.id not in guests:
+                raise ConflictError(
+                    f"port {port.id} is not plugged on {host}", hint=f"fakevm plug {port.id}"
+                )
+        server = self._lab.server(self._vm.instance_id)
+        if server.resized_from:
+            raise ConflictError(
+                f"VM {self._vm.name} came from {server.resized_from} by a cold migration that is"
+                " not confirmed",
+                hint=f"fakevm migrate --cold --confirm {ports[0].id}, or --revert",
+            )
+        return ports, host, guests, server
+
+    def _move(
+        self,
+        ports: Sequence[Port],
+        guests: Mapping[str, PluggedVif],
+        server: Server,
+        *,
+        source: str,
+        destination: str,
+    ) -> Move:
+        listed = looked_up(self._lab, ports, guests, server)
+        return Move(
+            vm=vifs.vm_of_port(ports[0], guests.values(), server),
+            nics=in_order(listed, server),
+            listed=listed,
+            source_name=source,
+            destination_name=destination,
+            neutron=self._lab.neutron,
+            source=self._lab.agent(source) if source else None,
+            destination=self._lab.agent(destination),
+            events=self._lab.events,
+            timeout_s=self._timeout_s,
+            switches=Switches(plugging=self._plugging),
+            warn=self._lab.say,
+        )
+
+    def _ports(self) -> list[Port]:
+        found = self._lab.neutron.ports(device_id=self._vm.instance_id)
+        ports = [port for port in found if may_be_a_vms(port)]
+        if not ports:
+            raise NotFoundError(f"there is no VM {self._vm.name!r}", hint="fakevm list")
+        return ports
+
+    def _rows(self) -> list[Row]:
+        return [row for row in overview.rows(self._lab) if row.instance_id == self._vm.instance_id]

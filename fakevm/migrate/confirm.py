@@ -1,0 +1,54 @@
+"""A cold migration that was left unconfirmed is confirmed: there is no way back any more."""
+
+from __future__ import annotations
+
+from fakevm.clients.parts import Parts
+from fakevm.errors import ConflictError
+from fakevm.migrate.checked import in_order, looked_up
+from fakevm.migrate.cold import CONFIRM
+from fakevm.migrate.move import Move
+from fakevm.neutron.values import Port
+from fakevm.protocol.journal import Journal, note
+from fakevm.protocol.lock import exclusive_vm
+from fakevm.protocol.steps import Protocol, carry_out
+from fakevm.vms import vifs
+
+_CONFIRM = Protocol(name="confirm", steps=(CONFIRM,))
+
+
+def confirm(lab: Parts, port: Port) -> str:
+    """Confirm the cold migration of the VM that has a port; return where it came from.
+
+    nova: ComputeManager.confirm_resize, on the source.
+    """
+    with exclusive_vm(lab.name, port.device_id or port.id):
+        return confirm_alone(lab, port)
+
+
+def confirm_alone(lab: Parts, port: Port) -> str:
+    """Confirm it; nobody else changes the VM meanwhile."""
+    server = lab.events.server(port.device_id or port.id)
+    if not server.resized_from:
+        raise ConflictError(
+            f"VM {server.name or server.instance_id} has no cold migration that is not confirmed",
+            hint="fakevm migrate --cold --no-confirm DST VIF begins one",
+        )
+    ports = lab.neutron.ports(device_id=server.instance_id)
+    listed = looked_up(lab, ports, {}, server)
+    source, destination = lab.agent(server.resized_from), lab.agent(port.host)
+    move = Move(
+        vm=vifs.vm_of_port(port, (), server),
+        nics=in_order(listed, server),
+        listed=listed,
+        source_name=source.host,
+        destination_name=destination.host,
+        neutron=lab.neutron,
+        source=source,
+        destination=destination,
+        events=lab.events,
+        timeout_s=lab.neutron.timeout_s,
+        warn=lab.say,
+    )
+    carry_out(_CONFIRM, move, Journal(say=lab.say, tell=note(lab.events, server.instance_id)))
+    lab.events.register(server.instance_id, resized_from="")
+    return source.host

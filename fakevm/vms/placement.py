@@ -1,0 +1,31 @@
+"""On which host a VM is, or is to be."""
+
+from __future__ import annotations
+
+from fakevm.clients.parts import PLACE, Parts
+from fakevm.errors import ConflictError
+from fakevm.model import Vm
+from fakevm.vms import vifs
+
+
+def host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:
+    """Return the host for a VM's new port, and whether the VM is there already.
+
+    It is where the VM is, as asked, or the least busy one.
+    """
+    wanted = lab.host(ref) if ref else None
+    ports = lab.neutron.ports(fields=PLACE)
+    here = {p.host for p in ports if p.device_id == vm.instance_id and p.host} - {""}
+    if wanted and here - {wanted}:
+        raise ConflictError(
+            f"VM {vm.name} is on {', '.join(sorted(here))}, not on {wanted}",
+            hint=f"fakevm migrate {wanted} VIF moves all of it",
+        )
+    if wanted:
+        return wanted, bool(here)
+    healthy = [c.service for c in lab.computes if c.running and c.health != "unhealthy"]
+    compute_ports = (p for p in ports if p.device_owner.startswith("compute:"))
+    host = vifs.choose_host(vm.instance_id, hosts=healthy, ports=compute_ports)
+    if not here:
+        lab.say(f"host: {host}")
+    return host, bool(here)
