@@ -4,7 +4,7 @@ import gc
 import sys
 import warnings
 
-from . import spawner
+from fakevm_agent import spawner
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
     # Of what is imported nothing is garbage; to look for it takes a tenth of the time.
     gc.disable()
-    from .agent import run
+    from fakevm_agent.agent import run
 
     gc.freeze()
     gc.enable()

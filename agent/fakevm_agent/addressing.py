@@ -9,12 +9,11 @@ from pathlib import Path
 
 from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
-
-from . import netlink, netns
-from .guest import DHCPV6, DhcpClient, Guest
-from .netlink import Address
-from .plan import Record
-from .run import Spawner
+from fakevm_agent import netlink, netns
+from fakevm_agent.guest import DHCPV6, DhcpClient, Guest
+from fakevm_agent.netlink import Address
+from fakevm_agent.plan import Record
+from fakevm_agent.run import Spawner
 
 _LAST_WORDS = 3
 _COMMAND_MAX = 1000

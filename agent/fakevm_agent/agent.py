@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fakevm.errors import FakevmError
-
-from . import config
-from .host import Host
-from .neutron import Neutron
-from .osvif import OsVif
-from .ovsdb import Ovsdb
-from .run import Spawner
-from .server import Server
+from fakevm_agent import config
+from fakevm_agent.host import Host
+from fakevm_agent.neutron import Neutron
+from fakevm_agent.osvif import OsVif
+from fakevm_agent.ovsdb import Ovsdb
+from fakevm_agent.run import Spawner
+from fakevm_agent.server import Server
 
 LOG = logging.getLogger("fakevm_agent")
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .netlink import Link
-from .plan import Interface, Owner, hybrid_name
+from fakevm_agent.netlink import Link
+from fakevm_agent.plan import Interface, Owner, hybrid_name
 
 Kind = Literal["netns", "device", "interface", "process", "bridge"]
 

@@ -17,16 +17,15 @@ from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
-
-from . import addressing, netlink, netns, state, view
-from .announce import Announcer
-from .cleanup import Leftover, left_over
-from .guest import Guest
-from .locks import Locks
-from .neutron import Neutron
-from .osvif import OsVif
-from .ovsdb import Ovsdb
-from .plan import (
+from fakevm_agent import addressing, netlink, netns, state, view
+from fakevm_agent.announce import Announcer
+from fakevm_agent.cleanup import Leftover, left_over
+from fakevm_agent.guest import Guest
+from fakevm_agent.locks import Locks
+from fakevm_agent.neutron import Neutron
+from fakevm_agent.osvif import OsVif
+from fakevm_agent.ovsdb import Ovsdb
+from fakevm_agent.plan import (
     Bridge,
     MakeNetns,
     MakeNic,
@@ -52,7 +51,7 @@ from .plan import (
     static_addresses,
     with_late_device,
 )
-from .run import Spawner
+from fakevm_agent.run import Spawner
 
 LOG = logging.getLogger(__name__)
 

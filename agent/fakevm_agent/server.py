@@ -21,12 +21,11 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-
-from . import rpc, wire
-from .host import Host
-from .rpc import Call, ProtocolError
-from .run import Running, Spawner, Terminal
-from .session import Session, Stream
+from fakevm_agent import rpc, wire
+from fakevm_agent.host import Host
+from fakevm_agent.rpc import Call, ProtocolError
+from fakevm_agent.run import Running, Spawner, Terminal
+from fakevm_agent.session import Session, Stream
 
 LOG = logging.getLogger(__name__)
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import GuestNic, GuestState
-
-from . import carry, guest, netns, rtnl, sysctls
-from .carry import Names
-from .rtnl import Channel, Message
+from fakevm_agent import carry, guest, netns, rtnl, sysctls
+from fakevm_agent.carry import Names
+from fakevm_agent.rtnl import Channel, Message
 
 _IFLA_IFNAME, _IFLA_MTU = 3, 4
 _IFF_UP = 1
