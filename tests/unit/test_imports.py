@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "fakevm"
-AGENT = ROOT.parent / "agent" / "fakevm_agent"
 
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 
@@ -40,13 +39,6 @@ ONLY_IN = {
     "subprocess": {"clients.process", "cli.demo"},
     "rich": {"cli.tables"},
     "yaml": {"cli.documents", "labs.compose"},
-}
-
-ONLY_IN_OF_THE_AGENT = {
-    "pyroute2": {"netlink"},
-    "ovsdbapp": {"ovsdb"},
-    "os_vif": {"osvif"},
-    "pydantic": {"wire"},
 }
 
 
@@ -123,24 +115,6 @@ def test_a_package_has_no_other_attributes() -> None:
 def test_a_library_is_imported_in_its_own_module(module: str) -> None:
     used = {name.split(".")[0] for name in imports(modules()[module])}
     assert {lib for lib, owners in ONLY_IN.items() if lib in used and module not in owners} == set()
-
-
-@pytest.mark.parametrize("module", modules(AGENT))
-def test_the_agent_shares_values_and_errors_alone(module: str) -> None:
-    ours = {name for name in imports(modules(AGENT)[module]) if name.split(".")[0] == "fakevm"}
-    assert {
-        name for name in ours if name.split(".")[1] not in ("model", "names", "errors")
-    } == set()
-
-
-@pytest.mark.parametrize("library", ONLY_IN_OF_THE_AGENT)
-def test_a_library_has_one_importer_in_the_agent(library: str) -> None:
-    importers = {
-        module
-        for module, path in modules(AGENT).items()
-        if library in {name.split(".")[0] for name in imports(path)}
-    }
-    assert importers == ONLY_IN_OF_THE_AGENT[library]
 
 
 def test_the_agent_is_not_imported() -> None:
