@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from fakevm.errors import NotFoundError, WaitTimeoutError
-from fakevm_agent import libc
+from fakevm_agent.kernel import libc
 
 DIRECTORY = Path("/run/netns")
 

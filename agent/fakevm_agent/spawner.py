@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fakevm_agent import libc
+from fakevm_agent.kernel import libc
 
 _FDS = 6
 _NOT_EXECUTABLE = 126

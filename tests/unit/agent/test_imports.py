@@ -15,7 +15,7 @@ ONLY_IN = {
     "ovsdbapp": {"ovsdb"},
     "os_vif": {"osvif"},
     "pydantic": {"wire"},
-    "ctypes": {"libc"},
+    "ctypes": {"kernel.libc"},
 }
 
 

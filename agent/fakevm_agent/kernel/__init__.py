@@ -1,0 +1,1 @@
+"""Linux by system calls: namespaces, processes, netlink. Any package of the agent may import it."""
