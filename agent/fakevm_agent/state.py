@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import GuestNic, GuestState
-from fakevm_agent import carry, guest, netns, rtnl, sysctls
+from fakevm_agent import carry, guest, rtnl, sysctls
 from fakevm_agent.carry import Names
+from fakevm_agent.kernel import netns
 from fakevm_agent.rtnl import Channel, Message
 
 _IFLA_IFNAME, _IFLA_MTU = 3, 4

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakevm.model import NIC_NAME_LEN, PluggedVif
-from fakevm_agent import netlink, netns
+from fakevm_agent import netlink
+from fakevm_agent.kernel import netns
 from fakevm_agent.netlink import Link
 from fakevm_agent.plan import Interface, Owner, Record, find_interface
 

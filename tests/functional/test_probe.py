@@ -14,7 +14,8 @@ from typing import Any, Self
 import pytest
 
 from fakevm.model import Vm
-from fakevm_agent import carry, netns
+from fakevm_agent import carry
+from fakevm_agent.kernel import netns
 from fakevm_agent.rtnl import Channel
 from tests.functional.agent import Agent, Client
 from tests.functional.conftest import make_vif, make_vm

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fakevm.model import Vif, Vm
-from fakevm_agent import netns
+from fakevm_agent.kernel import netns
 from tests.functional.agent import Agent, RefusedError
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import OpenVSwitch, run
