@@ -8,8 +8,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from fakevm_agent import rtnl
-from fakevm_agent.rtnl import Message
+from fakevm_agent.kernel import rtnl
+from fakevm_agent.kernel.rtnl import Message
 
 LOOPBACK = 1
 

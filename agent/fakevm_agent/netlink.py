@@ -22,9 +22,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from fakevm.errors import FakevmError
-from fakevm_agent import rtnl
-from fakevm_agent.kernel import libc, netns
-from fakevm_agent.rtnl import Channel, Message
+from fakevm_agent.kernel import libc, netns, rtnl
+from fakevm_agent.kernel.rtnl import Channel, Message
 
 # struct ifinfomsg's index and flags; its flags, and which of them are to be set.
 _LINK, _LINK_STATE = struct.Struct("=4xiI4x"), struct.Struct("=8xII")

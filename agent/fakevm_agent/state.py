@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import GuestNic, GuestState
-from fakevm_agent import carry, guest, rtnl, sysctls
+from fakevm_agent import carry, guest, sysctls
 from fakevm_agent.carry import Names
-from fakevm_agent.kernel import netns
-from fakevm_agent.rtnl import Channel, Message
+from fakevm_agent.kernel import netns, rtnl
+from fakevm_agent.kernel.rtnl import Channel, Message
 
 _IFLA_IFNAME, _IFLA_MTU = 3, 4
 _IFF_UP = 1

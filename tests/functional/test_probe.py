@@ -16,7 +16,7 @@ import pytest
 from fakevm.model import Vm
 from fakevm_agent import carry
 from fakevm_agent.kernel import netns
-from fakevm_agent.rtnl import Channel
+from fakevm_agent.kernel.rtnl import Channel
 from tests.functional.agent import Agent, Client
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import run
