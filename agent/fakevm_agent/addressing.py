@@ -9,10 +9,9 @@ from pathlib import Path
 
 from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
-from fakevm_agent import netlink
 from fakevm_agent.guest import DHCPV6, DhcpClient, Guest
-from fakevm_agent.kernel import netns
-from fakevm_agent.netlink import Address
+from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.kernel.netlink import Address
 from fakevm_agent.plan import Record
 from fakevm_agent.run import Spawner
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fakevm_agent.netlink import Link
+from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.plan import Interface, Owner, hybrid_name
 
 Kind = Literal["netns", "device", "interface", "process", "bridge"]

@@ -17,11 +17,11 @@ from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
-from fakevm_agent import addressing, netlink, state, view
+from fakevm_agent import addressing, state, view
 from fakevm_agent.announce import Announcer
 from fakevm_agent.cleanup import Leftover, left_over
 from fakevm_agent.guest import Guest
-from fakevm_agent.kernel import netns
+from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.locks import Locks
 from fakevm_agent.neutron import Neutron
 from fakevm_agent.osvif import OsVif

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConflictError
 from fakevm.model import NIC_NAME_LEN, FixedIp, Vif, Vm
-from fakevm_agent.netlink import Link, Route
+from fakevm_agent.kernel.netlink import Link, Route
 
 _MARK = "fakevm"
 # IFALIASZ less the final zero.

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakevm.model import NIC_NAME_LEN, PluggedVif
-from fakevm_agent import netlink
-from fakevm_agent.kernel import netns
-from fakevm_agent.netlink import Link
+from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.plan import Interface, Owner, Record, find_interface
 
 _INSTANCE = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3] / "agent" / "fakevm_agent"
 
 ONLY_IN = {
-    "pyroute2": {"netlink"},
+    "pyroute2": {"kernel.netlink"},
     "ovsdbapp": {"ovsdb"},
     "os_vif": {"osvif"},
     "pydantic": {"wire"},

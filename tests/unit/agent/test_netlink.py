@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakevm.errors import FakevmError
-from fakevm_agent import netlink
+from fakevm_agent.kernel import netlink
 
 
 def test_addresses_of_a_device_that_is_gone() -> None:

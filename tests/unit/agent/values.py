@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakevm.model import FixedIp, Vif, Vm
-from fakevm_agent.netlink import Link
+from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.plan import Interface, Owner, Present, Record, port_name
 
 PORT = "11111111-2222-4333-8444-555555555555"
