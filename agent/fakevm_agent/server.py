@@ -21,9 +21,8 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm_agent import wire
 from fakevm_agent.host import Host
-from fakevm_agent.protocol import rpc
+from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
 from fakevm_agent.run import Running, Spawner, Terminal
 from fakevm_agent.session import Session, Stream

@@ -14,7 +14,7 @@ ONLY_IN = {
     "pyroute2": {"kernel.netlink"},
     "ovsdbapp": {"ovsdb"},
     "os_vif": {"osvif"},
-    "pydantic": {"wire"},
+    "pydantic": {"protocol.wire"},
     "ctypes": {"kernel.libc"},
 }
 

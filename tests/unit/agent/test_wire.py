@@ -9,8 +9,7 @@ import pytest
 from fakevm.clients.agents import guest_state
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
 from fakevm.model import GuestNic, GuestState
-from fakevm_agent import wire
-from fakevm_agent.protocol import rpc
+from fakevm_agent.protocol import rpc, wire
 from tests.unit.agent.values import INSTANCE, PORT, make_record, make_vif, make_vm, static
 
 
