@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
-from fakevm_agent.guest import DHCPV6, DhcpClient, Guest
+from fakevm_agent.guest.folder import DHCPV6, DhcpClient, Guest
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.kernel.netlink import Address
 from fakevm_agent.plan import Record

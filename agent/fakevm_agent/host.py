@@ -20,7 +20,7 @@ from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm_agent import addressing, state, view
 from fakevm_agent.announce import Announcer
 from fakevm_agent.cleanup import Leftover, left_over
-from fakevm_agent.guest import Guest
+from fakevm_agent.guest.folder import Guest
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.locks import Locks
 from fakevm_agent.neutron import Neutron

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakevm.errors import UnavailableError
-from fakevm_agent.guest import Guest
+from fakevm_agent.guest.folder import Guest
 from fakevm_agent.kernel import netns
 
 # A login's, and nothing of the agent's own environment.

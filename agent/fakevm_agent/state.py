@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import GuestNic, GuestState
-from fakevm_agent import carry, guest, sysctls
+from fakevm_agent import carry, sysctls
 from fakevm_agent.carry import Names
+from fakevm_agent.guest import folder
 from fakevm_agent.kernel import netns, rtnl
 from fakevm_agent.kernel.rtnl import Channel, Message
 
@@ -128,7 +129,7 @@ def check(state: GuestState) -> None:
         if not sysctls.is_one(key):
             raise ConfigError(f"state.sysctls: {key!r:.80} is not a device's")
     for name in state.files:
-        if not guest.is_carried(name):
+        if not folder.is_carried(name):
             raise ConfigError(f"state.files: {name!r:.80} does not move with a guest")
 
 

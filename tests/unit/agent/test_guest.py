@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fakevm_agent.guest import DhcpClient, Guest, hostname
+from fakevm_agent.guest.folder import DhcpClient, Guest, hostname
 from fakevm_agent.view import Inside, describe, owner_of
 from tests.unit.agent.values import (
     INSTANCE,
