@@ -10,10 +10,10 @@ from pathlib import Path
 from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
 from fakevm_agent.guest.folder import DHCPV6, DhcpClient, Guest
+from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.kernel.netlink import Address
 from fakevm_agent.plan import Record
-from fakevm_agent.run import Spawner
 
 _LAST_WORDS = 3
 _COMMAND_MAX = 1000

@@ -12,11 +12,11 @@ from typing import Any
 
 from fakevm.errors import FakevmError
 from fakevm_agent import config
+from fakevm_agent.guest.run import Spawner
 from fakevm_agent.host import Host
 from fakevm_agent.neutron import Neutron
 from fakevm_agent.osvif import OsVif
 from fakevm_agent.ovsdb import Ovsdb
-from fakevm_agent.run import Spawner
 from fakevm_agent.server import Server
 
 LOG = logging.getLogger("fakevm_agent")

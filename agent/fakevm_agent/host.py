@@ -21,6 +21,7 @@ from fakevm_agent import addressing, state, view
 from fakevm_agent.announce import Announcer
 from fakevm_agent.cleanup import Leftover, left_over
 from fakevm_agent.guest.folder import Guest
+from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.locks import Locks
 from fakevm_agent.neutron import Neutron
@@ -52,7 +53,6 @@ from fakevm_agent.plan import (
     static_addresses,
     with_late_device,
 )
-from fakevm_agent.run import Spawner
 
 LOG = logging.getLogger(__name__)
 

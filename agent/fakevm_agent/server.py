@@ -21,10 +21,10 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from fakevm_agent.guest.run import Running, Spawner, Terminal
 from fakevm_agent.host import Host
 from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
-from fakevm_agent.run import Running, Spawner, Terminal
 from fakevm_agent.session import Session, Stream
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from fakevm.errors import FakevmError
-from fakevm_agent.run import Running, Terminal, set_size
+from fakevm_agent.guest.run import Running, Terminal, set_size
 
 Stream = Literal["stdout", "stderr"]
 Send = Callable[[Stream, str], Awaitable[None]]
