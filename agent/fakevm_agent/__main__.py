@@ -4,7 +4,7 @@ import gc
 import sys
 import warnings
 
-from fakevm_agent import spawner
+from fakevm_agent.guest import spawner
 
 
 def main() -> None:
