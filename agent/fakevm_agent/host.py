@@ -17,9 +17,10 @@ from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
-from fakevm_agent import addressing, state, view
+from fakevm_agent import state, view
 from fakevm_agent.announce import Announcer
 from fakevm_agent.cleanup import Leftover, left_over
+from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import netlink, netns
