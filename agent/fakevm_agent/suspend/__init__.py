@@ -1,0 +1,1 @@
+"""A guest that is paused and goes on: what moves with it. For `vms` and `server`."""
