@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import GuestNic, GuestState
-from fakevm_agent import carry
-from fakevm_agent.carry import Names
 from fakevm_agent.guest import folder
 from fakevm_agent.kernel import netns, rtnl
 from fakevm_agent.kernel.rtnl import Channel, Message
-from fakevm_agent.suspend import sysctls
+from fakevm_agent.suspend import carry, sysctls
+from fakevm_agent.suspend.carry import Names
 
 _IFLA_IFNAME, _IFLA_MTU = 3, 4
 _IFF_UP = 1

@@ -14,9 +14,9 @@ from typing import Any, Self
 import pytest
 
 from fakevm.model import Vm
-from fakevm_agent import carry
 from fakevm_agent.kernel import netns
 from fakevm_agent.kernel.rtnl import Channel
+from fakevm_agent.suspend import carry
 from tests.functional.agent import Agent, Client
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import run

@@ -10,11 +10,11 @@ import pytest
 
 from fakevm.errors import ConfigError
 from fakevm.model import GuestState
-from fakevm_agent import carry, state
-from fakevm_agent.carry import Names
+from fakevm_agent import state
 from fakevm_agent.kernel import rtnl
 from fakevm_agent.kernel.rtnl import Message
-from fakevm_agent.suspend import sysctls
+from fakevm_agent.suspend import carry, sysctls
+from fakevm_agent.suspend.carry import Names
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 THERE = Names(indexes={1: 1, 2: 9, 3: 8}, names={"eth0": "eth1", "eth1": "eth0"})
