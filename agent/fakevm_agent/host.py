@@ -17,7 +17,7 @@ from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
-from fakevm_agent import state, view
+from fakevm_agent import view
 from fakevm_agent.announce import Announcer
 from fakevm_agent.cleanup import Leftover, left_over
 from fakevm_agent.guest import addressing
@@ -54,6 +54,7 @@ from fakevm_agent.plan import (
     static_addresses,
     with_late_device,
 )
+from fakevm_agent.suspend import state
 
 LOG = logging.getLogger(__name__)
 

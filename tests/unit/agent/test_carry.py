@@ -10,10 +10,9 @@ import pytest
 
 from fakevm.errors import ConfigError
 from fakevm.model import GuestState
-from fakevm_agent import state
 from fakevm_agent.kernel import rtnl
 from fakevm_agent.kernel.rtnl import Message
-from fakevm_agent.suspend import carry, sysctls
+from fakevm_agent.suspend import carry, state, sysctls
 from fakevm_agent.suspend.carry import Names
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
