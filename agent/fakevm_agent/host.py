@@ -18,7 +18,6 @@ from typing import Any
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm_agent import view
-from fakevm_agent.announce import Announcer
 from fakevm_agent.cleanup import Leftover, left_over
 from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
@@ -55,6 +54,7 @@ from fakevm_agent.plan import (
     with_late_device,
 )
 from fakevm_agent.suspend import state
+from fakevm_agent.suspend.announce import Announcer
 
 LOG = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from fakevm_agent.announce import TIMES, frame
+from fakevm_agent.suspend.announce import TIMES, frame
 
 
 def test_a_frame_is_qemus() -> None:
