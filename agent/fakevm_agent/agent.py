@@ -16,7 +16,7 @@ from fakevm_agent.guest.run import Spawner
 from fakevm_agent.host import Host
 from fakevm_agent.neutron import Neutron
 from fakevm_agent.osvif import OsVif
-from fakevm_agent.ovsdb import Ovsdb
+from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server import Server
 
 LOG = logging.getLogger("fakevm_agent")

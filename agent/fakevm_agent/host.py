@@ -26,7 +26,7 @@ from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.locks import Locks
 from fakevm_agent.neutron import Neutron
 from fakevm_agent.osvif import OsVif
-from fakevm_agent.ovsdb import Ovsdb
+from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.plan import (
     Bridge,
     MakeNetns,
