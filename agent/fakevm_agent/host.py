@@ -23,7 +23,6 @@ from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import netlink, netns
-from fakevm_agent.neutron import Neutron
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.plan import (
     Bridge,
@@ -55,6 +54,7 @@ from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms.locks import Locks
+from fakevm_agent.vms.neutron import Neutron
 
 LOG = logging.getLogger(__name__)
 

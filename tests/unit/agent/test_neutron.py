@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakevm.errors import UnavailableError
-from fakevm_agent.neutron import Neutron
+from fakevm_agent.vms.neutron import Neutron
 from tests.fakes.neutron_api import NeutronApi
 
 
