@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.plan import Interface, Owner, hybrid_name
+from fakevm_agent.vms.plan import Interface, Owner, hybrid_name
 
 Kind = Literal["netns", "device", "interface", "process", "bridge"]
 

@@ -24,7 +24,12 @@ from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.ovs.ovsdb import Ovsdb
-from fakevm_agent.plan import (
+from fakevm_agent.suspend import state
+from fakevm_agent.suspend.announce import Announcer
+from fakevm_agent.vif.osvif import OsVif
+from fakevm_agent.vms.locks import Locks
+from fakevm_agent.vms.neutron import Neutron
+from fakevm_agent.vms.plan import (
     Bridge,
     MakeNetns,
     MakeNic,
@@ -50,11 +55,6 @@ from fakevm_agent.plan import (
     static_addresses,
     with_late_device,
 )
-from fakevm_agent.suspend import state
-from fakevm_agent.suspend.announce import Announcer
-from fakevm_agent.vif.osvif import OsVif
-from fakevm_agent.vms.locks import Locks
-from fakevm_agent.vms.neutron import Neutron
 
 LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fakevm.model import NIC_NAME_LEN, PluggedVif
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.plan import Interface, Owner, Record, find_interface
+from fakevm_agent.vms.plan import Interface, Owner, Record, find_interface
 
 _INSTANCE = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

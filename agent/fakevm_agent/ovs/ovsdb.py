@@ -14,8 +14,8 @@ from ovsdbapp.backend.ovs_idl import connection, idlutils, transaction, vlog
 from ovsdbapp.schema.open_vswitch import impl_idl
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
-from fakevm_agent.plan import Interface, Record, port_names
 from fakevm_agent.protocol import wire
+from fakevm_agent.vms.plan import Interface, Record, port_names
 
 KEY = "fakevm"
 

@@ -13,8 +13,8 @@ from pydantic import Base64Bytes, ConfigDict, TypeAdapter, ValidationError
 from fakevm.errors import ConfigError
 from fakevm.model import GuestState, Vif, Vm
 from fakevm_agent.guest.run import Terminal
-from fakevm_agent.plan import Record
 from fakevm_agent.suspend import state
+from fakevm_agent.vms.plan import Record
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")

@@ -6,7 +6,7 @@ import pytest
 
 from fakevm.errors import ConflictError
 from fakevm_agent.kernel.netlink import Route
-from fakevm_agent.plan import (
+from fakevm_agent.vms.plan import (
     Bridge,
     MakeNetns,
     MakeNic,
