@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from fakevm_agent.cleanup import Leftover, left_over
-from fakevm_agent.view import owner_of
+from fakevm_agent.vms.view import owner_of
 from tests.unit.agent.values import (
     INSTANCE,
     PORT,

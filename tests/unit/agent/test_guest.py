@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakevm_agent.guest.folder import DhcpClient, Guest, hostname
-from fakevm_agent.view import Inside, describe, owner_of
+from fakevm_agent.vms.view import Inside, describe, owner_of
 from tests.unit.agent.values import (
     INSTANCE,
     make_interface,
