@@ -17,7 +17,6 @@ from typing import Any
 
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
-from fakevm_agent.cleanup import Leftover, left_over
 from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
@@ -27,6 +26,7 @@ from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms import view
+from fakevm_agent.vms.cleanup import Leftover, left_over
 from fakevm_agent.vms.locks import Locks
 from fakevm_agent.vms.neutron import Neutron
 from fakevm_agent.vms.plan import (

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from fakevm_agent.cleanup import Leftover, left_over
+from fakevm_agent.vms.cleanup import Leftover, left_over
 from fakevm_agent.vms.view import owner_of
 from tests.unit.agent.values import (
     INSTANCE,
