@@ -22,10 +22,10 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm_agent.guest.run import Running, Spawner, Terminal
-from fakevm_agent.host import Host
 from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
 from fakevm_agent.session import Session, Stream
+from fakevm_agent.vms.host import Host
 
 LOG = logging.getLogger(__name__)
 
