@@ -14,7 +14,7 @@ from fakevm.errors import FakevmError
 from fakevm_agent import config
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.ovs.ovsdb import Ovsdb
-from fakevm_agent.server import Server
+from fakevm_agent.server.listener import Server
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms.host import Host
 from fakevm_agent.vms.neutron import Neutron
