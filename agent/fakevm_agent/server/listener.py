@@ -24,7 +24,7 @@ from fakevm.errors import (
 from fakevm_agent.guest.run import Running, Spawner, Terminal
 from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
-from fakevm_agent.session import Session, Stream
+from fakevm_agent.server.session import Session, Stream
 from fakevm_agent.vms.host import Host
 
 LOG = logging.getLogger(__name__)
