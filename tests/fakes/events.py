@@ -14,7 +14,7 @@ from typing import Any
 
 from fakevm_agent.event_log import KEPT, EventLog
 from fakevm_agent.nova_api import PATH
-from fakevm_agent.nova_events import NovaEvents, Server
+from fakevm_agent.nova_events.service import NovaEvents, Server
 from tests.fakes.host import FakeStream
 
 # As novaclient sends them for Neutron.

@@ -285,7 +285,3 @@ def main() -> None:
     """Run the service."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     asyncio.run(run(Path(AGENT_SOCKET), port=PORT))
-
-
-if __name__ == "__main__":
-    main()

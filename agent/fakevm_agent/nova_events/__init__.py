@@ -1,0 +1,1 @@
+"""A service of its own, and no agent: Nova's end of Neutron's notifications. Nobody imports it."""
