@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 
-from fakevm_agent.nova_api import BODY_MAX, Answer, Request
+from fakevm_agent.nova_events.nova_api import BODY_MAX, Answer, Request
 
 _HEAD_MAX = 64 * 1024
 # How long the rest of a request may take that has begun to come.

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fakevm_agent.nova_api import PATH
 from fakevm_agent.nova_events.event_log import KEPT, EventLog
+from fakevm_agent.nova_events.nova_api import PATH
 from fakevm_agent.nova_events.service import NovaEvents, Server
 from tests.fakes.host import FakeStream
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakevm_agent.nova_api import BODY_MAX, PATH, Answer, Request, answer
+from fakevm_agent.nova_events.nova_api import BODY_MAX, PATH, Answer, Request, answer
 
 VM = "11111111-0000-4000-8000-000000000001"
 HOMELESS = "11111111-0000-4000-8000-000000000002"

@@ -12,7 +12,7 @@ import pytest
 
 from fakevm.clients.rpc import Connection
 from fakevm.errors import ConfigError
-from fakevm_agent.nova_api import BODY_MAX, PATH
+from fakevm_agent.nova_events.nova_api import BODY_MAX, PATH
 from fakevm_agent.nova_events.service import service_of
 from tests.fakes.events import HEADERS, LocalNovaEvents
 
