@@ -19,7 +19,7 @@ from typing import Any
 
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.names import AGENT_SOCKET
-from fakevm_agent import http_server
+from fakevm_agent.nova_events import http_server
 from fakevm_agent.nova_events.event_log import EventLog
 from fakevm_agent.nova_events.nova_api import Answer, Request, answer
 from fakevm_agent.protocol import rpc
