@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from fakevm_agent import probe
-from fakevm_agent.probe import Flow, Packet, Slots, checksum, echo, echo_request, unpack
+import fakevm_agent
+from fakevm_agent.probe import prober
+from fakevm_agent.probe.prober import Flow, Packet, Slots, checksum, echo, echo_request, unpack
 
-PROGRAM = [sys.executable, "-IS", str(Path(probe.__file__))]
+# Without the site module, as fakevm-probe runs it.
+CODE = f"""
+import sys
+sys.path.append({str(Path(fakevm_agent.__file__).parents[1])!r})
+from fakevm_agent.probe.prober import main
+sys.exit(main())
+"""
+PROGRAM = [sys.executable, "-IS", "-c", CODE]
 T0 = 1_800_000_000.0
 
 
@@ -163,7 +171,7 @@ def test_the_limit_is_the_end() -> None:
     stdin, its_end = os.pipe()
     stdout, own_end = os.pipe()
     wake_up, waker = os.pipe()
-    probe.Prober(stdin=stdin, stdout=own_end, limit_s=0.1).run(wake_up)
+    prober.Prober(stdin=stdin, stdout=own_end, limit_s=0.1).run(wake_up)
     assert os.read(stdout, 100) == b'{"end":true}\n'
     for fd in (stdin, its_end, stdout, own_end, wake_up, waker):
         os.close(fd)
