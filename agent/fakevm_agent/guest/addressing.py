@@ -11,7 +11,7 @@ from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
 from fakevm_agent.guest.folder import DHCPV6, DhcpClient, Guest
 from fakevm_agent.guest.run import Spawner
-from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.kernel import netlink, netns, processes
 from fakevm_agent.kernel.netlink import Address
 from fakevm_agent.vms.plan import Record
 
@@ -61,7 +61,7 @@ def stop(nic: str, guest: Guest) -> None:
 def other_processes(guest: Guest) -> dict[int, str]:
     """Return what runs in a VM beside the agent's own clients and probers: PID and command line."""
     found = {}
-    for pid, command in netns.processes(netns.identity(guest.instance_id)).items():
+    for pid, command in processes.inside(netns.identity(guest.instance_id)).items():
         # One that ended while we looked.
         with suppress(OSError):
             line = Path("/proc", str(pid), "cmdline").read_bytes()
@@ -135,6 +135,6 @@ def _pid(client: DhcpClient, guest: Guest) -> int | None:
     with suppress(FileNotFoundError, ValueError):
         pid = int(guest.pid_file(client.name).read_text())
         # The number may be another process's by now.
-        if netns.processes(netns.identity(guest.instance_id)).get(pid) == "dhclient":
+        if processes.inside(netns.identity(guest.instance_id)).get(pid) == "dhclient":
             return pid
     return None

@@ -1,15 +1,13 @@
-"""Network namespaces by name, as `ip netns` keeps them, and the processes in them."""
+"""Network namespaces by name, as `ip netns` keeps them."""
 
 import errno
 import os
-import signal
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from fakevm.errors import NotFoundError, WaitTimeoutError
+from fakevm.errors import NotFoundError
 from fakevm_agent.kernel import libc
 
 DIRECTORY = Path("/run/netns")
@@ -124,36 +122,6 @@ def identity(name: str) -> tuple[int, int]:
     """Return what tells the namespace from all others, as /proc/PID/ns/net has it."""
     found = path(name).stat()
     return found.st_dev, found.st_ino
-
-
-def processes(inside: tuple[int, int]) -> dict[int, str]:
-    """Return PID and command of each process in the namespace with this identity."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            namespace = (entry / "ns/net").stat()
-            if (namespace.st_dev, namespace.st_ino) == inside:
-                found[int(entry.name)] = (entry / "comm").read_text().strip()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It ended while we looked.
-    return found
-
-
-def kill_processes(inside: tuple[int, int], *, timeout: float = 5.0) -> dict[int, str]:
-    """Kill all that runs in the namespace with this identity, and return what it was."""
-    killed: dict[int, str] = {}
-    deadline = time.monotonic() + timeout
-    while alive := processes(inside):
-        killed |= alive
-        for pid in alive:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise WaitTimeoutError(f"processes {sorted(alive)} of a VM do not end by SIGKILL")
-        time.sleep(0.005)
-    return killed
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
-from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.kernel import netlink, netns, processes
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
@@ -118,11 +118,11 @@ class Host:
                 raise ConflictError(f"VM {records[0].vm.name} is paused")
             self._announcer.stop(instance_id)
             guest = self._guest(instance_id)
-            processes = addressing.other_processes(guest)
+            others = addressing.other_processes(guest)
             nics = {record.vif.port_id: (record.nic, record.vif.mtu) for record in records}
             with ExitStack() as undo:
                 with netns.entered(instance_id):
-                    found = state.suspend(nics, processes=processes, files=guest.carried())
+                    found = state.suspend(nics, processes=others, files=guest.carried())
                 _push(undo, self._go_on, instance_id, records, found)
                 self._remember_paused(records, paused=True)
                 undo.pop_all()
@@ -203,7 +203,7 @@ class Host:
             links=links,
             interfaces=interfaces,
             owners=owners,
-            instances={name: netns.processes(netns.identity(name)) for name in view.instances()},
+            instances={name: processes.inside(netns.identity(name)) for name in view.instances()},
         )
         if dry_run:
             return found
@@ -478,7 +478,7 @@ class Host:
                 inside = netns.identity(instance_id)
                 # Without its name nobody enters it any more, so what is killed stays so.
                 netns.delete(instance_id)
-                netns.kill_processes(inside)
+                processes.kill(inside)
             else:
                 netns.delete(instance_id)
             self._guest(instance_id).delete()

@@ -1,0 +1,39 @@
+"""The processes in a network namespace, which `netns.identity` tells from all others."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from fakevm.errors import WaitTimeoutError
+
+
+def inside(namespace: tuple[int, int]) -> dict[int, str]:
+    """Return PID and command of each process in the namespace with this identity."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            its = (entry / "ns/net").stat()
+            if (its.st_dev, its.st_ino) == namespace:
+                found[int(entry.name)] = (entry / "comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended while we looked.
+    return found
+
+
+def kill(namespace: tuple[int, int], *, timeout: float = 5.0) -> dict[int, str]:
+    """Kill all that runs in the namespace with this identity, and return what it was."""
+    killed: dict[int, str] = {}
+    deadline = time.monotonic() + timeout
+    while alive := inside(namespace):
+        killed |= alive
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise WaitTimeoutError(f"processes {sorted(alive)} of a VM do not end by SIGKILL")
+        time.sleep(0.005)
+    return killed
