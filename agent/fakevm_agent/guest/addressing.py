@@ -11,8 +11,8 @@ from fakevm.errors import WaitTimeoutError
 from fakevm.model import FixedIp
 from fakevm_agent.guest.folder import DHCPV6, DhcpClient, Guest
 from fakevm_agent.guest.run import Spawner
-from fakevm_agent.kernel import netlink, netns, processes
-from fakevm_agent.kernel.netlink import Address
+from fakevm_agent.kernel import ip, netns, processes
+from fakevm_agent.kernel.ip import Address
 from fakevm_agent.vms.plan import Record
 
 _LAST_WORDS = 3
@@ -89,10 +89,10 @@ def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> li
     def nudge(found: list[Address]) -> None:
         # The kernel solicits only when a link comes up, which was when the VIF was plugged.
         if solicits and any(address.link_local and address.ready for address in found):
-            netlink.solicit_router(record.nic)
+            ip.solicit_router(record.nic)
 
     with netns.entered(guest.instance_id):
-        found = netlink.wait_until_addresses(record.nic, satisfied, deadline=deadline, nudge=nudge)
+        found = ip.wait_until_addresses(record.nic, satisfied, deadline=deadline, nudge=nudge)
     if not satisfied(found):
         ready = {address.value.ip for address in found if address.ready}
         missing = [fixed for value, fixed in expected.items() if value not in ready]

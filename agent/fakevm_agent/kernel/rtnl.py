@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -179,6 +180,19 @@ class Channel:
             length, kind, flags, number, _ = _MESSAGE.unpack_from(data, at)
             yield kind, flags, number, data[at + _MESSAGE.size : at + length]
             at += _aligned(length)
+
+
+def send(subject: str, messages: Sequence[tuple[Message, int]]) -> None:
+    """Have all done, or raise what the kernel said of the first that it refuses."""
+    with Channel() as channel:
+        for number in channel.send(messages):
+            if number:
+                raise FakevmError(f"{subject}: the kernel refuses: {os.strerror(number)}")
+
+
+def integer(value: bytes) -> int:
+    """Return a number as an attribute has it."""
+    return int.from_bytes(value, sys.byteorder)
 
 
 def _message(kind: int, flags: int, number: int, payload: bytes) -> bytes:

@@ -20,7 +20,7 @@ from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
-from fakevm_agent.kernel import netlink, netns, processes
+from fakevm_agent.kernel import ip, netlink, netns, processes
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
@@ -298,7 +298,7 @@ class Host:
             static = static_addresses(record.vif)
             if static:
                 routes = default_routes(record.nic, static)
-                netlink.set_addresses(record.nic, add=static, remove=(), routes=routes)
+                ip.set_addresses(record.nic, add=static, remove=(), routes=routes)
 
     def _start_clients_anew(self, records: Collection[Record]) -> None:
         """Let the DHCP clients of a guest that was paused set again what its NICs have lost."""
@@ -417,7 +417,7 @@ class Host:
                     netlink.set_link(record.nic, up=up)
             case SetAddresses(add, remove, routes):
                 with netns.entered(vm.instance_id):
-                    netlink.set_addresses(record.nic, add=add, remove=remove, routes=routes)
+                    ip.set_addresses(record.nic, add=add, remove=remove, routes=routes)
             case UnplugPort(before):
                 self._osvif.unplug(before.vif, before.vm)
                 self._ovsdb.wait_until_gone(port_name(before.vif))

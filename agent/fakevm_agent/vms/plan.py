@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from fakevm.errors import ConflictError
 from fakevm.model import NIC_NAME_LEN, FixedIp, Vif, Vm
-from fakevm_agent.kernel.netlink import Link, Route
+from fakevm_agent.kernel.ip import Route
+from fakevm_agent.kernel.netlink import Link
 
 _MARK = "fakevm"
 # IFALIASZ less the final zero.

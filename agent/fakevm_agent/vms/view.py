@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fakevm.model import NIC_NAME_LEN, PluggedVif
-from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.kernel import ip, netns
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.vms.plan import Interface, Owner, Record, find_interface
 
@@ -58,7 +58,7 @@ def look_inside(instance_id: str) -> Inside:
     if not netns.exists(instance_id):
         return Inside()
     with netns.entered(instance_id):
-        nics, addresses = netlink.links_and_addresses()
+        nics, addresses = ip.links_and_addresses()
     return Inside(
         exists=True,
         nics=nics,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fakevm.errors import ConflictError
-from fakevm_agent.kernel.netlink import Route
+from fakevm_agent.kernel.ip import Route
 from fakevm_agent.vms.plan import (
     Bridge,
     MakeNetns,
