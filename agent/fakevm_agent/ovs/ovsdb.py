@@ -14,10 +14,9 @@ from ovsdbapp.backend.ovs_idl import connection, idlutils, transaction, vlog
 from ovsdbapp.schema.open_vswitch import impl_idl
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
-from fakevm_agent.protocol import wire
+from fakevm_agent.ovs import records
+from fakevm_agent.ovs.records import KEY
 from fakevm_agent.vms.plan import Interface, Record, port_names
-
-KEY = "fakevm"
 
 _TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port", "QoS")
 _ECHO = b'{"method": "echo", "params": [], "id": 0}'
@@ -119,7 +118,7 @@ class Ovsdb:
         with self._reading() as tables:
             keys = [row.external_ids for row in tables["Interface"].rows.values()]
         mine = [key for key in keys if key.get("vm-uuid") == instance_id and KEY in key]
-        return [record for key in mine if (record := wire.parse_record(key[KEY]))]
+        return [record for key in mine if (record := records.parse(key[KEY]))]
 
     def wait_until_opened(self, name: str, *, timeout: float) -> None:
         """Wait until ovs-vswitchd has given the interface an ofport.
@@ -147,14 +146,14 @@ class Ovsdb:
         """Tell whether there is such an interface."""
         return self._find(name) is not None
 
-    def remember(self, records: Mapping[str, Record]) -> None:
+    def remember(self, by_name: Mapping[str, Record]) -> None:
         """Keep records beside os-vif's keys of interfaces, all at once, or none."""
-        for name in records:
+        for name in by_name:
             # os-vif made it on a connection of its own: it may come here a moment later.
             if not self._wait_until(partial(self.has, name), timeout=self._timeout):
                 words = f"os-vif has made no interface {name}"
                 raise FakevmError(words, hint="see the agent's log")
-        values = {name: {KEY: wire.dump_record(record)} for name, record in records.items()}
+        values = {name: {KEY: records.dump(record)} for name, record in by_name.items()}
         self._execute(
             lambda api: [
                 api.db_set("Interface", name, ("external_ids", value))
@@ -280,5 +279,5 @@ def _interface(row: Any, bridge: Any, port: Any) -> Interface:
         error=row.error[0] if row.error else "",
         tag=None if tag == _DEAD_VLAN else tag,
         iface_id=row.external_ids["iface-id"],
-        record=wire.parse_record(row.external_ids[KEY]) if KEY in row.external_ids else None,
+        record=records.parse(row.external_ids[KEY]) if KEY in row.external_ids else None,
     )

@@ -24,6 +24,7 @@ from fakevm.errors import (
 from fakevm_agent.guest.run import Running, Spawner, Terminal
 from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
+from fakevm_agent.server import params
 from fakevm_agent.server.session import Session, Stream
 from fakevm_agent.vms.host import Host
 
@@ -35,6 +36,7 @@ _REQUESTS_MAX = 1024
 _HANG_UP_INTERVAL = 0.25
 
 _T = TypeVar("_T")
+_P = TypeVar("_P", bound=params.Params)
 
 
 class Server:
@@ -195,75 +197,73 @@ class Client:
                 await self._writer.drain()
 
     async def _info(self, call: Call) -> object:
-        _params(wire.Nothing, call)
+        _params(params.Nothing, call)
         return wire.dump(await self._server.in_thread(self._server.host.info))
 
     async def _plug(self, call: Call) -> object:
-        params = _params(wire.PlugParams, call)
+        given = _params(params.PlugParams, call)
         plug = self._server.host.plug
         plugged, changed = await self._server.in_thread(
             plug,
-            params.vif,
-            params.vm,
-            paused=params.paused,
-            late_tap=params.late_tap,
-            nic=params.nic,
+            given.vif,
+            given.vm,
+            paused=given.paused,
+            late_tap=given.late_tap,
+            nic=given.nic,
         )
         return {**wire.dump(plugged), "changed": changed}
 
     async def _suspend(self, call: Call) -> object:
-        params = _params(wire.SuspendParams, call)
+        given = _params(params.SuspendParams, call)
         suspend = self._server.host.suspend
-        return wire.dump(await self._server.in_thread(suspend, params.instance_id))
+        return wire.dump(await self._server.in_thread(suspend, given.instance_id))
 
     async def _resume(self, call: Call) -> object:
-        params = _params(wire.ResumeParams, call)
+        given = _params(params.ResumeParams, call)
         resume = self._server.host.resume
-        arguments = params.instance_id, params.state
-        return {"time": await self._server.in_thread(resume, *arguments, rarp=params.rarp)}
+        arguments = given.instance_id, given.state
+        return {"time": await self._server.in_thread(resume, *arguments, rarp=given.rarp)}
 
     async def _configure(self, call: Call) -> object:
-        params = _params(wire.ConfigureParams, call)
+        given = _params(params.ConfigureParams, call)
         configure = self._server.host.configure
-        addresses = await self._server.in_thread(
-            configure, params.port_id, timeout=params.timeout_s
-        )
+        addresses = await self._server.in_thread(configure, given.port_id, timeout=given.timeout_s)
         return {"addresses": addresses}
 
     async def _unplug(self, call: Call) -> object:
-        params = _params(wire.PortParams, call)
-        changed = await self._server.in_thread(self._server.host.unplug, params.port_id)
-        return {"port_id": params.port_id, "changed": changed}
+        given = _params(params.PortParams, call)
+        changed = await self._server.in_thread(self._server.host.unplug, given.port_id)
+        return {"port_id": given.port_id, "changed": changed}
 
     async def _list(self, call: Call) -> object:
-        params = _params(wire.ListParams, call)
-        vifs = await self._server.in_thread(self._server.host.vifs, params.port_id)
+        given = _params(params.ListParams, call)
+        vifs = await self._server.in_thread(self._server.host.vifs, given.port_id)
         return {"vifs": [wire.dump(vif) for vif in vifs]}
 
     async def _cleanup(self, call: Call) -> object:
-        params = _params(wire.CleanupParams, call)
+        given = _params(params.CleanupParams, call)
         cleanup = self._server.host.cleanup
-        only = None if params.only is None else frozenset(params.only)
+        only = None if given.only is None else frozenset(given.only)
         removed = await self._server.in_thread(
-            cleanup, frozenset(params.keep), only=only, dry_run=params.dry_run
+            cleanup, frozenset(given.keep), only=only, dry_run=given.dry_run
         )
         return {"removed": [wire.dump(item) for item in removed]}
 
     async def _exec(self, call: Call) -> object:
         started = self._sessions[call.request_id]
         try:
-            params = _params(wire.ExecParams, call)
-            running = await self._server.in_thread(self._start, params)
+            given = _params(params.ExecParams, call)
+            running = await self._server.in_thread(self._start, given)
             session = Session(running, partial(self._output, call.request_id))
             started.set_result(session)
             work = asyncio.create_task(session.run())
-            done, _ = await asyncio.wait({work}, timeout=params.timeout_s)
+            done, _ = await asyncio.wait({work}, timeout=given.timeout_s)
             if not done:
                 await session.kill()
             code = await work
             if not done:
                 raise WaitTimeoutError(
-                    f"{params.argv[0]!r:.80} had not ended after {params.timeout_s:g} s "
+                    f"{given.argv[0]!r:.80} had not ended after {given.timeout_s:g} s "
                     "and was killed, with all its children"
                 )
             return {"exit_code": code}
@@ -272,9 +272,9 @@ class Client:
                 started.set_result(None)
             del self._sessions[call.request_id]
 
-    def _start(self, params: wire.ExecParams) -> Running:
-        guest = self._server.host.guest_of(port_id=params.port_id, instance_id=params.instance_id)
-        return self._server.spawner.run(guest, params.argv, terminal=params.tty, stdin=params.stdin)
+    def _start(self, given: params.ExecParams) -> Running:
+        guest = self._server.host.guest_of(port_id=given.port_id, instance_id=given.instance_id)
+        return self._server.spawner.run(guest, given.argv, terminal=given.tty, stdin=given.stdin)
 
     async def _output(self, request_id: rpc.Id, stream: Stream, data: str) -> None:
         params = {"id": request_id, "stream": stream, "data": data}
@@ -295,7 +295,7 @@ class Client:
             LOG.warning("%s: %s", call.method, error)
 
     async def _stdin(self, session: Session, call: Call) -> None:
-        data = _params(wire.StdinParams, call).data
+        data = _params(params.StdinParams, call).data
         feeding = asyncio.create_task(session.feed(data))
         # While the command does not read, neither do we, and so would not see the client go.
         while not (await asyncio.wait({feeding}, timeout=_HANG_UP_INTERVAL))[0]:
@@ -303,8 +303,8 @@ class Client:
                 await session.kill()
 
     async def _resize(self, session: Session, call: Call) -> None:
-        params = _params(wire.ResizeParams, call)
-        session.resize(Terminal(rows=params.rows, cols=params.cols))
+        given = _params(params.ResizeParams, call)
+        session.resize(Terminal(rows=given.rows, cols=given.cols))
 
     async def _cancel(self, session: Session, call: Call) -> None:
         # Not waited for: the client's next messages may be about other commands.
@@ -316,9 +316,9 @@ class Client:
         return bool(poll.poll(0))
 
 
-def _params(kind: type[_T], call: Call) -> _T:
+def _params(kind: type[_P], call: Call) -> _P:
     try:
-        return wire.parse(kind, call.params)
+        return params.parse(kind, call.params)
     except ConfigError as error:
         message = f"{call.method}: {error}"
         raise ProtocolError(rpc.INVALID_PARAMS, message, call.request_id) from error

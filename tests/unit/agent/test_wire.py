@@ -9,20 +9,22 @@ import pytest
 from fakevm.clients.agents import guest_state
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
 from fakevm.model import GuestNic, GuestState
+from fakevm_agent.ovs import records
 from fakevm_agent.protocol import rpc, wire
+from fakevm_agent.server import params
 from tests.unit.agent.values import INSTANCE, PORT, make_record, make_vif, make_vm, static
 
 
 def test_a_vif_comes_over_the_wire_as_it_was() -> None:
     vif = make_vif(fixed_ips=(static("10.0.0.5"),))
-    params = {"vif": dataclasses.asdict(vif), "vm": dataclasses.asdict(make_vm())}
-    found = wire.parse(wire.PlugParams, json.loads(json.dumps(params)))
-    assert found == wire.PlugParams(vif=vif, vm=make_vm())
+    given = {"vif": dataclasses.asdict(vif), "vm": dataclasses.asdict(make_vm())}
+    found = params.parse(params.PlugParams, json.loads(json.dumps(given)))
+    assert found == params.PlugParams(vif=vif, vm=make_vm())
 
 
 def test_a_record_is_kept_and_read() -> None:
     record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)), configured=True)
-    assert wire.parse_record(wire.dump_record(record)) == record
+    assert records.parse(records.dump(record)) == record
 
 
 def test_a_guests_state_goes_to_the_library_and_on_to_another_agent() -> None:
@@ -36,35 +38,35 @@ def test_a_guests_state_goes_to_the_library_and_on_to_another_agent() -> None:
     )
     found = guest_state(json.loads(json.dumps(wire.dump(state))))
     assert found == state
-    params = {"instance_id": INSTANCE, "state": json.loads(json.dumps(dataclasses.asdict(found)))}
-    assert wire.parse(wire.ResumeParams, params).state == state
+    given = {"instance_id": INSTANCE, "state": json.loads(json.dumps(dataclasses.asdict(found)))}
+    assert params.parse(params.ResumeParams, given).state == state
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"vif": {}, "vm": {}, "nic": "eth0"}'])
 def test_what_is_no_record_is_none(text: str) -> None:
-    assert wire.parse_record(text) is None
+    assert records.parse(text) is None
 
 
 @pytest.mark.parametrize(
-    ("kind", "params", "field"),
+    ("kind", "given", "field"),
     [
-        (wire.PortParams, {}, "port_id"),
-        (wire.PortParams, {"port_id": PORT.upper().replace("1", "A")}, "port_id"),
-        (wire.PortParams, {"port_id": PORT, "more": 1}, "more"),
-        (wire.ExecParams, {"argv": ["a"], "port_id": PORT, "instance_id": INSTANCE}, "port_id"),
-        (wire.ExecParams, {"argv": [""], "port_id": PORT}, "argv"),
-        (wire.ExecParams, {"argv": ["a"], "port_id": PORT, "timeout_s": 0}, "timeout_s"),
-        (wire.ResizeParams, {"id": 1, "rows": 0, "cols": 1}, "size"),
-        (wire.StdinParams, {"id": 1, "data": "not base64!"}, "data"),
-        (wire.ResumeParams, {"instance_id": "x"}, "instance_id"),
-        (wire.CleanupParams, {"keep": [], "only": ["x"]}, "only.0"),
+        (params.PortParams, {}, "port_id"),
+        (params.PortParams, {"port_id": PORT.upper().replace("1", "A")}, "port_id"),
+        (params.PortParams, {"port_id": PORT, "more": 1}, "more"),
+        (params.ExecParams, {"argv": ["a"], "port_id": PORT, "instance_id": INSTANCE}, "port_id"),
+        (params.ExecParams, {"argv": [""], "port_id": PORT}, "argv"),
+        (params.ExecParams, {"argv": ["a"], "port_id": PORT, "timeout_s": 0}, "timeout_s"),
+        (params.ResizeParams, {"id": 1, "rows": 0, "cols": 1}, "size"),
+        (params.StdinParams, {"id": 1, "data": "not base64!"}, "data"),
+        (params.ResumeParams, {"instance_id": "x"}, "instance_id"),
+        (params.CleanupParams, {"keep": [], "only": ["x"]}, "only.0"),
     ],
 )
 def test_the_field_that_is_wrong_is_named(
-    kind: type[object], params: dict[str, Any], field: str
+    kind: type[params.Params], given: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        wire.parse(kind, params)
+        params.parse(kind, given)
     assert str(error.value).startswith(field)
 
 
