@@ -13,7 +13,7 @@ from fakevm_agent.guest.folder import DHCPV6, DhcpClient, Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import ip, netns, processes
 from fakevm_agent.kernel.ip import Address
-from fakevm_agent.vms.plan import Record
+from fakevm_agent.records import Record
 
 _LAST_WORDS = 3
 _COMMAND_MAX = 1000

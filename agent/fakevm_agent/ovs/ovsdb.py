@@ -15,8 +15,10 @@ from ovsdbapp.schema.open_vswitch import impl_idl
 
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm_agent.ovs import records
+from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.ovs.records import KEY
-from fakevm_agent.vms.plan import Interface, Record, port_names
+from fakevm_agent.records import Record
+from fakevm_agent.vif.names import port_names
 
 _TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port", "QoS")
 _ECHO = b'{"method": "echo", "params": [], "id": 0}'

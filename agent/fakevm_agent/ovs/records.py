@@ -6,7 +6,7 @@ import json
 from fakevm.errors import ConfigError
 from fakevm_agent.protocol import wire
 from fakevm_agent.protocol.checks import check_plugged
-from fakevm_agent.vms.plan import Record
+from fakevm_agent.records import Record
 
 KEY = "fakevm"
 

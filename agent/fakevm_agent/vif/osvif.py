@@ -10,7 +10,7 @@ from vif_plug_ovs import ovs, privsep
 
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.model import Vif, Vm
-from fakevm_agent.vms.plan import bridge_name, hybrid_name, is_hybrid
+from fakevm_agent.vif.names import bridge_name, hybrid_name, is_hybrid
 
 _REASON_MAX = 300
 

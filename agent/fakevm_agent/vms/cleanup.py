@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.vms.plan import Interface, Owner, hybrid_name
+from fakevm_agent.ovs.interface import Interface
+from fakevm_agent.records import Owner
+from fakevm_agent.vif.names import hybrid_name
 
 Kind = Literal["netns", "device", "interface", "process", "bridge"]
 

@@ -22,22 +22,29 @@ from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import ip, netlink, netns, processes
 from fakevm_agent.ovs.ovsdb import Ovsdb
+from fakevm_agent.records import Owner, Record, owner_of
 from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
+from fakevm_agent.vif.names import hybrid_name, is_hybrid, port_name
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms import view
 from fakevm_agent.vms.cleanup import Leftover, left_over
 from fakevm_agent.vms.locks import Locks
 from fakevm_agent.vms.neutron import Neutron
 from fakevm_agent.vms.plan import (
+    Present,
+    default_routes,
+    free_nic,
+    plan,
+    static_addresses,
+    with_late_device,
+)
+from fakevm_agent.vms.steps import (
     Bridge,
     MakeNetns,
     MakeNic,
     MissDevice,
-    Owner,
     PlugPort,
-    Present,
-    Record,
     Remember,
     RemoveDevice,
     SetAddresses,
@@ -46,14 +53,6 @@ from fakevm_agent.vms.plan import (
     StartNic,
     Step,
     UnplugPort,
-    default_routes,
-    free_nic,
-    hybrid_name,
-    is_hybrid,
-    plan,
-    port_name,
-    static_addresses,
-    with_late_device,
 )
 
 LOG = logging.getLogger(__name__)
@@ -193,7 +192,7 @@ class Host:
         """
         links, interfaces = netlink.links(), self._ovsdb.interfaces()
         records = view.records(interfaces)
-        owners = {port: view.owner_of(record) for port, record in records.items()}
+        owners = {port: owner_of(record) for port, record in records.items()}
         owners |= view.owners(links)
         if only is not None:
             known = owners.keys() | {interface.iface_id for interface in interfaces.values()}
@@ -444,7 +443,7 @@ class Host:
         links = netlink.links()
         interface = self._ovsdb.find(port_id)
         record = interface.record if interface else None
-        owner = view.owners(links).get(port_id) or (view.owner_of(record) if record else None)
+        owner = view.owners(links).get(port_id) or (owner_of(record) if record else None)
         hybrid = [name for p in ("qbr", "qvb") if (name := hybrid_name(p, port_id)) in links]
         if owner is None and interface is None and not hybrid:
             return False
@@ -497,7 +496,7 @@ class Host:
         # The host itself has no part in the VIF's network: no address there, and no ARP answers.
         netns.write_sysctl(f"net/ipv6/conf/{vif.device}/disable_ipv6", "1")
         netns.write_sysctl(f"net/ipv4/conf/{vif.device}/arp_ignore", "1")
-        alias = view.owner_of(record).alias()
+        alias = owner_of(record).alias()
         netlink.set_link(vif.device, alias=alias, up=True)
 
     def _start_nic(self, record: Record) -> None:

@@ -5,70 +5,30 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fakevm.errors import ConflictError
-from fakevm.model import NIC_NAME_LEN, FixedIp, Vif, Vm
+from fakevm.model import FixedIp, Vif
 from fakevm_agent.kernel.ip import Route
 from fakevm_agent.kernel.netlink import Link
+from fakevm_agent.ovs.interface import Interface
+from fakevm_agent.records import Owner, Record
+from fakevm_agent.vif.names import bridge_name, is_hybrid, port_name
+from fakevm_agent.vms.steps import (
+    Bridge,
+    MakeNetns,
+    MakeNic,
+    MissDevice,
+    PlugPort,
+    Remember,
+    RemoveDevice,
+    SetAddresses,
+    SetNic,
+    SetState,
+    StartNic,
+    Step,
+    UnplugPort,
+)
 
-_MARK = "fakevm"
-# IFALIASZ less the final zero.
-_ALIAS_MAX = 255
 # The metric of the first NIC's default route; later NICs' are worse.
 _METRIC = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What OVSDB keeps of a VIF, so that a host that restarts can make it again."""
-
-    vif: Vif
-    vm: Vm
-    nic: str
-    configured: bool = False
-    # The guest is paused, as on the destination of a live migration: its NIC is down and has no
-    # address, since the same VM still talks on its source.
-    paused: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """Whose a device is, as its alias says: what is left to know when the OVS port is gone."""
-
-    port_id: str
-    instance_id: str
-    nic: str
-    vm_name: str = ""
-
-    def alias(self) -> str:
-        """Return the device's alias, cut to what the kernel takes."""
-        words = [_MARK, self.port_id, self.instance_id, self.nic, self.vm_name]
-        return " ".join(words).encode()[:_ALIAS_MAX].decode(errors="ignore")
-
-    @classmethod
-    def of(cls, link: Link) -> "Owner | None":
-        """Return the owner of a device, or None where it is not the agent's."""
-        words = link.alias.split(" ", 4)
-        if len(words) < 4 or words[0] != _MARK:
-            return None
-        return cls(
-            port_id=words[1],
-            instance_id=words[2],
-            nic=words[3],
-            vm_name=words[4] if len(words) > 4 else "",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interface:
-    """An interface of Open vSwitch."""
-
-    name: str
-    bridge: str
-    ofport: int | None
-    error: str
-    tag: int | None
-    iface_id: str
-    # None: os-vif made it, but the agent's record is not (yet) there.
-    record: Record | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,95 +43,6 @@ class Present:
     addresses: frozenset[str] = frozenset()
     bridged: bool = False
     interface: Interface | None = None
-
-
-@dataclass(frozen=True)
-class MakeNetns:
-    """Make the VM's netns and folder."""
-
-
-@dataclass(frozen=True)
-class RemoveDevice:
-    """Remove what is left of a device that was made by half, or in a netns that is gone."""
-
-
-@dataclass(frozen=True)
-class MakeNic:
-    """Make the veth pair: the device here, the NIC in the VM."""
-
-
-@dataclass(frozen=True)
-class StartNic:
-    """Prepare the new NIC inside, and set it up if the VM is not paused."""
-
-
-@dataclass(frozen=True)
-class SetNic:
-    """Give the NIC its MAC and MTU."""
-
-    mac_address: str
-    mtu: int
-
-
-@dataclass(frozen=True)
-class SetState:
-    """Set the NIC up or down: the guest runs, or is paused."""
-
-    up: bool
-
-
-@dataclass(frozen=True)
-class SetAddresses:
-    """Give the NIC its static addresses and default routes."""
-
-    add: tuple[str, ...]
-    remove: tuple[str, ...]
-    routes: tuple[Route, ...]
-
-
-@dataclass(frozen=True)
-class UnplugPort:
-    """Take the port from the bridge that it was plugged into before."""
-
-    record: Record
-
-
-@dataclass(frozen=True)
-class PlugPort:
-    """Plug the device into its bridge; not `new`: the port is there, what is before it is not."""
-
-    new: bool
-
-
-@dataclass(frozen=True)
-class MissDevice:
-    """Wait until ovs-vswitchd has found no device for the port."""
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """Make the device a port of the VIF's own Linux bridge (hybrid plug)."""
-
-
-@dataclass(frozen=True)
-class Remember:
-    """Keep the record in OVSDB."""
-
-
-Step = (
-    MakeNetns
-    | RemoveDevice
-    | MakeNic
-    | StartNic
-    | SetNic
-    | SetState
-    | SetAddresses
-    | UnplugPort
-    | PlugPort
-    | MissDevice
-    | Bridge
-    | Remember
-)
 
 
 def plan(wanted: Record, present: Present) -> list[Step]:
@@ -262,31 +133,6 @@ def _port_steps(wanted: Record, present: Present, *, whole: bool) -> list[Step]:
     return steps
 
 
-def is_hybrid(vif: Vif) -> bool:
-    """Tell whether a Linux bridge stands between the device and Open vSwitch."""
-    return bool(vif.vif_details.get("ovs_hybrid_plug", False))
-
-
-def bridge_name(vif: Vif, default: str) -> str:
-    """Return the bridge that the VIF is plugged into, cut as Nova cuts it."""
-    return str(vif.vif_details.get("bridge_name") or default)[:NIC_NAME_LEN]
-
-
-def port_name(vif: Vif) -> str:
-    """Return the name of the interface in Open vSwitch."""
-    return hybrid_name("qvo", vif.port_id) if is_hybrid(vif) else vif.device
-
-
-def port_names(port_id: str) -> tuple[str, str]:
-    """Return the names that a port's interface may have: plain and hybrid."""
-    return hybrid_name("tap", port_id), hybrid_name("qvo", port_id)
-
-
-def hybrid_name(prefix: str, port_id: str) -> str:
-    """Return the name of one of a port's devices, of which a hybrid plug has four."""
-    return f"{prefix}{port_id}"[:NIC_NAME_LEN]
-
-
 def static_addresses(vif: Vif) -> dict[str, FixedIp]:
     """Return the addresses that the agent sets, with prefix length, in the kernel's spelling."""
     return {
@@ -315,12 +161,3 @@ def default_routes(nic: str, addresses: Mapping[str, FixedIp]) -> tuple[Route, .
 def free_nic(taken: Collection[str]) -> str:
     """Return the first of eth0, eth1, … that is not taken."""
     return next(name for n in range(len(taken) + 1) if (name := f"eth{n}") not in taken)
-
-
-def find_interface(interfaces: Mapping[str, Interface], port_id: str) -> Interface | None:
-    """Return the interface of a port, plain or hybrid."""
-    for name in port_names(port_id):
-        found = interfaces.get(name)
-        if found and found.iface_id == port_id:
-            return found
-    return None

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from fakevm.model import NIC_NAME_LEN, PluggedVif
 from fakevm_agent.kernel import ip, netns
 from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.vms.plan import Interface, Owner, Record, find_interface
+from fakevm_agent.ovs.interface import Interface, find_interface
+from fakevm_agent.records import Owner, Record, owner_of
 
 _INSTANCE = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -36,16 +37,6 @@ def records(interfaces: Mapping[str, Interface]) -> dict[str, Record]:
     """Return the records in OVSDB by port."""
     found = [interface.record for interface in interfaces.values() if interface.record]
     return {record.vif.port_id: record for record in found}
-
-
-def owner_of(record: Record) -> Owner:
-    """Return the owner that the record's device has or should have."""
-    return Owner(
-        port_id=record.vif.port_id,
-        instance_id=record.vm.instance_id,
-        nic=record.nic,
-        vm_name=record.vm.name,
-    )
 
 
 def device_name(port_id: str) -> str:

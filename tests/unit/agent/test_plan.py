@@ -6,14 +6,23 @@ import pytest
 
 from fakevm.errors import ConflictError
 from fakevm_agent.kernel.ip import Route
+from fakevm_agent.ovs.interface import find_interface
+from fakevm_agent.records import Owner
+from fakevm_agent.vif.names import bridge_name, port_name
 from fakevm_agent.vms.plan import (
+    Present,
+    default_routes,
+    free_nic,
+    plan,
+    static_addresses,
+    with_late_device,
+)
+from fakevm_agent.vms.steps import (
     Bridge,
     MakeNetns,
     MakeNic,
     MissDevice,
-    Owner,
     PlugPort,
-    Present,
     Remember,
     RemoveDevice,
     SetAddresses,
@@ -21,14 +30,6 @@ from fakevm_agent.vms.plan import (
     SetState,
     StartNic,
     UnplugPort,
-    bridge_name,
-    default_routes,
-    find_interface,
-    free_nic,
-    plan,
-    port_name,
-    static_addresses,
-    with_late_device,
 )
 from tests.unit.agent.values import (
     PORT,

@@ -7,7 +7,10 @@ from typing import Any
 
 from fakevm.model import FixedIp, Vif, Vm
 from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.vms.plan import Interface, Owner, Present, Record, port_name
+from fakevm_agent.ovs.interface import Interface
+from fakevm_agent.records import Owner, Record
+from fakevm_agent.vif.names import port_name
+from fakevm_agent.vms.plan import Present
 
 PORT = "11111111-2222-4333-8444-555555555555"
 INSTANCE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"

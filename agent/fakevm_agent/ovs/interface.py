@@ -1,0 +1,30 @@
+"""An interface of Open vSwitch, as a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fakevm_agent.records import Record
+from fakevm_agent.vif.names import port_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """An interface of Open vSwitch."""
+
+    name: str
+    bridge: str
+    ofport: int | None
+    error: str
+    tag: int | None
+    iface_id: str
+    # None: os-vif made it, but the agent's record is not (yet) there.
+    record: Record | None
+
+
+def find_interface(interfaces: Mapping[str, Interface], port_id: str) -> Interface | None:
+    """Return the interface of a port, plain or hybrid."""
+    for name in port_names(port_id):
+        found = interfaces.get(name)
+        if found and found.iface_id == port_id:
+            return found
+    return None

@@ -1,0 +1,95 @@
+"""The steps of a plan: what can be done for a VIF."""
+
+from dataclasses import dataclass
+
+from fakevm_agent.kernel.ip import Route
+from fakevm_agent.records import Record
+
+
+@dataclass(frozen=True)
+class MakeNetns:
+    """Make the VM's netns and folder."""
+
+
+@dataclass(frozen=True)
+class RemoveDevice:
+    """Remove what is left of a device that was made by half, or in a netns that is gone."""
+
+
+@dataclass(frozen=True)
+class MakeNic:
+    """Make the veth pair: the device here, the NIC in the VM."""
+
+
+@dataclass(frozen=True)
+class StartNic:
+    """Prepare the new NIC inside, and set it up if the VM is not paused."""
+
+
+@dataclass(frozen=True)
+class SetNic:
+    """Give the NIC its MAC and MTU."""
+
+    mac_address: str
+    mtu: int
+
+
+@dataclass(frozen=True)
+class SetState:
+    """Set the NIC up or down: the guest runs, or is paused."""
+
+    up: bool
+
+
+@dataclass(frozen=True)
+class SetAddresses:
+    """Give the NIC its static addresses and default routes."""
+
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class UnplugPort:
+    """Take the port from the bridge that it was plugged into before."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class PlugPort:
+    """Plug the device into its bridge; not `new`: the port is there, what is before it is not."""
+
+    new: bool
+
+
+@dataclass(frozen=True)
+class MissDevice:
+    """Wait until ovs-vswitchd has found no device for the port."""
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Make the device a port of the VIF's own Linux bridge (hybrid plug)."""
+
+
+@dataclass(frozen=True)
+class Remember:
+    """Keep the record in OVSDB."""
+
+
+Step = (
+    MakeNetns
+    | RemoveDevice
+    | MakeNic
+    | StartNic
+    | SetNic
+    | SetState
+    | SetAddresses
+    | UnplugPort
+    | PlugPort
+    | MissDevice
+    | Bridge
+    | Remember
+)
