@@ -15,6 +15,7 @@ from fakevm_agent import config
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server.listener import Server
+from fakevm_agent.vif import table
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms.host import Host
 from fakevm_agent.vms.neutron import Neutron
@@ -48,10 +49,15 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    ovsdb = Ovsdb(conf.fakevm.ovsdb_connection, timeout=conf.fakevm.ovsdb_timeout)
     osvif = OsVif(conf)
+    drivers = table.make(osvif)
+    ovsdb = Ovsdb(
+        conf.fakevm.ovsdb_connection,
+        timeout=conf.fakevm.ovsdb_timeout,
+        port_names=drivers.port_names,
+    )
     neutron = Neutron(conf.fakevm.neutron_url, host=conf.host)
-    host = Host(conf, ovsdb=ovsdb, osvif=osvif, spawner=spawner, neutron=neutron)
+    host = Host(conf, ovsdb=ovsdb, drivers=drivers, spawner=spawner, neutron=neutron)
     server = Server(host, spawner, workers=conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
     path = Path(conf.fakevm.socket_path)
     async with server.listening(path):

@@ -1,10 +1,9 @@
 """An interface of Open vSwitch, as a value."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fakevm_agent.records import Record
-from fakevm_agent.vif.names import port_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +20,11 @@ class Interface:
     record: Record | None
 
 
-def find_interface(interfaces: Mapping[str, Interface], port_id: str) -> Interface | None:
-    """Return the interface of a port, plain or hybrid."""
-    for name in port_names(port_id):
+def find_interface(
+    interfaces: Mapping[str, Interface], port_id: str, *, names: Iterable[str]
+) -> Interface | None:
+    """Return the interface of a port, which may have these names."""
+    for name in names:
         found = interfaces.get(name)
         if found and found.iface_id == port_id:
             return found

@@ -4,7 +4,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +18,6 @@ from fakevm_agent.ovs import records
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.ovs.records import KEY
 from fakevm_agent.records import Record
-from fakevm_agent.vif.names import port_names
 
 _TABLES = ("Bridge", "Interface", "Open_vSwitch", "Port", "QoS")
 _ECHO = b'{"method": "echo", "params": [], "id": 0}'
@@ -52,7 +51,11 @@ class _Idl(connection.OvsdbIdl):  # type: ignore[misc]
 class Ovsdb:
     """One connection, held open; ovsdbapp opens it again when it breaks."""
 
-    def __init__(self, address: str, *, timeout: float) -> None:
+    def __init__(
+        self, address: str, *, timeout: float, port_names: Callable[[str], Collection[str]]
+    ) -> None:
+        # `port_names`: what a port's interface may be called.
+        self._port_names = port_names
         self._address = address
         self._timeout = timeout
         self._api: Any = None
@@ -105,9 +108,9 @@ class Ovsdb:
             }
 
     def find(self, port_id: str) -> Interface | None:
-        """Return the interface of a port, plain or hybrid."""
+        """Return the interface of a port, whoever plugged it."""
         with self._reading() as tables:
-            for name in port_names(port_id):
+            for name in self._port_names(port_id):
                 row, port = self._row("Interface", name), self._row("Port", name)
                 if row and port and row.external_ids.get("iface-id") == port_id:
                     for bridge in tables["Bridge"].rows.values():

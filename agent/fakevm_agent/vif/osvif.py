@@ -1,4 +1,4 @@
-"""Plugging by os-vif, as Nova does it. The only module that imports os_vif."""
+"""os-vif, as Nova uses it: what its drivers share. The only module that imports os_vif."""
 
 import logging
 from typing import Any
@@ -8,20 +8,11 @@ from os_vif import exception, objects
 from oslo_config import cfg
 from vif_plug_ovs import ovs, privsep
 
-from fakevm.errors import ConflictError, FakevmError
+from fakevm.errors import FakevmError
 from fakevm.model import Vif, Vm
-from fakevm_agent.vif.names import bridge_name, hybrid_name, is_hybrid
+from fakevm_agent.vif.names import bridge_name
 
 _REASON_MAX = 300
-
-# What stands in a binding's vif_type instead of a way to plug (nova/network/model.py).
-_NOT_BOUND = {
-    "binding_failed": (
-        "Neutron could not bind it to this host",
-        "see that the host's L2 agent is alive: fakevm openstack network agent list",
-    ),
-    "unbound": ("it is not bound to a host", "fakevm plug --host HOST PORT"),
-}
 
 
 class OsVif:
@@ -50,46 +41,38 @@ class OsVif:
         That is not safe in threads, so this first act is one without an effect.
         """
         no_id, no_mac = "00000000-0000-0000-0000-000000000000", "00:00:00:00:00:00"
-        self.unplug(
-            Vif(port_id=no_id, network_id=no_id, mac_address=no_mac, mtu=0, vif_type="ovs"),
-            Vm(instance_id=no_id, name=""),
-        )
+        nothing = Vif(port_id=no_id, network_id=no_id, mac_address=no_mac, mtu=0, vif_type="ovs")
+        self.unplug(self.open_vswitch(nothing), Vm(instance_id=no_id, name=""))
 
-    def plug(self, vif: Vif, vm: Vm) -> None:
-        """Make the OVS port of a device that exists, and for a hybrid VIF what is in between."""
-        subject, instance = self._vif(vif), _instance(vm)
-        try:
-            os_vif.plug(subject, instance)
-        except exception.ExceptionBase as error:
-            raise FakevmError(f"os-vif can't plug {vif.device}: {_reason(error)}") from error
-
-    def unplug(self, vif: Vif, vm: Vm) -> None:
-        """Remove what plug made; content if it is gone."""
-        subject, instance = self._vif(vif), _instance(vm)
-        try:
-            os_vif.unplug(subject, instance)
-        except exception.ExceptionBase as error:
-            raise FakevmError(f"os-vif can't unplug {vif.device}: {_reason(error)}") from error
-
-    def check(self, vif: Vif) -> None:
-        """Raise ConflictError where os-vif has no way to plug it."""
-        if vif.vif_type in _NOT_BOUND:
-            reason, hint = _NOT_BOUND[vif.vif_type]
-            raise ConflictError(
-                f"port {vif.port_id} can't be plugged: {reason} (vif_type {vif.vif_type})",
-                hint=hint.replace("PORT", vif.port_id),
-            )
-        if vif.vif_type != "ovs" or vif.vnic_type != "normal":
-            raise ConflictError(
-                f"port {vif.port_id} can't be plugged into an emulated VM: vif_type "
-                f"{vif.vif_type}, vnic_type {vif.vnic_type}; only ovs with normal can",
-                hint=f"fakevm openstack port set --vnic-type normal {vif.port_id}",
-            )
-
-    def _vif(self, vif: Vif) -> Any:
-        """Map what Neutron answered as nova/network/os_vif_util.py does."""
-        self.check(vif)
+    def open_vswitch(self, vif: Vif) -> Any:
+        """Return what os-vif makes a port of the device itself from."""
         bridge = bridge_name(vif, self._integration_bridge)
+        subject = objects.vif.VIFOpenVSwitch(bridge_name=bridge, **self._common(vif))
+        # Nova sets it to delegate_create, which is true for every VIF of Neutron's.
+        subject.port_profile.create_port = True
+        return subject
+
+    def linux_bridge(self, vif: Vif, *, name: str) -> Any:
+        """Return what os-vif makes a Linux bridge before Open vSwitch from."""
+        return objects.vif.VIFBridge(bridge_name=name, **self._common(vif))
+
+    def plug(self, subject: Any, vm: Vm) -> None:
+        """Make what the subject says."""
+        try:
+            os_vif.plug(subject, _instance(vm))
+        except exception.ExceptionBase as error:
+            raise FakevmError(f"os-vif can't plug {subject.vif_name}: {_reason(error)}") from error
+
+    def unplug(self, subject: Any, vm: Vm) -> None:
+        """Remove what plug made; content if it is gone."""
+        try:
+            os_vif.unplug(subject, _instance(vm))
+        except exception.ExceptionBase as error:
+            reason = _reason(error)
+            raise FakevmError(f"os-vif can't unplug {subject.vif_name}: {reason}") from error
+
+    def _common(self, vif: Vif) -> dict[str, Any]:
+        """Map what Neutron answered as nova/network/os_vif_util.py does."""
         profile = objects.vif.VIFPortProfileOpenVSwitch(
             interface_id=vif.port_id, datapath_type=vif.vif_details.get("datapath_type")
         )
@@ -98,11 +81,11 @@ class OsVif:
             # end, made before: a port whose device comes late is at ofport -1, and the L2 agent
             # defers it.
             profile.create_tap = False
-        network = objects.network.Network(id=vif.network_id, bridge=bridge, mtu=vif.mtu)
-        common: dict[str, Any] = {
+        bridge = bridge_name(vif, self._integration_bridge)
+        return {
             "id": vif.port_id,
             "address": vif.mac_address,
-            "network": network,
+            "network": objects.network.Network(id=vif.network_id, bridge=bridge, mtu=vif.mtu),
             "plugin": "ovs",
             "port_profile": profile,
             "vif_name": vif.device,
@@ -110,11 +93,6 @@ class OsVif:
             "preserve_on_delete": vif.preserve_on_delete,
             "active": False,
         }
-        if is_hybrid(vif):
-            return objects.vif.VIFBridge(bridge_name=hybrid_name("qbr", vif.port_id), **common)
-        # Nova sets it to delegate_create, which is true for every VIF of Neutron's.
-        profile.create_port = True
-        return objects.vif.VIFOpenVSwitch(bridge_name=bridge, **common)
 
 
 def _reason(error: Exception) -> str:

@@ -1,13 +1,12 @@
 """What is left in a host of ports that are gone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.records import Owner
-from fakevm_agent.vif.names import hybrid_name
 
 Kind = Literal["netns", "device", "interface", "process", "bridge"]
 
@@ -25,13 +24,15 @@ def left_over(
     keep: frozenset[str],
     *,
     links: Mapping[str, Link],
+    strays: Sequence[Link],
     interfaces: Mapping[str, Interface],
     owners: Mapping[str, Owner],
     instances: Mapping[str, Mapping[int, str]],
 ) -> list[Leftover]:
     """Return what is left of ports that are not in `keep`, the outermost first.
 
-    `owners` are by port, from devices and from OVSDB; `instances` are the VMs with their processes.
+    `strays` are what VIF drivers made; `owners` are by port, from devices and from OVSDB;
+    `instances` are the VMs with their processes.
     A device that nothing says is ours is not: a DHCP agent's may have the same kind of name.
     """
     found = [
@@ -43,21 +44,14 @@ def left_over(
         owner = Owner.of(link)
         if owner and owner.port_id not in keep:
             found.append(Leftover(kind="device", name=name, port_id=owner.port_id))
-    found += _hybrids(keep, links)
+    found += [
+        Leftover(kind="bridge" if link.kind == "bridge" else "device", name=link.name, port_id=None)
+        for link in strays
+    ]
     used = {owner.instance_id for port_id, owner in owners.items() if port_id in keep}
     for instance_id, processes in sorted(instances.items()):
         if instance_id not in used:
             for pid, command in sorted(processes.items()):
                 found.append(Leftover(kind="process", name=f"{command} ({pid})", port_id=None))
             found.append(Leftover(kind="netns", name=instance_id, port_id=None))
-    return found
-
-
-def _hybrids(keep: frozenset[str], links: Mapping[str, Link]) -> list[Leftover]:
-    found: list[Leftover] = []
-    for prefix, kind, wanted in (("qbr", "bridge", "bridge"), ("qvb", "device", "veth")):
-        kept = {hybrid_name(prefix, port_id) for port_id in keep}
-        for name, link in sorted(links.items()):
-            if name.startswith(prefix) and link.kind == wanted and name not in kept:
-                found.append(Leftover(kind=kind, name=name, port_id=None))  # type: ignore[arg-type]
     return found

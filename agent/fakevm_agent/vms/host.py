@@ -8,7 +8,7 @@ NICs come and go.
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -21,12 +21,14 @@ from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.kernel import ip, netlink, netns, processes
+from fakevm_agent.kernel.netlink import Link
+from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.records import Owner, Record, owner_of
 from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
-from fakevm_agent.vif.names import hybrid_name, is_hybrid, port_name
-from fakevm_agent.vif.osvif import OsVif
+from fakevm_agent.vif.driver import Drivers
+from fakevm_agent.vif.names import tap_name
 from fakevm_agent.vms import view
 from fakevm_agent.vms.cleanup import Leftover, left_over
 from fakevm_agent.vms.locks import Locks
@@ -40,7 +42,7 @@ from fakevm_agent.vms.plan import (
     with_late_device,
 )
 from fakevm_agent.vms.steps import (
-    Bridge,
+    Connect,
     MakeNetns,
     MakeNic,
     MissDevice,
@@ -69,11 +71,11 @@ class Host:
     """This host: its VMs and what they are plugged into."""
 
     def __init__(
-        self, conf: Any, *, ovsdb: Ovsdb, osvif: OsVif, spawner: Spawner, neutron: Neutron
+        self, conf: Any, *, ovsdb: Ovsdb, drivers: Drivers, spawner: Spawner, neutron: Neutron
     ) -> None:
         self._conf = conf
         self._ovsdb = ovsdb
-        self._osvif = osvif
+        self._drivers = drivers
         self._spawner = spawner
         self._neutron = neutron
         self._ports = Locks()
@@ -100,7 +102,7 @@ class Host:
         With `late_tap` its device is made after the OVS port. A new NIC is called `nic` if that
         is free.
         """
-        self._osvif.check(vif)
+        self._drivers.of(vif).check(vif)
         with self._ports.held(vif.port_id), ExitStack() as undo:
             self._ovsdb.check()
             wanted = Record(vif=vif, vm=vm, nic="", paused=paused)
@@ -165,7 +167,7 @@ class Host:
                 raise ConflictError(f"VM {record.vm.name} is paused")
             if not record.configured:
                 record = replace(record, configured=True)
-                self._ovsdb.remember({port_name(record.vif): record})
+                self._ovsdb.remember({self._drivers.port_name(record.vif): record})
             guest = self._guest(record.vm.instance_id)
             addressing.start(record, guest, self._spawner)
         # Without the lock: who unplugs need not wait.
@@ -180,7 +182,7 @@ class Host:
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         """Return all VIFs, or one."""
         if port_id is None:
-            return view.describe_all(netlink.links(), self._ovsdb.interfaces())
+            return self._described(netlink.links(), self._ovsdb.interfaces())
         return self._vif(port_id)
 
     def cleanup(
@@ -200,6 +202,7 @@ class Host:
         found = left_over(
             keep,
             links=links,
+            strays=self._drivers.strays(keep, links),
             interfaces=interfaces,
             owners=owners,
             instances={name: processes.inside(netns.identity(name)) for name in view.instances()},
@@ -255,7 +258,7 @@ class Host:
         """Return the VM with this id, or the one that the port is plugged into."""
         if instance_id is None:
             assert port_id is not None
-            links = netlink.find_links(view.device_name(port_id))
+            links = netlink.find_links(tap_name(port_id))
             owner = view.owners(links).get(port_id)
             if owner is None:
                 raise _not_plugged(port_id)
@@ -281,7 +284,7 @@ class Host:
     def _remember_paused(self, records: Collection[Record], *, paused: bool) -> None:
         self._ovsdb.remember(
             {
-                port_name(record.vif): replace(record, paused=paused)
+                self._drivers.port_name(record.vif): replace(record, paused=paused)
                 for record in records
                 if record.paused != paused
             }
@@ -318,8 +321,13 @@ class Host:
     def _vif(self, port_id: str) -> list[PluggedVif]:
         """Return one VIF, if it is there."""
         found = self._ovsdb.find(port_id)
-        links = netlink.find_links(view.device_name(port_id))
-        return view.describe_all(links, {found.name: found} if found else {})
+        links = netlink.find_links(tap_name(port_id))
+        return self._described(links, {found.name: found} if found else {})
+
+    def _described(
+        self, links: Mapping[str, Link], interfaces: Mapping[str, Interface]
+    ) -> list[PluggedVif]:
+        return view.describe_all(links, interfaces, port_names=self._drivers.port_names)
 
     def _restore(self, record: Record) -> None:
         port_id = record.vif.port_id
@@ -340,7 +348,7 @@ class Host:
         later writes back the flags that it read then, with IFF_PROMISC (Open vSwitch:
         netdev_turn_flags_on): a device that was set up in between is down again.
         """
-        name = port_name(vif)
+        name = self._drivers.port_name(vif)
         self._ovsdb.wait_until_opened(name, timeout=self._conf.fakevm.ofport_timeout)
         link = netlink.find_links(name).get(name)
         if link and not link.up:
@@ -364,7 +372,7 @@ class Host:
         with self._vms.held(vm.instance_id):
             present = self._present(wanted.vif, vm)
             wanted = self._named(wanted, present, nic)
-            steps = plan(wanted, present)
+            steps = plan(wanted, present, port_name=self._drivers.port_name(wanted.vif))
             if late_tap:
                 steps = with_late_device(steps)
             inside = [step for step in steps if late_tap or isinstance(step, _INSIDE)]
@@ -391,6 +399,7 @@ class Host:
 
     def _execute(self, step: Step, record: Record, undo: ExitStack) -> None:
         vif, vm = record.vif, record.vm
+        driver = self._drivers.of(vif)
         # Each undo is pushed before its act, so that a half-made thing goes, too.
         match step:
             case MakeNetns():
@@ -418,50 +427,50 @@ class Host:
                 with netns.entered(vm.instance_id):
                     ip.set_addresses(record.nic, add=add, remove=remove, routes=routes)
             case UnplugPort(before):
-                self._osvif.unplug(before.vif, before.vm)
-                self._ovsdb.wait_until_gone(port_name(before.vif))
+                self._drivers.of(before.vif).unplug(before.vif, before.vm)
+                self._ovsdb.wait_until_gone(self._drivers.port_name(before.vif))
             case PlugPort(new):
                 if new:
-                    _push(undo, self._osvif.unplug, vif, vm)
+                    _push(undo, driver.unplug, vif, vm)
                 try:
-                    self._osvif.plug(vif, vm)
+                    driver.plug(vif, vm)
                 except FakevmError:
                     self._ovsdb.check()
                     # It waits for ovs-vswitchd, too, when the port is there; so does `plug` then,
                     # with its own timeout and words.
-                    if not self._ovsdb.has(port_name(vif)):
+                    if not self._ovsdb.has(driver.port_name(vif.port_id)):
                         raise
             case MissDevice():
                 timeout = self._conf.fakevm.ofport_timeout
-                self._ovsdb.wait_until_tried(port_name(vif), timeout=timeout)
-            case Bridge():
-                netlink.set_master(vif.device, hybrid_name("qbr", vif.port_id))
+                self._ovsdb.wait_until_tried(driver.port_name(vif.port_id), timeout=timeout)
+            case Connect():
+                driver.connect(vif)
             case Remember():
-                self._ovsdb.remember({port_name(vif): record})
+                self._ovsdb.remember({driver.port_name(vif.port_id): record})
 
     def _unplug(self, port_id: str) -> bool:
         links = netlink.links()
         interface = self._ovsdb.find(port_id)
         record = interface.record if interface else None
         owner = view.owners(links).get(port_id) or (owner_of(record) if record else None)
-        hybrid = [name for p in ("qbr", "qvb") if (name := hybrid_name(p, port_id)) in links]
-        if owner is None and interface is None and not hybrid:
+        between = [name for name in self._drivers.devices(port_id) if name in links]
+        if owner is None and interface is None and not between:
             return False
         if owner:
             self._announcer.stop(owner.instance_id)
             with self._vms.held(owner.instance_id):
                 addressing.stop(owner.nic, self._guest(owner.instance_id))
                 # First, as libvirt does when it destroys a guest; Nova then calls os-vif.
-                netlink.delete_link(view.device_name(port_id))
+                netlink.delete_link(tap_name(port_id))
         if record:
-            self._osvif.unplug(record.vif, record.vm)
+            self._drivers.of(record.vif).unplug(record.vif, record.vm)
         elif interface:
             self._ovsdb.delete_port(interface.name)
         if interface:
             self._ovsdb.wait_until_gone(interface.name)
         # The L2 agent takes a port away by itself when its binding moves to another host, and the
         # record with it.
-        for name in hybrid:
+        for name in between:
             netlink.delete_link(name)
         if owner:
             self._remove_vm_if_empty(owner.instance_id)
@@ -509,9 +518,8 @@ class Host:
                 netlink.set_link(record.nic, up=True)
 
     def _present(self, vif: Vif, vm: Vm) -> Present:
-        bridge = hybrid_name("qbr", vif.port_id)
-        names = [vif.device, bridge, port_name(vif)] if is_hybrid(vif) else [vif.device]
-        links = netlink.find_links(*names)
+        driver = self._drivers.of(vif)
+        links = netlink.find_links(vif.device, *driver.devices(vif.port_id))
         device = links.get(vif.device)
         owner = Owner.of(device) if device else None
         inside = view.look_inside(vm.instance_id)
@@ -522,12 +530,7 @@ class Host:
             device=device,
             nic=nic,
             addresses=frozenset(inside.addresses.get(nic.name, ()) if nic else ()),
-            bridged=bool(
-                device
-                and len(links) == len(names)
-                and bridge in links
-                and device.master == links[bridge].index
-            ),
+            connected=driver.is_connected(vif, links),
             interface=self._ovsdb.find(vif.port_id),
         )
 

@@ -10,9 +10,9 @@ from fakevm_agent.kernel.ip import Route
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.records import Owner, Record
-from fakevm_agent.vif.names import bridge_name, is_hybrid, port_name
+from fakevm_agent.vif.names import bridge_name
 from fakevm_agent.vms.steps import (
-    Bridge,
+    Connect,
     MakeNetns,
     MakeNic,
     MissDevice,
@@ -41,12 +41,16 @@ class Present:
     device: Link | None = None
     nic: Link | None = None
     addresses: frozenset[str] = frozenset()
-    bridged: bool = False
+    # What its driver has between the device and Open vSwitch.
+    connected: bool = True
     interface: Interface | None = None
 
 
-def plan(wanted: Record, present: Present) -> list[Step]:
-    """Return the steps from what is there to what should be; none where all is so already."""
+def plan(wanted: Record, present: Present, *, port_name: str) -> list[Step]:
+    """Return the steps from what is there to what should be; none where all is so already.
+
+    `port_name` is what the VIF's interface in Open vSwitch is to be called.
+    """
     vif = wanted.vif
     owner = Owner.of(present.device) if present.device else None
     if owner and owner.instance_id != wanted.vm.instance_id:
@@ -61,11 +65,13 @@ def plan(wanted: Record, present: Present) -> list[Step]:
             hint=f"ip link del {vif.device}",
         )
     whole = present.netns and owner is not None and present.nic is not None
-    if present.interface and _must_be_plugged_anew(wanted, present.interface, whole=whole):
+    if (interface := present.interface) and (
+        interface.name != port_name or _must_be_plugged_anew(wanted, interface, whole=whole)
+    ):
         # os-vif's unplug takes the device along.
         bare = Present(netns=present.netns, nics=present.nics)
-        record = present.interface.record or wanted
-        return [UnplugPort(record), RemoveDevice(), *plan(wanted, bare)]
+        anew = plan(wanted, bare, port_name=port_name)
+        return [UnplugPort(interface.record or wanted), RemoveDevice(), *anew]
     static = {} if wanted.paused else static_addresses(vif)
     routes = () if wanted.paused else default_routes(wanted.nic, static)
     steps: list[Step] = []
@@ -114,20 +120,17 @@ def _must_be_plugged_anew(wanted: Record, interface: Interface, *, whole: bool) 
     The userspace datapath does not see that a device which it has open went and came.
     """
     moved = interface.bridge != bridge_name(wanted.vif, interface.bridge)
-    renamed = interface.name != port_name(wanted.vif)
     has_open = interface.ofport is not None and interface.ofport > 0
-    return moved or renamed or (has_open and not whole)
+    return moved or (has_open and not whole)
 
 
 def _port_steps(wanted: Record, present: Present, *, whole: bool) -> list[Step]:
     steps: list[Step] = []
     interface = present.interface
-    # A hybrid VIF's devices are gone after a restart of the host, and os-vif makes them again.
-    lost = is_hybrid(wanted.vif) and not present.bridged
-    if interface is None or lost:
+    if interface is None or not present.connected:
         steps.append(PlugPort(new=interface is None))
-    if is_hybrid(wanted.vif) and (lost or not whole):
-        steps.append(Bridge())
+    if not present.connected or not whole:
+        steps.append(Connect())
     if interface is None or interface.record != wanted:
         steps.append(Remember())
     return steps

@@ -70,8 +70,8 @@ class MissDevice:
 
 
 @dataclass(frozen=True)
-class Bridge:
-    """Make the device a port of the VIF's own Linux bridge (hybrid plug)."""
+class Connect:
+    """Lead the device to what its driver has between it and Open vSwitch."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,6 @@ Step = (
     | UnplugPort
     | PlugPort
     | MissDevice
-    | Bridge
+    | Connect
     | Remember
 )

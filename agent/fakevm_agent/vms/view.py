@@ -1,14 +1,15 @@
 """What this host has of VMs and VIFs, read from OVSDB and the kernel."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fakevm.model import NIC_NAME_LEN, PluggedVif
+from fakevm.model import PluggedVif
 from fakevm_agent.kernel import ip, netns
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface, find_interface
 from fakevm_agent.records import Owner, Record, owner_of
+from fakevm_agent.vif.names import tap_name
 
 _INSTANCE = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -39,11 +40,6 @@ def records(interfaces: Mapping[str, Interface]) -> dict[str, Record]:
     return {record.vif.port_id: record for record in found}
 
 
-def device_name(port_id: str) -> str:
-    """Return the name of a port's device, as Vif.device has it."""
-    return f"tap{port_id}"[:NIC_NAME_LEN]
-
-
 def look_inside(instance_id: str) -> Inside:
     """Return what is inside a VM; nothing where there is none."""
     if not netns.exists(instance_id):
@@ -63,8 +59,13 @@ def look_inside(instance_id: str) -> Inside:
 def describe_all(
     links: Mapping[str, Link],
     interfaces: Mapping[str, Interface],
+    *,
+    port_names: Callable[[str], Iterable[str]],
 ) -> list[PluggedVif]:
-    """Return all VIFs that the links or the interfaces tell of, by VM and NIC."""
+    """Return all VIFs that the links or the interfaces tell of, by VM and NIC.
+
+    `port_names`: what a port's interface may be called.
+    """
     by_device, by_record = owners(links), records(interfaces)
     inside: dict[str, Inside] = {}
     found = []
@@ -75,8 +76,8 @@ def describe_all(
         found.append(
             describe(
                 owner,
-                device=links.get(device_name(port_id)),
-                interface=find_interface(interfaces, port_id),
+                device=links.get(tap_name(port_id)),
+                interface=find_interface(interfaces, port_id, names=port_names(port_id)),
                 inside=inside[owner.instance_id],
             )
         )
@@ -92,7 +93,7 @@ def describe(
     if not inside.exists:
         error = f"the VM's netns {owner.instance_id} is missing"
     elif device is None or nic is None:
-        error = f"device {device_name(owner.port_id)} is missing"
+        error = f"device {tap_name(owner.port_id)} is missing"
     elif interface is None:
         error = f"Open vSwitch has no port for device {device.name}"
     else:
@@ -103,7 +104,7 @@ def describe(
         vm_name=record.vm.name if record else owner.vm_name,
         netns=owner.instance_id,
         nic=owner.nic,
-        device=device_name(owner.port_id),
+        device=tap_name(owner.port_id),
         mac_address=nic.mac_address if nic else record.vif.mac_address if record else "",
         mtu=nic.mtu if nic else record.vif.mtu if record else 0,
         ofport=interface.ofport if interface and device else None,

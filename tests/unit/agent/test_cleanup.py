@@ -17,6 +17,7 @@ INTERFACE = make_interface(RECORD)
 assert PRESENT.device
 EVERYTHING = {
     "links": {PRESENT.device.name: PRESENT.device},
+    "strays": [],
     "interfaces": {INTERFACE.name: INTERFACE},
     "owners": {PORT: owner_of(RECORD)},
     "instances": {INSTANCE: {42: "dhclient"}},
@@ -41,6 +42,7 @@ def test_a_vm_with_one_kept_port_stays() -> None:
     found = left_over(
         frozenset({PORT}),
         links={},
+        strays=[],
         interfaces={},
         owners={"other": owner_of(RECORD), PORT: owner_of(RECORD)},
         instances={INSTANCE: {}},
@@ -51,19 +53,22 @@ def test_a_vm_with_one_kept_port_stays() -> None:
 def test_a_device_that_nothing_says_is_ours_is_not() -> None:
     stranger = make_link("tap99999999-99")
     found = left_over(
-        frozenset(), links={stranger.name: stranger}, interfaces={}, owners={}, instances={}
+        frozenset(),
+        links={stranger.name: stranger},
+        strays=[],
+        interfaces={},
+        owners={},
+        instances={},
     )
     assert found == []
 
 
-def test_a_hybrid_plugs_devices_are_left_over_with_their_port() -> None:
-    links = {
-        link.name: link
-        for link in (
-            make_link("qbr11111111-22", kind="bridge"),
-            make_link("qvb11111111-22"),
-            make_link("qbr99999999-99", kind="bridge"),
-        )
-    }
-    found = left_over(frozenset({PORT}), links=links, interfaces={}, owners={}, instances={})
-    assert found == [Leftover(kind="bridge", name="qbr99999999-99", port_id=None)]
+def test_what_a_driver_made_is_left_over_by_its_kind() -> None:
+    strays = [make_link("qbr99999999-99", kind="bridge"), make_link("qvb99999999-99")]
+    found = left_over(
+        frozenset({PORT}), links={}, strays=strays, interfaces={}, owners={}, instances={}
+    )
+    assert found == [
+        Leftover(kind="bridge", name="qbr99999999-99", port_id=None),
+        Leftover(kind="device", name="qvb99999999-99", port_id=None),
+    ]

@@ -7,8 +7,7 @@ import pytest
 from fakevm.errors import ConflictError
 from fakevm_agent.kernel.ip import Route
 from fakevm_agent.ovs.interface import find_interface
-from fakevm_agent.records import Owner
-from fakevm_agent.vif.names import bridge_name, port_name
+from fakevm_agent.records import Owner, Record
 from fakevm_agent.vms.plan import (
     Present,
     default_routes,
@@ -18,7 +17,7 @@ from fakevm_agent.vms.plan import (
     with_late_device,
 )
 from fakevm_agent.vms.steps import (
-    Bridge,
+    Connect,
     MakeNetns,
     MakeNic,
     MissDevice,
@@ -29,9 +28,11 @@ from fakevm_agent.vms.steps import (
     SetNic,
     SetState,
     StartNic,
+    Step,
     UnplugPort,
 )
 from tests.unit.agent.values import (
+    DRIVERS,
     PORT,
     make_hybrid,
     make_interface,
@@ -44,25 +45,30 @@ from tests.unit.agent.values import (
 )
 
 
+def planned(wanted: Record, present: Present) -> list[Step]:
+    return plan(wanted, present, port_name=DRIVERS.port_name(wanted.vif))
+
+
 def test_a_vif_of_a_new_vm_is_made_from_the_inside_out() -> None:
     record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)))
-    assert plan(record, Present()) == [
+    assert planned(record, Present()) == [
         MakeNetns(),
         MakeNic(),
         StartNic(),
         SetAddresses(("10.0.0.5/24",), (), ()),
         PlugPort(new=True),
+        Connect(),
         Remember(),
     ]
 
 
 def test_a_whole_vif_needs_nothing() -> None:
     record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)))
-    assert plan(record, make_present(record)) == []
+    assert planned(record, make_present(record)) == []
 
 
 def test_a_second_vif_comes_into_the_netns_that_is_there() -> None:
-    steps = plan(make_record(nic="eth1"), Present(netns=True, nics=frozenset({"lo", "eth0"})))
+    steps = planned(make_record(nic="eth1"), Present(netns=True, nics=frozenset({"lo", "eth0"})))
     assert MakeNetns() not in steps
     assert MakeNic() in steps
 
@@ -70,18 +76,19 @@ def test_a_second_vif_comes_into_the_netns_that_is_there() -> None:
 def test_after_a_restart_of_the_host_the_kernels_part_is_made_again() -> None:
     record = make_record()
     lost = Present(interface=make_interface(record, ofport=-1, error="No such device"))
-    assert plan(record, lost) == [MakeNetns(), MakeNic(), StartNic()]
+    assert planned(record, lost) == [MakeNetns(), MakeNic(), StartNic(), Connect()]
 
 
 def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
     record = make_record()
-    assert plan(record, Present(interface=make_interface(record, ofport=3))) == [
+    assert planned(record, Present(interface=make_interface(record, ofport=3))) == [
         UnplugPort(record),
         RemoveDevice(),
         MakeNetns(),
         MakeNic(),
         StartNic(),
         PlugPort(new=True),
+        Connect(),
         Remember(),
     ]
 
@@ -89,13 +96,13 @@ def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
 def test_a_device_without_an_owner_was_made_by_half() -> None:
     record = make_record()
     half = Present(netns=True, device=make_link(record.vif.device))
-    assert plan(record, half)[:3] == [RemoveDevice(), MakeNic(), StartNic()]
+    assert planned(record, half)[:3] == [RemoveDevice(), MakeNic(), StartNic()]
 
 
 def test_a_mac_and_an_mtu_are_changed_in_place() -> None:
     old = make_record()
     new = make_record(make_vif(mtu=1300))
-    assert plan(new, make_present(old)) == [SetNic("fa:16:3e:00:00:01", 1300), Remember()]
+    assert planned(new, make_present(old)) == [SetNic("fa:16:3e:00:00:01", 1300), Remember()]
 
 
 def test_addresses_that_the_agent_set_go_and_others_stay() -> None:
@@ -103,26 +110,29 @@ def test_addresses_that_the_agent_set_go_and_others_stay() -> None:
     new = make_record(make_vif(fixed_ips=(static("10.0.0.6"), static("10.0.0.7"))))
     present = make_present(old)
     present = replace(present, addresses=present.addresses | {"192.0.2.1/24"})
-    assert plan(new, present) == [SetAddresses(("10.0.0.7/24",), ("10.0.0.5/24",), ()), Remember()]
+    assert planned(new, present) == [
+        SetAddresses(("10.0.0.7/24",), ("10.0.0.5/24",), ()),
+        Remember(),
+    ]
 
 
 def test_an_address_in_another_spelling_is_the_same() -> None:
     record = make_record(make_vif(fixed_ips=(static("2001:DB8:0::5", 64),)))
     present = make_present(record, addresses=frozenset({"2001:db8::5/64"}))
-    assert plan(record, present) == []
+    assert planned(record, present) == []
 
 
 def test_a_port_in_another_bridge_is_plugged_anew() -> None:
     old = make_record()
     new = make_record(make_vif(vif_details={"bridge_name": "br-two"}))
-    steps = plan(new, make_present(old))
+    steps = planned(new, make_present(old))
     assert steps[:2] == [UnplugPort(old), RemoveDevice()]
-    assert steps[-2:] == [PlugPort(new=True), Remember()]
+    assert steps[-3:] == [PlugPort(new=True), Connect(), Remember()]
 
 
 def test_a_port_that_was_taken_away_is_made_again_alone() -> None:
     record = make_record()
-    assert plan(record, make_present(record, interface=None)) == [
+    assert planned(record, make_present(record, interface=None)) == [
         PlugPort(new=True),
         Remember(),
     ]
@@ -132,44 +142,44 @@ def test_what_os_vif_made_without_a_record_is_remembered() -> None:
     record = make_record()
     interface = replace(make_interface(record), record=None)
     present = make_present(record, interface=interface)
-    assert plan(record, present) == [Remember()]
+    assert planned(record, present) == [Remember()]
 
 
-def test_a_hybrid_vif_is_bridged() -> None:
-    assert plan(make_record(make_hybrid()), Present())[-3:] == [
+def test_a_device_is_led_to_its_port_when_both_are_there() -> None:
+    assert planned(make_record(make_hybrid()), Present())[-3:] == [
         PlugPort(new=True),
-        Bridge(),
+        Connect(),
         Remember(),
     ]
 
 
-def test_a_hybrid_vifs_bridge_is_made_again_and_its_record_kept() -> None:
+def test_what_was_between_device_and_port_is_made_again_and_the_record_kept() -> None:
     record = make_record(make_hybrid())
-    lost = Present(interface=make_interface(record, ofport=-1))
-    assert plan(record, lost) == [
+    lost = Present(interface=make_interface(record, ofport=-1), connected=False)
+    assert planned(record, lost) == [
         MakeNetns(),
         MakeNic(),
         StartNic(),
         PlugPort(new=False),
-        Bridge(),
+        Connect(),
     ]
 
 
 def test_a_hybrid_vif_that_becomes_plain_is_plugged_anew() -> None:
     old = make_record(make_hybrid())
-    assert plan(make_record(), make_present(old))[0] == UnplugPort(old)
+    assert planned(make_record(), make_present(old))[0] == UnplugPort(old)
 
 
 def test_a_paused_vif_gets_no_address() -> None:
     vif = make_vif(fixed_ips=(static("10.0.0.5"),))
-    steps = plan(make_record(vif, paused=True), Present())
+    steps = planned(make_record(vif, paused=True), Present())
     assert not any(isinstance(step, SetAddresses) for step in steps)
 
 
 def test_a_resumed_vif_is_set_up_with_its_addresses() -> None:
     vif = make_vif(fixed_ips=(static("10.0.0.5"),))
     present = make_present(make_record(vif, paused=True), addresses=frozenset())
-    assert plan(make_record(vif), present) == [
+    assert planned(make_record(vif), present) == [
         SetState(up=True),
         SetAddresses(("10.0.0.5/24",), (), ()),
         Remember(),
@@ -181,35 +191,27 @@ def test_a_paused_vif_whose_port_was_taken_away_stays_down() -> None:
     record = make_record(make_vif(fixed_ips=(static("10.0.0.5"),)), paused=True)
     down = make_link("eth0", mac_address="fa:16:3e:00:00:01", up=False)
     lost = make_present(record, interface=None, nic=down, addresses=frozenset())
-    assert plan(record, lost) == [PlugPort(new=True), Remember()]
-    assert SetState(up=True) in plan(replace(record, paused=False), lost)
+    assert planned(record, lost) == [PlugPort(new=True), Remember()]
+    assert SetState(up=True) in planned(replace(record, paused=False), lost)
 
 
 def test_a_late_device_comes_after_its_port() -> None:
     vif = make_vif(fixed_ips=(static("10.0.0.5"),))
-    assert with_late_device(plan(make_record(vif), Present())) == [
+    assert with_late_device(planned(make_record(vif), Present())) == [
         MakeNetns(),
         PlugPort(new=True),
         MissDevice(),
         MakeNic(),
         StartNic(),
         SetAddresses(("10.0.0.5/24",), (), ()),
-        Remember(),
-    ]
-    hybrid = with_late_device(plan(make_record(make_hybrid()), Present(netns=True)))
-    assert hybrid == [
-        PlugPort(new=True),
-        MissDevice(),
-        MakeNic(),
-        StartNic(),
-        Bridge(),
+        Connect(),
         Remember(),
     ]
 
 
 def test_a_device_that_is_there_can_not_be_late() -> None:
     record = make_record()
-    lost = plan(record, make_present(record, interface=None))
+    lost = planned(record, make_present(record, interface=None))
     assert with_late_device(lost) == lost
     assert with_late_device([]) == []
 
@@ -217,13 +219,13 @@ def test_a_device_that_is_there_can_not_be_late() -> None:
 def test_a_port_of_another_vm_is_refused() -> None:
     other = make_record(vm=make_vm(instance_id="00000000-0000-4000-8000-000000000000"))
     with pytest.raises(ConflictError, match=other.vm.instance_id):
-        plan(make_record(), make_present(other))
+        planned(make_record(), make_present(other))
 
 
 def test_a_device_of_another_kind_is_refused() -> None:
     device = make_link(make_vif().device, kind="tun")
     with pytest.raises(ConflictError, match=device.name):
-        plan(make_record(), Present(device=device))
+        planned(make_record(), Present(device=device))
 
 
 def test_a_gateway_outside_the_subnet_is_on_the_link() -> None:
@@ -234,14 +236,6 @@ def test_a_gateway_outside_the_subnet_is_on_the_link() -> None:
         Route(gateway="10.0.0.1", metric=102, onlink=False),
         Route(gateway="fe80::1", metric=102, onlink=True),
     )
-
-
-def test_names_are_novas() -> None:
-    assert port_name(make_vif()) == "tap11111111-22"
-    assert port_name(make_hybrid()) == "qvo11111111-22"
-    long = make_vif(vif_details={"bridge_name": "tbr-123456789012345"})
-    assert bridge_name(long, "br-int") == "tbr-1234567890"
-    assert bridge_name(make_vif(vif_details={}), "br-int") == "br-int"
 
 
 def test_an_alias_says_whose_a_device_is() -> None:
@@ -273,6 +267,7 @@ def test_the_first_free_nic_is_taken() -> None:
 def test_an_interface_of_a_port_is_found_by_its_whole_id() -> None:
     record = make_record()
     interface = make_interface(record)
-    assert find_interface({interface.name: interface}, PORT) == interface
+    there, names = {interface.name: interface}, DRIVERS.port_names(PORT)
+    assert find_interface(there, PORT, names=names) == interface
     similar = f"{PORT[:-1]}0"
-    assert find_interface({interface.name: interface}, similar) is None
+    assert find_interface(there, similar, names=names) is None

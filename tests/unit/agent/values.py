@@ -9,11 +9,23 @@ from fakevm.model import FixedIp, Vif, Vm
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.records import Owner, Record
-from fakevm_agent.vif.names import port_name
+from fakevm_agent.vif.driver import Drivers
+from fakevm_agent.vif.hybrid import Hybrid
+from fakevm_agent.vif.ovs import Ovs
 from fakevm_agent.vms.plan import Present
+from tests.fakes.osvif import FakeOsVif
 
 PORT = "11111111-2222-4333-8444-555555555555"
 INSTANCE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+
+
+def make_drivers(osvif: FakeOsVif) -> Drivers:
+    # It has what a driver uses of the real one, which needs os-vif.
+    fake: Any = osvif
+    return Drivers({("ovs", False): Ovs(fake), ("ovs", True): Hybrid(fake)})
+
+
+DRIVERS = make_drivers(FakeOsVif())
 
 
 def make_vif(**values: Any) -> Vif:
@@ -58,7 +70,7 @@ def make_link(name: str, **values: Any) -> Link:
 
 def make_interface(record: Record, **values: Any) -> Interface:
     defaults: dict[str, Any] = {
-        "name": port_name(record.vif),
+        "name": DRIVERS.port_name(record.vif),
         "bridge": "br-int",
         "ofport": 1,
         "error": "",
@@ -87,7 +99,6 @@ def make_present(record: Record, **values: Any) -> Present:
         "addresses": frozenset(
             f"{fixed.ip_address}/{fixed.prefix_len}" for fixed in record.vif.fixed_ips
         ),
-        "bridged": True,
         "interface": make_interface(record),
     }
     return Present(**{**defaults, **values})

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from fakevm.errors import ConflictError
+from fakevm_agent.vif.names import bridge_name
+from tests.fakes.osvif import FakeOsVif, Subject
+from tests.unit.agent.values import (
+    DRIVERS,
+    PORT,
+    make_drivers,
+    make_hybrid,
+    make_link,
+    make_vif,
+    make_vm,
+)
+
+
+def test_names_are_novas() -> None:
+    assert DRIVERS.port_name(make_vif()) == "tap11111111-22"
+    assert DRIVERS.port_name(make_hybrid()) == "qvo11111111-22"
+    assert DRIVERS.port_names(PORT) == ("tap11111111-22", "qvo11111111-22")
+    assert DRIVERS.devices(PORT) == ("qbr11111111-22", "qvb11111111-22")
+    long = make_vif(vif_details={"bridge_name": "tbr-123456789012345"})
+    assert bridge_name(long, "br-int") == "tbr-1234567890"
+    assert bridge_name(make_vif(vif_details={}), "br-int") == "br-int"
+
+
+@pytest.mark.parametrize("vif_type", ["binding_failed", "unbound", "bridge", "hw_veb"])
+def test_a_vif_that_no_driver_plugs_is_refused(vif_type: str) -> None:
+    with pytest.raises(ConflictError, match=f"{PORT} can't be plugged.*{vif_type}"):
+        DRIVERS.of(make_vif(vif_type=vif_type))
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_vif_of_another_kind_of_guest_is_refused(hybrid: bool) -> None:
+    vif = (make_hybrid if hybrid else make_vif)(vnic_type="direct")
+    with pytest.raises(ConflictError, match="vnic_type direct"):
+        DRIVERS.of(vif).check(vif)
+
+
+def test_a_device_is_a_port_of_its_bridge() -> None:
+    vif, osvif = make_vif(), FakeOsVif()
+    driver = make_drivers(osvif).of(vif)
+    driver.plug(vif, make_vm())
+    assert osvif.plugged == {Subject("Open vSwitch", "br-int", PORT): make_vm()}
+    assert driver.is_connected(vif, {})
+    driver.unplug(vif, make_vm())
+    assert osvif.plugged == {}
+
+
+def test_a_hybrid_vif_has_a_bridge_of_its_own() -> None:
+    vif, osvif = make_hybrid(), FakeOsVif()
+    driver = make_drivers(osvif).of(vif)
+    driver.plug(vif, make_vm())
+    assert osvif.plugged == {Subject("Linux bridge", "qbr11111111-22", PORT): make_vm()}
+    driver.unplug(vif, make_vm())
+    assert osvif.plugged == {}
+
+
+def test_a_hybrid_vif_is_connected_when_all_of_it_is_there() -> None:
+    vif = make_hybrid()
+    bridge = make_link("qbr11111111-22", kind="bridge", index=8)
+    whole = {
+        link.name: link
+        for link in (make_link(vif.device, master=8), bridge, make_link("qvb11111111-22"))
+    }
+    driver = DRIVERS.of(vif)
+    assert driver.is_connected(vif, whole)
+    for name in whole:
+        assert not driver.is_connected(vif, {n: link for n, link in whole.items() if n != name})
+    assert not driver.is_connected(vif, whole | {vif.device: make_link(vif.device)})
+
+
+def test_devices_of_gone_ports_are_strays() -> None:
+    links = {
+        link.name: link
+        for link in (
+            make_link("qbr11111111-22", kind="bridge"),
+            make_link("qvb11111111-22"),
+            make_link("qbr99999999-99", kind="bridge"),
+            # Of another kind: somebody else's.
+            make_link("qvb99999999-99", kind="dummy"),
+        )
+    }
+    assert DRIVERS.strays(frozenset({PORT}), links) == [links["qbr99999999-99"]]
