@@ -20,6 +20,7 @@ from fakevm.model import GuestState, HostInfo, PluggedVif, Vif, Vm
 from fakevm_agent.guest import addressing
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
+from fakevm_agent.host import view
 from fakevm_agent.host.locks import Locks
 from fakevm_agent.kernel import ip, netlink, netns, processes
 from fakevm_agent.kernel.netlink import Link
@@ -30,7 +31,6 @@ from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
 from fakevm_agent.vif.driver import Drivers
 from fakevm_agent.vif.names import tap_name
-from fakevm_agent.vms import view
 from fakevm_agent.vms.cleanup import Leftover, left_over
 from fakevm_agent.vms.neutron import Neutron
 from fakevm_agent.vms.plan import (

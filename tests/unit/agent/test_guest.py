@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fakevm_agent.guest.folder import DhcpClient, Guest, hostname
+from fakevm_agent.host.view import Inside, describe
 from fakevm_agent.records import owner_of
-from fakevm_agent.vms.view import Inside, describe
 from tests.unit.agent.values import (
     INSTANCE,
     make_interface,
