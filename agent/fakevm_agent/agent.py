@@ -13,11 +13,11 @@ from typing import Any
 from fakevm.errors import FakevmError
 from fakevm_agent import config
 from fakevm_agent.guest.run import Spawner
+from fakevm_agent.host.parts import Host
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server.listener import Server
 from fakevm_agent.vif import table
 from fakevm_agent.vif.osvif import OsVif
-from fakevm_agent.vms.host import Host
 from fakevm_agent.vms.neutron import Neutron
 
 LOG = logging.getLogger("fakevm_agent")

@@ -22,11 +22,11 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm_agent.guest.run import Running, Spawner, Terminal
+from fakevm_agent.host.parts import Host
 from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
 from fakevm_agent.server import params
 from fakevm_agent.server.session import Session, Stream
-from fakevm_agent.vms.host import Host
 
 LOG = logging.getLogger(__name__)
 
