@@ -26,6 +26,21 @@ from fakevm_agent.kernel import ip, netlink, netns, processes
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.ovs.ovsdb import Ovsdb
+from fakevm_agent.plans.steps import (
+    Connect,
+    MakeNetns,
+    MakeNic,
+    MissDevice,
+    PlugPort,
+    Remember,
+    RemoveDevice,
+    SetAddresses,
+    SetNic,
+    SetState,
+    StartNic,
+    Step,
+    UnplugPort,
+)
 from fakevm_agent.records import Owner, Record, owner_of
 from fakevm_agent.suspend import state
 from fakevm_agent.suspend.announce import Announcer
@@ -40,21 +55,6 @@ from fakevm_agent.vms.plan import (
     plan,
     static_addresses,
     with_late_device,
-)
-from fakevm_agent.vms.steps import (
-    Connect,
-    MakeNetns,
-    MakeNic,
-    MissDevice,
-    PlugPort,
-    Remember,
-    RemoveDevice,
-    SetAddresses,
-    SetNic,
-    SetState,
-    StartNic,
-    Step,
-    UnplugPort,
 )
 
 LOG = logging.getLogger(__name__)

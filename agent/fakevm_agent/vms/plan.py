@@ -9,9 +9,7 @@ from fakevm.model import FixedIp, Vif
 from fakevm_agent.kernel.ip import Route
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
-from fakevm_agent.records import Owner, Record
-from fakevm_agent.vif.names import bridge_name
-from fakevm_agent.vms.steps import (
+from fakevm_agent.plans.steps import (
     Connect,
     MakeNetns,
     MakeNic,
@@ -26,6 +24,8 @@ from fakevm_agent.vms.steps import (
     Step,
     UnplugPort,
 )
+from fakevm_agent.records import Owner, Record
+from fakevm_agent.vif.names import bridge_name
 
 # The metric of the first NIC's default route; later NICs' are worse.
 _METRIC = 100

@@ -7,16 +7,7 @@ import pytest
 from fakevm.errors import ConflictError
 from fakevm_agent.kernel.ip import Route
 from fakevm_agent.ovs.interface import find_interface
-from fakevm_agent.records import Owner, Record
-from fakevm_agent.vms.plan import (
-    Present,
-    default_routes,
-    free_nic,
-    plan,
-    static_addresses,
-    with_late_device,
-)
-from fakevm_agent.vms.steps import (
+from fakevm_agent.plans.steps import (
     Connect,
     MakeNetns,
     MakeNic,
@@ -30,6 +21,15 @@ from fakevm_agent.vms.steps import (
     StartNic,
     Step,
     UnplugPort,
+)
+from fakevm_agent.records import Owner, Record
+from fakevm_agent.vms.plan import (
+    Present,
+    default_routes,
+    free_nic,
+    plan,
+    static_addresses,
+    with_late_device,
 )
 from tests.unit.agent.values import (
     DRIVERS,
