@@ -26,6 +26,14 @@ from fakevm_agent.kernel import ip, netlink, netns, processes
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.ovs.ovsdb import Ovsdb
+from fakevm_agent.plans.plan import (
+    Present,
+    default_routes,
+    free_nic,
+    plan,
+    static_addresses,
+    with_late_device,
+)
 from fakevm_agent.plans.steps import (
     Connect,
     MakeNetns,
@@ -48,14 +56,6 @@ from fakevm_agent.vif.driver import Drivers
 from fakevm_agent.vif.names import tap_name
 from fakevm_agent.vms.cleanup import Leftover, left_over
 from fakevm_agent.vms.neutron import Neutron
-from fakevm_agent.vms.plan import (
-    Present,
-    default_routes,
-    free_nic,
-    plan,
-    static_addresses,
-    with_late_device,
-)
 
 LOG = logging.getLogger(__name__)
 

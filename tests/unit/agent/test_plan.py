@@ -7,6 +7,14 @@ import pytest
 from fakevm.errors import ConflictError
 from fakevm_agent.kernel.ip import Route
 from fakevm_agent.ovs.interface import find_interface
+from fakevm_agent.plans.plan import (
+    Present,
+    default_routes,
+    free_nic,
+    plan,
+    static_addresses,
+    with_late_device,
+)
 from fakevm_agent.plans.steps import (
     Connect,
     MakeNetns,
@@ -23,14 +31,6 @@ from fakevm_agent.plans.steps import (
     UnplugPort,
 )
 from fakevm_agent.records import Owner, Record
-from fakevm_agent.vms.plan import (
-    Present,
-    default_routes,
-    free_nic,
-    plan,
-    static_addresses,
-    with_late_device,
-)
 from tests.unit.agent.values import (
     DRIVERS,
     PORT,

@@ -8,11 +8,11 @@ from typing import Any
 from fakevm.model import FixedIp, Vif, Vm
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
+from fakevm_agent.plans.plan import Present
 from fakevm_agent.records import Owner, Record
 from fakevm_agent.vif.driver import Drivers
 from fakevm_agent.vif.hybrid import Hybrid
 from fakevm_agent.vif.ovs import Ovs
-from fakevm_agent.vms.plan import Present
 from tests.fakes.osvif import FakeOsVif
 
 PORT = "11111111-2222-4333-8444-555555555555"
