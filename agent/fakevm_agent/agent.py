@@ -18,6 +18,7 @@ from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server.listener import Server
 from fakevm_agent.vif import table
 from fakevm_agent.vif.osvif import OsVif
+from fakevm_agent.vms import restart
 from fakevm_agent.vms.neutron import Neutron
 
 LOG = logging.getLogger("fakevm_agent")
@@ -57,13 +58,21 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
         port_names=drivers.port_names,
     )
     neutron = Neutron(conf.fakevm.neutron_url, host=conf.host)
-    host = Host(conf, ovsdb=ovsdb, drivers=drivers, spawner=spawner, neutron=neutron)
+    host = Host(
+        name=conf.host,
+        integration_bridge=conf.fakevm.integration_bridge,
+        state_path=config.state_path(conf),
+        ofport_timeout=conf.fakevm.ofport_timeout,
+        ovsdb=ovsdb,
+        drivers=drivers,
+        spawner=spawner,
+    )
     server = Server(host, spawner, workers=conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
     path = Path(conf.fakevm.socket_path)
     async with server.listening(path):
         LOG.info("%s listens on %s", conf.host, path)
         patience = conf.fakevm.neutron_timeout
-        restore = asyncio.create_task(_restore(server, ovsdb, osvif, patience=patience))
+        restore = asyncio.create_task(_restore(server, osvif, neutron, patience=patience))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
@@ -75,35 +84,36 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
     ovsdb.close()
 
 
-async def _restore(server: Server, ovsdb: Ovsdb, osvif: OsVif, *, patience: float) -> None:
+async def _restore(server: Server, osvif: OsVif, neutron: Neutron, *, patience: float) -> None:
     """Wait for Open vSwitch's database, then make the VMs again that are still this host's.
 
     Where Neutron does not say in time which are not, all are made, and it is asked further.
     """
-    await _connect(server, ovsdb, osvif)
-    asking = asyncio.create_task(_moved(server))
+    await _connect(server, osvif)
+    asking = asyncio.create_task(_moved(server, neutron))
+    host = server.host
     try:
         await asyncio.wait({asking}, timeout=patience)
         in_time = asking.done()
         if in_time:
-            await server.in_thread(server.host.destroy_moved, await asking)
+            await server.in_thread(restart.destroy_moved, host, neutron, await asking)
         try:
-            await server.in_thread(server.host.restore)
+            await server.in_thread(restart.restore, host)
         except FakevmError as error:
             LOG.error("VMs can't be made again: %s", error)
         server.ready.set()
         LOG.info("ready")
         if not in_time:
-            await server.in_thread(server.host.destroy_moved, await asking)
+            await server.in_thread(restart.destroy_moved, host, neutron, await asking)
     finally:
         asking.cancel()
 
 
-async def _connect(server: Server, ovsdb: Ovsdb, osvif: OsVif) -> None:
+async def _connect(server: Server, osvif: OsVif) -> None:
     said = ""
     while True:
         try:
-            await server.in_thread(ovsdb.connect)
+            await server.in_thread(server.host.ovsdb.connect)
             await server.in_thread(osvif.connect)
             return
         except FakevmError as error:
@@ -113,12 +123,12 @@ async def _connect(server: Server, ovsdb: Ovsdb, osvif: OsVif) -> None:
         await asyncio.sleep(_RETRY)
 
 
-async def _moved(server: Server) -> Collection[str]:
+async def _moved(server: Server, neutron: Neutron) -> Collection[str]:
     """Ask Neutron until it has said which VIFs are on other hosts by now."""
     pause = _RETRY
     while True:
         try:
-            return await server.in_thread(server.host.moved)
+            return await server.in_thread(restart.moved, server.host, neutron)
         except FakevmError as error:
             if pause == _RETRY:
                 LOG.warning("%s; asking again", error)

@@ -22,11 +22,15 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm_agent.guest.run import Running, Spawner, Terminal
+from fakevm_agent.host import overview
 from fakevm_agent.host.parts import Host
 from fakevm_agent.protocol import rpc, wire
 from fakevm_agent.protocol.rpc import Call, ProtocolError
 from fakevm_agent.server import params
 from fakevm_agent.server.session import Session, Stream
+from fakevm_agent.vms import pause, plug
+from fakevm_agent.vms.cleanup import cleanup
+from fakevm_agent.vms.configure import configure
 
 LOG = logging.getLogger(__name__)
 
@@ -198,13 +202,13 @@ class Client:
 
     async def _info(self, call: Call) -> object:
         _params(params.Nothing, call)
-        return wire.dump(await self._server.in_thread(self._server.host.info))
+        return wire.dump(await self._server.in_thread(overview.info, self._server.host))
 
     async def _plug(self, call: Call) -> object:
         given = _params(params.PlugParams, call)
-        plug = self._server.host.plug
         plugged, changed = await self._server.in_thread(
-            plug,
+            plug.plug,
+            self._server.host,
             given.vif,
             given.vm,
             paused=given.paused,
@@ -215,37 +219,37 @@ class Client:
 
     async def _suspend(self, call: Call) -> object:
         given = _params(params.SuspendParams, call)
-        suspend = self._server.host.suspend
-        return wire.dump(await self._server.in_thread(suspend, given.instance_id))
+        host = self._server.host
+        return wire.dump(await self._server.in_thread(pause.suspend, host, given.instance_id))
 
     async def _resume(self, call: Call) -> object:
         given = _params(params.ResumeParams, call)
-        resume = self._server.host.resume
-        arguments = given.instance_id, given.state
-        return {"time": await self._server.in_thread(resume, *arguments, rarp=given.rarp)}
+        arguments = self._server.host, given.instance_id, given.state
+        now = await self._server.in_thread(pause.resume, *arguments, rarp=given.rarp)
+        return {"time": now}
 
     async def _configure(self, call: Call) -> object:
         given = _params(params.ConfigureParams, call)
-        configure = self._server.host.configure
-        addresses = await self._server.in_thread(configure, given.port_id, timeout=given.timeout_s)
+        addresses = await self._server.in_thread(
+            configure, self._server.host, given.port_id, timeout=given.timeout_s
+        )
         return {"addresses": addresses}
 
     async def _unplug(self, call: Call) -> object:
         given = _params(params.PortParams, call)
-        changed = await self._server.in_thread(self._server.host.unplug, given.port_id)
+        changed = await self._server.in_thread(plug.unplug, self._server.host, given.port_id)
         return {"port_id": given.port_id, "changed": changed}
 
     async def _list(self, call: Call) -> object:
         given = _params(params.ListParams, call)
-        vifs = await self._server.in_thread(self._server.host.vifs, given.port_id)
+        vifs = await self._server.in_thread(overview.vifs, self._server.host, given.port_id)
         return {"vifs": [wire.dump(vif) for vif in vifs]}
 
     async def _cleanup(self, call: Call) -> object:
         given = _params(params.CleanupParams, call)
-        cleanup = self._server.host.cleanup
         only = None if given.only is None else frozenset(given.only)
         removed = await self._server.in_thread(
-            cleanup, frozenset(given.keep), only=only, dry_run=given.dry_run
+            cleanup, self._server.host, frozenset(given.keep), only=only, dry_run=given.dry_run
         )
         return {"removed": [wire.dump(item) for item in removed]}
 
@@ -273,7 +277,9 @@ class Client:
             del self._sessions[call.request_id]
 
     def _start(self, given: params.ExecParams) -> Running:
-        guest = self._server.host.guest_of(port_id=given.port_id, instance_id=given.instance_id)
+        guest = overview.guest_of(
+            self._server.host, port_id=given.port_id, instance_id=given.instance_id
+        )
         return self._server.spawner.run(guest, given.argv, terminal=given.tty, stdin=given.stdin)
 
     async def _output(self, request_id: rpc.Id, stream: Stream, data: str) -> None:

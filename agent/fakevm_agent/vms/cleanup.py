@@ -1,57 +1,52 @@
-"""What is left in a host of ports that are gone."""
+"""What is left in this host of ports that are gone is removed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
-from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.ovs.interface import Interface
-from fakevm_agent.records import Owner
-
-Kind = Literal["netns", "device", "interface", "process", "bridge"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leftover:
-    """Something that no port needs any more."""
-
-    kind: Kind
-    name: str
-    port_id: str | None
+from fakevm_agent.host import view
+from fakevm_agent.host.parts import Host
+from fakevm_agent.host.vm import remove_vm_if_empty
+from fakevm_agent.kernel import netlink, netns, processes
+from fakevm_agent.records import owner_of
+from fakevm_agent.vms.leftover import Leftover, left_over
+from fakevm_agent.vms.plug import unplug
 
 
-def left_over(
-    keep: frozenset[str],
-    *,
-    links: Mapping[str, Link],
-    strays: Sequence[Link],
-    interfaces: Mapping[str, Interface],
-    owners: Mapping[str, Owner],
-    instances: Mapping[str, Mapping[int, str]],
+def cleanup(
+    host: Host, keep: frozenset[str], *, only: frozenset[str] | None, dry_run: bool
 ) -> list[Leftover]:
-    """Return what is left of ports that are not in `keep`, the outermost first.
+    """Remove what is left of ports that are not in `keep`; return what it is.
 
-    `strays` are what VIF drivers made; `owners` are by port, from devices and from OVSDB;
-    `instances` are the VMs with their processes.
-    A device that nothing says is ours is not: a DHCP agent's may have the same kind of name.
+    With `only`, what belongs to other ports than these is left alone.
     """
-    found = [
-        Leftover(kind="interface", name=name, port_id=interface.iface_id)
-        for name, interface in sorted(interfaces.items())
-        if interface.iface_id not in keep
-    ]
-    for name, link in sorted(links.items()):
-        owner = Owner.of(link)
-        if owner and owner.port_id not in keep:
-            found.append(Leftover(kind="device", name=name, port_id=owner.port_id))
-    found += [
-        Leftover(kind="bridge" if link.kind == "bridge" else "device", name=link.name, port_id=None)
-        for link in strays
-    ]
-    used = {owner.instance_id for port_id, owner in owners.items() if port_id in keep}
-    for instance_id, processes in sorted(instances.items()):
-        if instance_id not in used:
-            for pid, command in sorted(processes.items()):
-                found.append(Leftover(kind="process", name=f"{command} ({pid})", port_id=None))
-            found.append(Leftover(kind="netns", name=instance_id, port_id=None))
+    links, interfaces = netlink.links(), host.ovsdb.interfaces()
+    records = view.records(interfaces)
+    owners = {port: owner_of(record) for port, record in records.items()}
+    owners |= view.owners(links)
+    if only is not None:
+        known = owners.keys() | {interface.iface_id for interface in interfaces.values()}
+        keep |= known - only
+    found = left_over(
+        keep,
+        links=links,
+        strays=host.drivers.strays(keep, links),
+        interfaces=interfaces,
+        owners=owners,
+        instances={name: processes.inside(netns.identity(name)) for name in view.instances()},
+    )
+    if not dry_run:
+        _remove(host, found)
     return found
+
+
+def _remove(host: Host, found: Sequence[Leftover]) -> None:
+    for port_id in sorted({item.port_id for item in found if item.port_id}):
+        unplug(host, port_id)
+    for item in found:
+        # What an unplug did not take along: it had no record, or was made by half.
+        match item.kind:
+            case "interface":
+                host.ovsdb.delete_port(item.name)
+            case "device" | "bridge":
+                netlink.delete_link(item.name)
+            case "netns":
+                remove_vm_if_empty(host, item.name)

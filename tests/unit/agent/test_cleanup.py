@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from fakevm_agent.records import owner_of
-from fakevm_agent.vms.cleanup import Leftover, left_over
+from fakevm_agent.vms.leftover import Leftover, left_over
 from tests.unit.agent.values import (
     INSTANCE,
     PORT,

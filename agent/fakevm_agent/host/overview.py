@@ -1,0 +1,48 @@
+"""What is asked of this host: what it is, its VIFs, a VM."""
+
+import importlib.metadata
+
+from fakevm.errors import NotFoundError
+from fakevm.model import HostInfo, PluggedVif
+from fakevm_agent.guest.folder import Guest
+from fakevm_agent.host import view
+from fakevm_agent.host.parts import Host, not_plugged
+from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.vif.names import tap_name
+
+
+def info(host: Host) -> HostInfo:
+    """Tell what this host is."""
+    return HostInfo(
+        host=host.name,
+        version=importlib.metadata.version("fakevm"),
+        datapath=host.ovsdb.datapath(host.integration_bridge),
+        ovs_version=host.ovsdb.version(),
+        vms=len(view.instances()),
+        vifs=len(view.owners(netlink.links())),
+    )
+
+
+def vifs(host: Host, port_id: str | None = None) -> list[PluggedVif]:
+    """Return all VIFs, or one, if it is there."""
+    if port_id is None:
+        links, interfaces = netlink.links(), host.ovsdb.interfaces()
+    else:
+        found = host.ovsdb.find(port_id)
+        links, interfaces = netlink.find_links(tap_name(port_id)), {}
+        if found:
+            interfaces[found.name] = found
+    return view.describe_all(links, interfaces, port_names=host.drivers.port_names)
+
+
+def guest_of(host: Host, *, port_id: str | None, instance_id: str | None) -> Guest:
+    """Return the VM with this id, or the one that the port is plugged into."""
+    if instance_id is None:
+        assert port_id is not None
+        owner = view.owners(netlink.find_links(tap_name(port_id))).get(port_id)
+        if owner is None:
+            raise not_plugged(port_id)
+        instance_id = owner.instance_id
+    if not netns.exists(instance_id):
+        raise NotFoundError(f"this host has no VM {instance_id}", hint="fakevm list")
+    return host.guest(instance_id)
