@@ -16,6 +16,8 @@ from fakevm_agent.guest.run import Spawner
 from fakevm_agent.host.parts import Host
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server.listener import Server
+from fakevm_agent.server.requests import Requests
+from fakevm_agent.server.workers import Workers
 from fakevm_agent.vif import table
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms import restart
@@ -51,14 +53,37 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     osvif = OsVif(conf)
+    host = _host(conf, osvif, spawner)
+    neutron = Neutron(conf.fakevm.neutron_url, host=conf.host)
+    workers = Workers(conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
+    path = Path(conf.fakevm.socket_path)
+    try:
+        async with Server(Requests(host, workers)).listening(path):
+            LOG.info("%s listens on %s", conf.host, path)
+            patience = conf.fakevm.neutron_timeout
+            work = _restore(host, workers, osvif, neutron, patience=patience)
+            restore = asyncio.create_task(work)
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done():
+                # A bug in it ends the agent, so that its supervisor shows it.
+                await restore
+                await stopped
+            restore.cancel()
+            LOG.info("%s stops; its VMs stay", conf.host)
+    finally:
+        workers.close()
+    host.ovsdb.close()
+
+
+def _host(conf: Any, osvif: OsVif, spawner: Spawner) -> Host:
     drivers = table.make(osvif)
     ovsdb = Ovsdb(
         conf.fakevm.ovsdb_connection,
         timeout=conf.fakevm.ovsdb_timeout,
         port_names=drivers.port_names,
     )
-    neutron = Neutron(conf.fakevm.neutron_url, host=conf.host)
-    host = Host(
+    return Host(
         name=conf.host,
         integration_bridge=conf.fakevm.integration_bridge,
         state_path=config.state_path(conf),
@@ -67,54 +92,40 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
         drivers=drivers,
         spawner=spawner,
     )
-    server = Server(host, spawner, workers=conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
-    path = Path(conf.fakevm.socket_path)
-    async with server.listening(path):
-        LOG.info("%s listens on %s", conf.host, path)
-        patience = conf.fakevm.neutron_timeout
-        restore = asyncio.create_task(_restore(server, osvif, neutron, patience=patience))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.done():
-            # A bug in it ends the agent, so that its supervisor shows it.
-            await restore
-            await stopped
-        restore.cancel()
-        LOG.info("%s stops; its VMs stay", conf.host)
-    ovsdb.close()
 
 
-async def _restore(server: Server, osvif: OsVif, neutron: Neutron, *, patience: float) -> None:
+async def _restore(
+    host: Host, workers: Workers, osvif: OsVif, neutron: Neutron, *, patience: float
+) -> None:
     """Wait for Open vSwitch's database, then make the VMs again that are still this host's.
 
     Where Neutron does not say in time which are not, all are made, and it is asked further.
     """
-    await _connect(server, osvif)
-    asking = asyncio.create_task(_moved(server, neutron))
-    host = server.host
+    await _connect(host, workers, osvif)
+    asking = asyncio.create_task(_moved(host, workers, neutron))
     try:
         await asyncio.wait({asking}, timeout=patience)
         in_time = asking.done()
         if in_time:
-            await server.in_thread(restart.destroy_moved, host, neutron, await asking)
+            await workers.in_thread(restart.destroy_moved, host, neutron, await asking)
         try:
-            await server.in_thread(restart.restore, host)
+            await workers.in_thread(restart.restore, host)
         except FakevmError as error:
             LOG.error("VMs can't be made again: %s", error)
-        server.ready.set()
+        workers.ready.set()
         LOG.info("ready")
         if not in_time:
-            await server.in_thread(restart.destroy_moved, host, neutron, await asking)
+            await workers.in_thread(restart.destroy_moved, host, neutron, await asking)
     finally:
         asking.cancel()
 
 
-async def _connect(server: Server, osvif: OsVif) -> None:
+async def _connect(host: Host, workers: Workers, osvif: OsVif) -> None:
     said = ""
     while True:
         try:
-            await server.in_thread(server.host.ovsdb.connect)
-            await server.in_thread(osvif.connect)
+            await workers.in_thread(host.ovsdb.connect)
+            await workers.in_thread(osvif.connect)
             return
         except FakevmError as error:
             if str(error) != said:
@@ -123,12 +134,12 @@ async def _connect(server: Server, osvif: OsVif) -> None:
         await asyncio.sleep(_RETRY)
 
 
-async def _moved(server: Server, neutron: Neutron) -> Collection[str]:
+async def _moved(host: Host, workers: Workers, neutron: Neutron) -> Collection[str]:
     """Ask Neutron until it has said which VIFs are on other hosts by now."""
     pause = _RETRY
     while True:
         try:
-            return await server.in_thread(restart.moved, server.host, neutron)
+            return await workers.in_thread(restart.moved, host, neutron)
         except FakevmError as error:
             if pause == _RETRY:
                 LOG.warning("%s; asking again", error)
