@@ -18,154 +18,25 @@ the replies, which are the peer's kernel's.
 """
 
 import json
-import math
 import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
-MAGIC = b"fakevmP1"
+from fakevm_agent.probe.channel import open_socket, received
+from fakevm_agent.probe.flow import Flow
+from fakevm_agent.probe.packet import ECHO_REPLY, ECHO_REQUEST, Packet, echo, echo_request, unpack
+
 FLUSH_S = 0.05
 LIMIT_S = 3600.0
 
-_RATE = 100.0
-_RATE_MAX = 10_000.0
 _NICENESS = -20
 _OUTPUT_MAX = 16 * 1024 * 1024
-_RECEIVE_BUFFER = 1024 * 1024
 _LAST_WORDS_S = 2.0
 _READ = 65536
-# linux/socket.h; Python has no name for it.
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("=qq")
-_HEAD = struct.Struct("!8sQdBBB")
-_ECHO = struct.Struct("!BBHHH")
-_ECHO_REQUEST = {4: 8, 6: 128}
-_ECHO_REPLY = {4: 0, 6: 129}
-_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-_ROLES = ("send", "receive", "ping")
-_KINDS = ("udp", "icmp")
-
-
-class Packet:
-    """What a packet says of itself."""
-
-    def __init__(self, *, run: str, flow: str, seq: int, sent: float, host: str) -> None:
-        self.run = run
-        self.flow = flow
-        self.seq = seq
-        self.sent = sent
-        self.host = host
-
-    def pack(self) -> bytes:
-        """Return the payload."""
-        words = [word.encode()[:255] for word in (self.run, self.flow, self.host)]
-        return _HEAD.pack(MAGIC, self.seq, self.sent, *map(len, words)) + b"".join(words)
-
-
-def unpack(payload: bytes) -> Packet | None:
-    """Return the packet; None where it is none of a prober's."""
-    if len(payload) < _HEAD.size:
-        return None
-    magic, seq, sent, *lengths = _HEAD.unpack_from(payload)
-    if magic != MAGIC or len(payload) < _HEAD.size + sum(lengths):
-        return None
-    words, at = [], _HEAD.size
-    for length in lengths:
-        words.append(payload[at : at + length].decode(errors="replace"))
-        at += length
-    run, flow, host = words
-    return Packet(run=run, flow=flow, seq=seq, sent=sent, host=host)
-
-
-def echo_request(version: int, number: int, payload: bytes) -> bytes:
-    """Return an ICMP echo request; of IPv6 the kernel computes the checksum."""
-    kind, identity = _ECHO_REQUEST[version], os.getpid() & 0xFFFF
-    head = _ECHO.pack(kind, 0, 0, identity, number & 0xFFFF)
-    if version == 4:
-        head = _ECHO.pack(kind, 0, checksum(head + payload), identity, number & 0xFFFF)
-    return head + payload
-
-
-def checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071)."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def echo(version: int, data: bytes) -> tuple[int, bytes]:
-    """Return kind and payload of what a raw ICMP socket received; IPv4's has the IP header."""
-    start = (data[0] & 0x0F) * 4 if version == 4 and data else 0
-    if len(data) < start + _ECHO.size:
-        return -1, b""
-    kind: int = data[start]
-    return kind, data[start + _ECHO.size :]
-
-
-class Slots:
-    """When a flow's packets are due."""
-
-    def __init__(self, *, t0: float, rate: float, now: float) -> None:
-        self._t0 = t0
-        self._rate = rate
-        # The next whole one: the one that runs was another sender's, or nobody's.
-        self._next = max(0, math.ceil((now - t0) * rate))
-
-    def due(self) -> float:
-        """Return when the next packet is due."""
-        return self._t0 + self._next / self._rate
-
-    def take(self, now: float) -> int | None:
-        """Return the number of the packet that is due now, and go on to the next; None: not yet."""
-        if now < self.due():
-            return None
-        seq = max(self._next, math.floor((now - self._t0) * self._rate))
-        self._next = seq + 1
-        return seq
-
-
-class Flow:
-    """One flow's end, as stdin asked for it; raises ValueError where that makes no sense."""
-
-    def __init__(self, order: dict[str, object], *, now: float, host: str) -> None:
-        self.id = _text(order, "flow")
-        self.role = _text(order, "role", among=_ROLES)
-        self.kind = _text(order, "kind", among=_KINDS)
-        self.address = _text(order, "address")
-        self.version = 6 if ":" in self.address else 4
-        _check_address(self.address, self.version)
-        self.port = int(_number(order, "port", 0, 0, 65535))
-        self.run = str(order.get("run", ""))
-        self.host = str(order.get("host", host))
-        if (self.role, self.kind) == ("ping", "udp"):
-            raise ValueError(f"flow {self.id}: a ping is icmp")
-        if self.kind == "udp" and not self.port:
-            raise ValueError(f"flow {self.id}: udp needs a port")
-        rate = _number(order, "rate", _RATE, 0.001, _RATE_MAX)
-        t0 = _number(order, "t0", now, 0, math.inf)
-        self.slots = None if self.role == "receive" else Slots(t0=t0, rate=rate, now=now)
-        self.sent: list[tuple[int, float]] = []
-        self.received: list[tuple[int, float, float, str]] = []
-
-    def report(self) -> dict[str, object] | None:
-        """Return what is new, once; None: nothing."""
-        if not self.sent and not self.received:
-            return None
-        told: dict[str, object] = {"flow": self.id}
-        if self.sent:
-            told["sent"] = self.sent
-        if self.received:
-            told["received"] = self.received
-        self.sent, self.received = [], []
-        return told
 
 
 class Prober:
@@ -249,7 +120,7 @@ class Prober:
         port = flow.port if (flow.kind, flow.role) == ("udp", "receive") else 0
         key = flow.kind, flow.version, port
         if key not in self._sockets:
-            self._sockets[key] = _open(*key)
+            self._sockets[key] = open_socket(*key)
         return self._sockets[key]
 
     def _send(self, flow: Flow) -> None:
@@ -267,13 +138,13 @@ class Prober:
 
     def _receive(self, key: tuple[str, int, int], channel: socket.socket) -> None:
         kind, version, _ = key
-        for data, at in _received(channel):
+        for data, at in received(channel):
             roles = ("receive",)
             if kind == "icmp":
                 what, data = echo(version, data)
-                if what == _ECHO_REPLY[version]:
+                if what == ECHO_REPLY[version]:
                     roles = ("ping",)
-                elif what != _ECHO_REQUEST[version]:
+                elif what != ECHO_REQUEST[version]:
                     continue
             packet = unpack(data)
             flow = self._flows.get(packet.flow) if packet else None
@@ -297,64 +168,6 @@ class Prober:
         with suppress(BlockingIOError):
             while self._output:
                 del self._output[: os.write(self._stdout, self._output)]
-
-
-def _check_address(address: str, version: int) -> None:
-    # A name would be looked up at each send.
-    try:
-        socket.inet_pton(_FAMILY[version], address)
-    except OSError as error:
-        raise ValueError(f"address: {address!r:.80} is not one") from error
-
-
-def _open(kind: str, version: int, port: int) -> socket.socket:
-    if kind == "udp":
-        channel = socket.socket(_FAMILY[version], socket.SOCK_DGRAM)
-    else:
-        protocol = socket.IPPROTO_ICMPV6 if version == 6 else socket.IPPROTO_ICMP
-        channel = socket.socket(_FAMILY[version], socket.SOCK_RAW, protocol)
-    channel.setblocking(False)
-    channel.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    if port:
-        if version == 6:
-            channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Of any address: the VM may get its own later.
-        channel.bind(("", port))
-    return channel
-
-
-def _received(channel: socket.socket) -> Iterator[tuple[bytes, float]]:
-    """Yield what has come, and when it came to the kernel."""
-    while True:
-        try:
-            data, told, _, _ = channel.recvmsg(_READ, socket.CMSG_SPACE(_TIMESPEC.size))
-        except BlockingIOError:
-            return
-        except OSError:
-            return  # What became of something that was sent.
-        at = time.time()
-        for level, kind, value in told:
-            if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
-                seconds, nanoseconds = _TIMESPEC.unpack(value)
-                at = seconds + nanoseconds / 1e9
-        yield data, at
-
-
-def _text(order: dict[str, object], key: str, *, among: tuple[str, ...] = ()) -> str:
-    value = order.get(key)
-    if not isinstance(value, str) or (among and value not in among):
-        raise ValueError(f"{key}: expected {' or '.join(among) or 'a text'}, not {value!r:.80}")
-    return value
-
-
-def _number(
-    order: dict[str, object], key: str, default: float, lowest: float, highest: float
-) -> float:
-    value = order.get(key, default)
-    if not isinstance(value, int | float) or not lowest <= value <= highest:
-        raise ValueError(f"{key}: expected a number from {lowest} to {highest}, not {value!r:.80}")
-    return value
 
 
 def _come_first() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 import fakevm_agent
 from fakevm_agent.probe import prober
-from fakevm_agent.probe.prober import Flow, Packet, Slots, checksum, echo, echo_request, unpack
+from fakevm_agent.probe.flow import Flow, Slots
+from fakevm_agent.probe.packet import Packet, checksum, echo, echo_request, unpack
 
 # Without the site module, as fakevm-probe runs it.
 CODE = f"""
