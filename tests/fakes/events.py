@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fakevm_agent.nova_events.event_log import KEPT, EventLog
+from fakevm_agent.nova_events.nova import NovaEvents
 from fakevm_agent.nova_events.nova_api import PATH
-from fakevm_agent.nova_events.service import NovaEvents, Server
+from fakevm_agent.nova_events.service import Server
 from tests.fakes.host import FakeStream
 
 # As novaclient sends them for Neutron.

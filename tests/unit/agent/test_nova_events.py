@@ -13,7 +13,7 @@ import pytest
 from fakevm.clients.rpc import Connection
 from fakevm.errors import ConfigError
 from fakevm_agent.nova_events.nova_api import BODY_MAX, PATH
-from fakevm_agent.nova_events.service import service_of
+from fakevm_agent.nova_events.peers import service_of
 from tests.fakes.events import HEADERS, LocalNovaEvents
 
 VM = "11111111-0000-4000-8000-000000000001"
