@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3] / "agent" / "fakevm_agent"
 
 ONLY_IN = {
     "pyroute2": {"kernel.netlink"},
-    "ovsdbapp": {"ovs.ovsdb"},
+    "ovsdbapp": {"ovs.connection"},
     "os_vif": {"vif.osvif"},
     "pydantic": {"protocol.wire"},
     "ctypes": {"kernel.libc"},
