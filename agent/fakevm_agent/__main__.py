@@ -15,6 +15,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
     # Of what is imported nothing is garbage; to look for it takes a tenth of the time.
     gc.disable()
+    # Only now: the spawner was to be forked without it.
     from fakevm_agent.agent import run
 
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The agent's options. The only module that imports oslo.config."""
+"""The agent's options, by oslo.config."""
 
 import socket
 from collections.abc import Sequence

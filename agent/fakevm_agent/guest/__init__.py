@@ -1,1 +1,1 @@
-"""What a VM has and runs inside: files, processes, DHCP. For whoever makes or serves VMs."""
+"""What a VM has and runs inside: files, processes, DHCP. `suspend`, `host` and above import it."""

@@ -1,1 +1,1 @@
-"""This host: what its VMs are made of, what is there of them. For `plans`, `vms` and above."""
+"""This host: what its VMs are made of, what is there of them. `plans` and above import it."""

@@ -1,1 +1,1 @@
-"""Open vSwitch's database, and what the agent keeps in it. For `vms` and `agent`."""
+"""Open vSwitch's database, and what the agent keeps in it. `host` and above import it."""

@@ -1,1 +1,1 @@
-"""JSON-RPC over a Unix socket, and JSON to values. Whoever serves it imports it; it knows no VM."""
+"""JSON-RPC over a Unix socket, JSON to values. `ovs`, `server` and `nova_events` import it."""

@@ -1,1 +1,1 @@
-"""The agent's Unix socket, its clients' streams, and what each request takes. For `agent` alone."""
+"""The agent's Unix socket, its clients' streams, what a request takes. `agent` alone imports it."""

@@ -1,1 +1,1 @@
-"""A guest that is paused and goes on: what moves with it. For `vms` and `server`."""
+"""A guest that is paused and goes on: what moves with it. `host` and above import it."""

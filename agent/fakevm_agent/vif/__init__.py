@@ -1,1 +1,1 @@
-"""VIF drivers: what is between a VIF's device and Open vSwitch. For `vms`, `ovs` and `agent`."""
+"""VIF drivers: what is between a VIF's device and Open vSwitch. `host` and above import it."""

@@ -1,1 +1,1 @@
-"""The VMs of this host: from what should be to what the kernel has. For `server` and `agent`."""
+"""What is done with VMs, by request or after a restart. `server` and `agent` import it."""

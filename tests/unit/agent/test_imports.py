@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,22 +11,50 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3] / "agent" / "fakevm_agent"
 
+# From the top down; packages in one line do not import each other.
+ORDER = (
+    {"__main__"},
+    {"agent"},
+    {"server", "nova_events"},
+    {"vms"},
+    {"plans"},
+    {"host"},
+    {"suspend", "vif", "ovs"},
+    {"guest"},
+    {"records"},
+    {"protocol"},
+    {"kernel", "config", "probe"},
+)
+
+# Who imports a package, where that is not all that is above it.
+ONLY_BY = {
+    "agent": {"__main__"},
+    "server": {"agent"},
+    "plans": {"vms"},
+    "protocol": {"ovs", "server", "nova_events"},
+    "nova_events": set(),
+    "probe": set(),
+}
+
 ONLY_IN = {
     "pyroute2": {"kernel.netlink"},
     "ovsdbapp": {"ovs.connection"},
     "os_vif": {"vif.osvif"},
+    "vif_plug_ovs": {"vif.osvif"},
+    "oslo_config": {"config", "vif.osvif"},
     "pydantic": {"protocol.wire"},
     "ctypes": {"kernel.libc"},
 }
 
+# Of the standard library, and of these packages: a prober starts in a VM, while a guest moves; the
+# spawner is forked before all else is imported.
+PLAIN = {"probe": {"probe"}, "guest.spawner": {"kernel"}, "kernel.libc": set()}
+
 
 def modules() -> dict[str, Path]:
-    """Return the agent's modules by their names below its own."""
-    found = (path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py")))
-    return {
-        ".".join(part for part in path.parts if part != "__init__"): ROOT / path.with_suffix(".py")
-        for path in found
-    }
+    """Return the agent's modules by their names below its own; packages are empty."""
+    found = {path.relative_to(ROOT).with_suffix("").parts: path for path in ROOT.rglob("*.py")}
+    return {".".join(parts): found[parts] for parts in sorted(found) if parts[-1] != "__init__"}
 
 
 def imports(node: ast.AST) -> Iterator[str]:
@@ -38,8 +67,33 @@ def imports(node: ast.AST) -> Iterator[str]:
                 yield f"{'.' * inner.level}{inner.module or ''}.{alias.name}"
 
 
+def package(module: str) -> str:
+    return module.split(".")[0]
+
+
+def level(module: str) -> int:
+    (found,) = (n for n, names in enumerate(ORDER) if package(module) in names)
+    return found
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+
+
 def imported(module: str) -> set[str]:
-    return set(imports(ast.parse(modules()[module].read_text(encoding="utf-8"))))
+    return set(imports(tree(module)))
+
+
+def ours(module: str) -> set[str]:
+    """Return the other packages of the agent that a module imports."""
+    names = {name.split(".")[1] for name in imported(module) if name.startswith("fakevm_agent.")}
+    return names - {package(module)}
+
+
+def test_packages_are_empty_and_say_what_they_own() -> None:
+    for path in ROOT.rglob("__init__.py"):
+        (only,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(only, ast.Expr), path
 
 
 @pytest.mark.parametrize("module", modules())
@@ -51,6 +105,37 @@ def test_imports_say_where_they_go(module: str) -> None:
 def test_the_agent_shares_values_and_errors_alone(module: str) -> None:
     shared = {name.split(".")[1] for name in imported(module) if name.startswith("fakevm.")}
     assert shared <= {"model", "names", "errors"}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_package_imports_what_is_below_it(module: str) -> None:
+    below = {name for name in ours(module) if level(name) > level(module)}
+    assert ours(module) - below == set()
+
+
+@pytest.mark.parametrize("name", ONLY_BY)
+def test_a_package_is_imported_by_these_alone(name: str) -> None:
+    assert {package(module) for module in modules() if name in ours(module)} == ONLY_BY[name]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_stand_at_the_top(module: str) -> None:
+    inner = {
+        name
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for name in imports(node)
+    }
+    # The spawner is forked before anything heavy is imported.
+    assert inner == ({"fakevm_agent.agent.run"} if module == "__main__" else set())
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if {m, package(m)} & PLAIN.keys()])
+def test_what_starts_alone_is_plain(module: str) -> None:
+    inner = {name for name in imported(module) if name.startswith("fakevm_agent.")}
+    assert {name.split(".")[0] for name in imported(module) - inner} <= sys.stdlib_module_names
+    allowed = PLAIN.get(module) or PLAIN.get(package(module), set())
+    assert {name.split(".")[1] for name in inner} <= allowed
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
