@@ -12,7 +12,7 @@ from typing import Any
 from fakevm.clients.agents import Execution
 from fakevm.errors import FakevmError
 
-# In a host's image; agent/fakevm_agent/probe.py says what it reads and prints.
+# In a host's image; agent/fakevm_agent/probe/ says what it reads and prints.
 PROGRAM = "fakevm-probe"
 
 # How long an end may take to print what it still has, once it was told to stop.
