@@ -85,6 +85,8 @@ class PluggedVif:
     fixed_ips: tuple[FixedIp, ...] = ()
     # Its DHCP and SLAAC clients were asked for.
     configured: bool = False
+    # Its VM is paused, or not started yet: its NIC is down.
+    paused: bool = False
     preserve_on_delete: bool = False
 
 

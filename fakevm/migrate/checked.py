@@ -145,6 +145,12 @@ class Checked:
                 raise ConflictError(
                     f"port {port.id} is not plugged on {port.host}", hint=f"fakevm plug {port.id}"
                 )
+            if guests[port.id].paused:
+                raise ConflictError(
+                    f"VM {guests[port.id].vm_name} is paused",
+                    hint=f"fakevm unpause {port.device_id}; where a migration was cut off: fakevm"
+                    f" migrate --abort {port.id}",
+                )
 
 
 def looked_up(

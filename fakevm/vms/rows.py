@@ -108,6 +108,9 @@ def _differences(
         found.append(one.error or "Open vSwitch has no such device")
     if one.mac_address != port.mac_address:
         found.append(f"the NIC's MAC is {one.mac_address}")
+    if one.paused:
+        # What it has is kept elsewhere.
+        return [*found, f"VM {one.vm_name} is paused"]
     methods = {ip.ip_address: ip.method for ip in one.fixed_ips}
     on_nic = {address.partition("/")[0] for address in one.addresses}
     expected = {

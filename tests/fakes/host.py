@@ -36,6 +36,8 @@ class FakeHost:
     name: str
     vifs_by_port: dict[str, PluggedVif] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    # What those had that go on here.
+    kept: dict[str, GuestState] = field(default_factory=dict)
     # What runs in each VM.
     processes: dict[int, str] = field(default_factory=dict)
     # Ports that RARP frames were sent of.
@@ -66,7 +68,11 @@ class FakeHost:
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         self._begin("list", port_id or "")
-        return [v for v in self.vifs_by_port.values() if port_id in (None, v.port_id)]
+        return [
+            replace(v, paused=v.port_id in self.paused)
+            for v in self.vifs_by_port.values()
+            if port_id in (None, v.port_id)
+        ]
 
     def plug(
         self, vif: Vif, vm: Vm, *, paused: bool = False, late_tap: bool = False, nic: str = ""
@@ -96,7 +102,7 @@ class FakeHost:
         self.on_plug(self.name, vif.port_id)
         return changed
 
-    def suspend(self, instance_id: str) -> GuestState:
+    def suspend(self, instance_id: str, *, keep: bool = False) -> GuestState:
         self._begin("suspend", instance_id)
         found = self._ports_of(instance_id)
         if self.paused.issuperset(found):
@@ -109,17 +115,22 @@ class FakeHost:
             GuestNic(port_id=port_id, nic=self._get(port_id).nic, index=number)
             for number, port_id in enumerate(found, 2)
         ]
-        return GuestState(
+        state = GuestState(
             time=time.time(),
             processes=dict(self.processes),
             nics=tuple(nics),
             addresses=tuple(addresses),
         )
+        if keep:
+            self.kept[instance_id] = state
+        return state
 
     def resume(
         self, instance_id: str, state: GuestState | None = None, *, rarp: bool = True
     ) -> float:
         self._begin("resume", instance_id)
+        kept = self.kept.pop(instance_id, None)
+        state = state or kept
         for port_id in self._ports_of(instance_id):
             if port_id not in self.paused:
                 continue

@@ -21,6 +21,7 @@ ORDER = (
     {"cli"},
     {"scenarios", "shortcut"},
     {"lab"},
+    {"lifecycle"},
     {"migrate"},
     {"probes"},
     {"reports", "vms", "labs"},

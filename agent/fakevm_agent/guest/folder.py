@@ -115,6 +115,22 @@ class Guest:
             said = _LEASED_BY.sub(lambda m: f'interface "{nics.get(m[1], m[1])}";', text)
             (self.directory / there).write_text(said)
 
+    def keep(self, state: str) -> None:
+        """Write down what the guest has, until it goes on."""
+        self._kept.write_text(state)
+
+    def kept(self) -> str | None:
+        """Return what was written down, if anything was."""
+        return self._kept.read_text() if self._kept.exists() else None
+
+    def forget(self) -> None:
+        """Remove what was written down."""
+        self._kept.unlink(missing_ok=True)
+
+    @property
+    def _kept(self) -> Path:
+        return self.directory / "suspended.json"
+
     def log(self, client: str) -> Path:
         """Return the file with a client's output."""
         return self.directory / "log" / client

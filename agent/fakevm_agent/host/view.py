@@ -113,6 +113,7 @@ def describe(
         addresses=inside.addresses.get(owner.nic, ()),
         fixed_ips=record.vif.fixed_ips if record else (),
         configured=record.configured if record else False,
+        paused=record.paused if record else False,
         # Without a record nobody knows; what is unbound can be deleted.
         preserve_on_delete=record.vif.preserve_on_delete if record else True,
     )

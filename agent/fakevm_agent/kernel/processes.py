@@ -24,15 +24,20 @@ def inside(namespace: tuple[int, int]) -> dict[int, str]:
     return found
 
 
+def signal_all(namespace: tuple[int, int], number: signal.Signals) -> None:
+    """Send a signal to all that runs in the namespace with this identity."""
+    for pid in inside(namespace):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def kill(namespace: tuple[int, int], *, timeout: float = 5.0) -> dict[int, str]:
     """Kill all that runs in the namespace with this identity, and return what it was."""
     killed: dict[int, str] = {}
     deadline = time.monotonic() + timeout
     while alive := inside(namespace):
         killed |= alive
-        for pid in alive:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all(namespace, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise WaitTimeoutError(f"processes {sorted(alive)} of a VM do not end by SIGKILL")
         time.sleep(0.005)

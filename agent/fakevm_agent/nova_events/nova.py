@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from fakevm.errors import ConfigError
+from fakevm.model import Server
 from fakevm_agent.nova_events.event_log import EventLog
 from fakevm_agent.nova_events.nova_api import Answer, Request, answer
 from fakevm_agent.protocol import rpc
@@ -25,12 +26,11 @@ class NovaEvents:
 
     def __init__(self, *, log: EventLog | None = None) -> None:
         self.log = log or EventLog()
-        # By server; None: on no host.
-        self.hosts: OrderedDict[str, str | None] = OrderedDict()
+        self.servers: OrderedDict[str, Server] = OrderedDict()
 
     def receive(self, request: Request, *, source: str) -> Answer:
         """Answer a request of Neutron's, and keep its events."""
-        told = answer(request, self.hosts)
+        told = answer(request, self.servers)
         for event in told.events:
             self.log.add(
                 kind="event",
@@ -48,22 +48,38 @@ class NovaEvents:
         match call.method:
             case "register":
                 return self._register(call.params)
+            case "servers":
+                return self._told(call.params)
             case "record":
                 return self._record(call.params)
             case "read":
                 return await self._read(call.params)
-        known = "register, record, read"
+        known = "register, servers, record, read"
         reason = f"no method {call.method!r:.80}; there are: {known}"
         raise ProtocolError(rpc.METHOD_NOT_FOUND, reason, call.request_id)
 
     def _register(self, params: Mapping[str, Any]) -> object:
-        _expect(params, ("instance_id", "host"))
+        """Keep what is told of a server; what is not told stays as it is."""
+        _expect(params, tuple(one.name for one in fields(Server)))
         instance_id = _text(params, "instance_id")
-        self.hosts[instance_id] = None if params.get("host") is None else _text(params, "host")
-        self.hosts.move_to_end(instance_id)
-        while len(self.hosts) > _SERVERS_MAX:
-            self.hosts.popitem(last=False)
+        told: dict[str, Any] = {
+            name: _texts(params, name) if name in ("given", "nics") else _text(params, name)
+            for name in params
+            if params[name] is not None
+        }
+        if "host" in params and params["host"] is None:
+            told["host"] = None
+        known = self.servers.get(instance_id, Server(instance_id=instance_id))
+        self.servers[instance_id] = replace(known, **told)
+        self.servers.move_to_end(instance_id)
+        while len(self.servers) > _SERVERS_MAX:
+            self.servers.popitem(last=False)
         return {}
+
+    def _told(self, params: Mapping[str, Any]) -> object:
+        _expect(params, ("instance_ids",))
+        ids = _texts(params, "instance_ids")
+        return {"servers": {one: asdict(self.servers[one]) for one in ids if one in self.servers}}
 
     def _record(self, params: Mapping[str, Any]) -> object:
         _expect(params, ("entries",))
@@ -109,6 +125,13 @@ def _expect(params: Mapping[str, Any], names: tuple[str, ...]) -> None:
     unknown = sorted(set(params) - set(names))
     if unknown:
         raise ConfigError(f"{unknown[0]!r:.80}: not known; expected: {', '.join(names)}")
+
+
+def _texts(params: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    values = params.get(name)
+    if not isinstance(values, list) or len(values) > _SERVERS_MAX:
+        raise ConfigError(f"{name}: expected a list of at most {_SERVERS_MAX} strings")
+    return tuple(_text({name: value}, name) for value in values)
 
 
 def _text(params: Mapping[str, Any], name: str) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakevm.model import Server
+
 PATH = "/v2.1/os-server-external-events"
 
 # oslo.middleware's max_request_body_size.
@@ -71,7 +73,7 @@ class _FaultError(Exception):
         self.status = status
 
 
-def answer(request: Request, hosts: Mapping[str, str | None]) -> Answer:
+def answer(request: Request, servers: Mapping[str, Server]) -> Answer:
     """Return what Nova would answer that has these servers, each on a host or on none."""
     version = ""
     try:
@@ -84,7 +86,7 @@ def answer(request: Request, hosts: Mapping[str, str | None]) -> Answer:
         name = _FAULTS.get(fault.status, "computeFault")
         body = {name: {"code": fault.status, "message": str(fault)}}
         return Answer(status=fault.status, body=body, version=version)
-    answered = [_answered(event, hosts) for event in events]
+    answered = [_answered(event, servers) for event in events]
     return Answer(
         status=200 if all(event["code"] == 200 for event in answered) else 207,
         body={"events": answered},
@@ -95,14 +97,14 @@ def answer(request: Request, hosts: Mapping[str, str | None]) -> Answer:
     )
 
 
-def _answered(event: Mapping[str, Any], hosts: Mapping[str, str | None]) -> dict[str, Any]:
+def _answered(event: Mapping[str, Any], servers: Mapping[str, Server]) -> dict[str, Any]:
     """Return an event as it goes back: its status is then Nova's own."""
-    if event["server_uuid"] not in hosts:
+    if event["server_uuid"] not in servers:
         code = 404
     elif event["name"] in _TAG_REQUIRED and "tag" not in event:
         code = 400
     else:
-        code = 200 if hosts[event["server_uuid"]] else 422
+        code = 200 if servers[event["server_uuid"]].host else 422
     return {**event, "status": "completed" if code == 200 else "failed", "code": code}
 
 

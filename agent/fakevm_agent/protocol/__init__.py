@@ -1,1 +1,1 @@
-"""JSON-RPC over a Unix socket, JSON to values. `ovs`, `server` and `nova_events` import it."""
+"""JSON-RPC over a Unix socket, JSON to values. `ovs`, `vms`, `server`, `nova_events` import it."""

@@ -1,5 +1,6 @@
 """JSON to values and back. The only module that imports pydantic."""
 
+import json
 from typing import Any, TypeVar
 
 from pydantic import Base64Bytes, ConfigDict, TypeAdapter, ValidationError
@@ -32,6 +33,11 @@ def parse(kind: type[_T], values: object) -> _T:
         field = ".".join(map(str, first["loc"])) or "params"
         raise ConfigError(f"{field}: {first['msg']}") from error
     return found
+
+
+def parse_text(kind: type[_T], text: str) -> _T:
+    """Return the JSON text as `kind`, or raise ConfigError naming the field that is wrong."""
+    return parse(kind, json.loads(text))
 
 
 def dump(value: object) -> Any:

@@ -52,9 +52,10 @@ class PlugParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class SuspendParams(Params):
-    """What `suspend` takes."""
+    """What `suspend` takes; `keep`: the VM goes on here, with all that it had."""
 
     instance_id: str
+    keep: bool = False
 
     def _check(self) -> None:
         check_uuid("instance_id", self.instance_id)
@@ -62,7 +63,7 @@ class SuspendParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeParams(Params):
-    """What `resume` takes; no state: the guest boots."""
+    """What `resume` takes; no state: what this host kept, or else the guest boots."""
 
     instance_id: str
     state: GuestState | None = None

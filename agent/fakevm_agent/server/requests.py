@@ -66,7 +66,9 @@ class Requests:
 
     async def _suspend(self, call: Call) -> object:
         given = parsed(params.SuspendParams, call)
-        found = await self._workers.in_thread(pause.suspend, self._host, given.instance_id)
+        found = await self._workers.in_thread(
+            pause.suspend, self._host, given.instance_id, keep=given.keep
+        )
         return wire.dump(found)
 
     async def _resume(self, call: Call) -> object:

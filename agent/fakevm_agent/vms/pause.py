@@ -1,5 +1,6 @@
 """A VM is paused and goes on: all its NICs at once."""
 
+import signal
 import time
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -10,32 +11,42 @@ from fakevm.model import GuestState
 from fakevm_agent.guest import addressing
 from fakevm_agent.host.parts import Host
 from fakevm_agent.host.undo import push
-from fakevm_agent.kernel import ip, netns
+from fakevm_agent.kernel import ip, netns, processes
 from fakevm_agent.plans.plan import default_routes, static_addresses
+from fakevm_agent.protocol import wire
 from fakevm_agent.records import Record
 from fakevm_agent.suspend import state
 
 
-def suspend(host: Host, instance_id: str) -> GuestState:
-    """Pause a VM: set all its NICs down; return what it had."""
+def suspend(host: Host, instance_id: str, *, keep: bool = False) -> GuestState:
+    """Pause a VM: set all its NICs down; return what it had.
+
+    With `keep` it goes on here: its processes are stopped, and what it had is written down.
+    """
     with host.all_ports_held(instance_id) as records:
         if all(record.paused for record in records):
             raise ConflictError(f"VM {records[0].vm.name} is paused")
         host.announcer.stop(instance_id)
         guest = host.guest(instance_id)
-        processes = addressing.other_processes(guest)
+        others = addressing.other_processes(guest)
         nics = {record.vif.port_id: (record.nic, record.vif.mtu) for record in records}
         with ExitStack() as undo:
+            if keep:
+                push(undo, _signal, instance_id, signal.SIGCONT)
+                _signal(instance_id, signal.SIGSTOP)
             with netns.entered(instance_id):
-                found = state.suspend(nics, processes=processes, files=guest.carried())
+                found = state.suspend(nics, processes=others, files=guest.carried())
             push(undo, _go_on, instance_id, records, found)
+            if keep:
+                push(undo, guest.forget)
+                guest.keep(wire.dump_text(found))
             _remember_paused(host, records, paused=True)
             undo.pop_all()
     return found
 
 
 def resume(host: Host, instance_id: str, given: GuestState | None, *, rarp: bool) -> float:
-    """Let a paused VM go on, with what it had, or as it boots; content if it runs.
+    """Let a paused VM go on, with what it had, or was kept, or as it boots; content if it runs.
 
     Returns when its last NIC was up.
     """
@@ -43,9 +54,13 @@ def resume(host: Host, instance_id: str, given: GuestState | None, *, rarp: bool
         if not any(record.paused for record in records):
             return time.time()
         nics = {record.vif.port_id: record.nic for record in records}
+        guest = host.guest(instance_id)
+        kept = guest.kept()
         if given:
             there = {nic.nic: nics.get(nic.port_id, nic.nic) for nic in given.nics}
-            host.guest(instance_id).take_over(given.files, nics=there)
+            guest.take_over(given.files, nics=there)
+        elif kept:
+            given = wire.parse_text(GuestState, kept)
         with netns.entered(instance_id):
             now, refused = state.resume(nics, given)
             if rarp:
@@ -56,6 +71,9 @@ def resume(host: Host, instance_id: str, given: GuestState | None, *, rarp: bool
         if given is None:
             _start_clients_anew(host, records)
         _remember_paused(host, records, paused=False)
+        if kept:
+            _signal(instance_id, signal.SIGCONT)
+            guest.forget()
     if refused:
         raise FakevmError(
             f"VM {records[0].vm.name} runs, but the kernel refused of what it had: "
@@ -78,6 +96,10 @@ def _go_on(instance_id: str, records: Collection[Record], found: GuestState) -> 
     """Let a guest run whose pause could not be written down."""
     with netns.entered(instance_id):
         state.resume({record.vif.port_id: record.nic for record in records}, found)
+
+
+def _signal(instance_id: str, number: signal.Signals) -> None:
+    processes.signal_all(netns.identity(instance_id), number)
 
 
 def _set_static_addresses(records: Collection[Record]) -> None:

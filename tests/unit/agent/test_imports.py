@@ -31,7 +31,7 @@ ONLY_BY = {
     "agent": {"__main__"},
     "server": {"agent"},
     "plans": {"vms"},
-    "protocol": {"ovs", "server", "nova_events"},
+    "protocol": {"ovs", "vms", "server", "nova_events"},
     "nova_events": set(),
     "probe": set(),
 }

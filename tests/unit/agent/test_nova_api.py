@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from fakevm.model import Server
 from fakevm_agent.nova_events.nova_api import BODY_MAX, PATH, Answer, Request, answer
 
 VM = "11111111-0000-4000-8000-000000000001"
 HOMELESS = "11111111-0000-4000-8000-000000000002"
 UNKNOWN = "11111111-0000-4000-8000-000000000003"
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"
-HOSTS = {VM: "compute-1", HOMELESS: None}
+SERVERS = {
+    VM: Server(instance_id=VM, host="compute-1"),
+    HOMELESS: Server(instance_id=HOMELESS),
+}
 
 PLUGGED = {"server_uuid": VM, "name": "network-vif-plugged", "status": "completed", "tag": PORT}
 
@@ -21,7 +25,7 @@ PLUGGED = {"server_uuid": VM, "name": "network-vif-plugged", "status": "complete
 def ask(body: Any, *, version: str = "2.1", **changes: Any) -> Answer:
     headers = {"content-type": "application/json", "x-openstack-nova-api-version": version}
     values = {"method": "POST", "path": PATH, "headers": headers, **changes}
-    return answer(Request(body=json.dumps(body).encode(), **values), HOSTS)
+    return answer(Request(body=json.dumps(body).encode(), **values), SERVERS)
 
 
 def refusal(told: Answer) -> tuple[int, str, str]:
@@ -115,7 +119,7 @@ def test_a_body_that_the_schema_does_not_allow_is_refused_as_a_whole(body: Any, 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b'{"events": ', b"[" * 100_000])
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
-    told = answer(Request(method="POST", path=PATH, body=body), HOSTS)
+    told = answer(Request(method="POST", path=PATH, body=body), SERVERS)
     assert refusal(told) == (400, "badRequest", "Malformed request body")
 
 
@@ -138,7 +142,7 @@ def test_what_never_gets_to_the_events_is_refused(
 
 def test_a_body_that_is_too_large_is_refused() -> None:
     large = Request(method="POST", path=PATH, body=b" " * (BODY_MAX + 1))
-    assert refusal(answer(large, HOSTS))[:2] == (413, "overLimit")
+    assert refusal(answer(large, SERVERS))[:2] == (413, "overLimit")
 
 
 def test_the_version_is_compute_s_of_several() -> None:
@@ -147,5 +151,5 @@ def test_the_version_is_compute_s_of_several() -> None:
 
 
 def test_the_api_says_what_it_is() -> None:
-    told = answer(Request(method="GET", path="/v2.1/"), HOSTS)
+    told = answer(Request(method="GET", path="/v2.1/"), SERVERS)
     assert (told.status, told.body["version"]["id"]) == (200, "v2.1")
