@@ -32,6 +32,8 @@ UNPLUG: Step[Move] = Step(
     name="unplug", actor="source", source="LibvirtDriver.destroy", act=unplug_source
 )
 
+_SETTLING = tuple(replace(step, actor="source") for step in SETTLING)
+
 # What was unplugged is plugged again, so that the VM is not lost with a plug that failed.
 _PLUG_AGAIN: Undo[Move] = Undo(
     of="unplug",
@@ -47,7 +49,7 @@ HARD_REBOOT = Protocol(
         UNPLUG,
         Step(name="plug", actor="source", source="LibvirtDriver._hard_reboot", act=plug_and_start),
     ),
-    after=SETTLING,
+    after=_SETTLING,
     rollback=(_PLUG_AGAIN,),
 )
 
@@ -63,6 +65,6 @@ REBUILD = Protocol(
         UNPLUG,
         *(replace(step, actor="source") for step in (PLUG, WAIT, BOOT)),
     ),
-    after=SETTLING,
+    after=_SETTLING,
     rollback=(_PLUG_AGAIN,),
 )

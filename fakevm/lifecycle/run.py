@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
@@ -138,8 +139,12 @@ class Lifecycle:
         destination: str,
     ) -> Move:
         listed = looked_up(self._lab, ports, guests, server)
+        vm = vifs.vm_of_port(ports[0], guests.values(), server)
+        if vm.name == vm.instance_id:
+            # Nobody knew it any more, but the user does.
+            vm = replace(vm, name=self._vm.name)
         return Move(
-            vm=vifs.vm_of_port(ports[0], guests.values(), server),
+            vm=vm,
             nics=in_order(listed, server),
             listed=listed,
             source_name=source,

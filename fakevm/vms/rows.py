@@ -96,7 +96,11 @@ def _differences(
     if one is None:
         if port.host in silent_hosts:
             return [f"{port.host} does not answer"]
-        return [f"not plugged on {port.host}"] if port.host else ["not bound"]
+        if port.host:
+            return [f"not plugged on {port.host}"]
+        # Of a VM, and on no host: Nova unbinds so what it shelves.
+        shelved = port.device_owner.startswith("compute:")
+        return [f"on no host (fakevm unshelve {port.device_id})" if shelved else "not bound"]
     found = []
     if host != port.host:
         found.append(f"plugged on {host}, bound to {port.host or 'no host'}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fakevm.errors import FakevmError
+from fakevm.errors import ConflictError, FakevmError
 from fakevm.lab import Lab as Library
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.api import Neutron
@@ -40,14 +40,18 @@ class Story:
         self.names: dict[str, str] = {}
         self.instance_id = ""
 
-    def boot(self) -> str:
+    def boot(self, host: str = SOURCE) -> str:
         request = PortRequest(
-            network=self.network, instance=self.instance, host=SOURCE, addressing="static"
+            network=self.network, instance=self.instance, host=host, addressing="static"
         )
         row = self.library.create_port(request).row
         self.instance_id = row.instance_id
         self.names[row.port_id] = f"own{len(self.names) or ''}"
         return row.port_id
+
+    def own(self) -> str:
+        """Return the id of the VM's own port."""
+        return next(port_id for port_id, name in self.names.items() if name == "own")
 
     def give(self, port_id: str) -> None:
         self.names[port_id] = "given"
@@ -249,3 +253,121 @@ def test_a_vm_with_two_ports_one_of_them_given(story: Story, given: str) -> None
         ("PUT", "/ports/given", {"port": released}),
         ("DELETE", "/ports/own", None),
     ]
+
+
+def release(name: str, profile: Mapping[str, Any]) -> Write:
+    body = {
+        "binding:host_id": None,
+        "device_id": "",
+        "device_owner": "",
+        "binding:profile": dict(profile),
+    }
+    return ("PUT", f"/ports/{name}", {"port": body})
+
+
+def delete(name: str) -> Write:
+    return ("DELETE", f"/ports/{name}", None)
+
+
+def shelved(name: str, profile: Mapping[str, Any]) -> Write:
+    body = {"binding:host_id": None, "binding:profile": dict(profile)}
+    return ("PUT", f"/ports/{name}", {"port": body})
+
+
+MINE = {"mine": "keep"}
+
+
+def test_a_vm_on_its_host_and_on_none(story: Story, given: str) -> None:
+    story.boot()
+    story.give(given)
+    story.requests()
+    nics, listed = ["own", "given"], story.listed()
+    profiles: dict[str, dict[str, Any]] = {"own": {}, "given": MINE}
+    library, vm = story.library, story.instance
+
+    for verb in (library.pause, library.resume, library.reboot, library.rebuild):
+        verb(vm)
+        assert story.writes() == [], verb
+
+    library.shelve(vm)
+    assert story.writes() == [shelved(name, profiles[name]) for name in nics]
+    rows = library.unshelve(vm, host=DESTINATION)
+    assert story.writes() == [rebind(name, DESTINATION) for name in listed]
+    assert [(row.nic, row.host, row.status, row.differs) for row in rows] == [
+        ("eth0", DESTINATION, "ACTIVE", ""),
+        ("eth1", DESTINATION, "ACTIVE", ""),
+    ]
+
+    # The VM goes on with the other NIC.
+    assert not library.detach(given).deleted
+    assert story.writes() == [release("given", MINE)]
+    story.give(given)
+    assert story.writes() == [
+        compute_part(story, "given", **{"binding:profile": MINE, "binding:host_id": DESTINATION})
+    ]
+    assert library.detach(story.own()).deleted
+    assert story.writes() == [delete("own")]
+    assert [row.differs for row in library.rows() if row.vm_name == vm] == [""]
+
+    # Shelved, it is on no host that could tell which port it was given.
+    story.boot(DESTINATION)
+    story.requests()
+    library.shelve(vm)
+    story.requests()
+    library.delete_vm(vm)
+    assert story.writes() == [release("given", MINE), delete("own1")]
+
+
+def test_a_cold_migration_that_is_left_open(story: Story, given: str) -> None:
+    port_id = story.boot()
+    story.give(given)
+    story.requests()
+    listed = story.listed()
+
+    def confirmed() -> list[Write]:
+        return [unbind(name, SOURCE) for name in listed]
+
+    story.migrate(port_id, DESTINATION, kind="cold", confirm=False)
+    assert story.writes() == [rebind(name, DESTINATION) for name in listed]
+    with pytest.raises(ConflictError, match="not confirmed"):
+        story.migrate(port_id, SOURCE)
+    story.migrate(port_id, "", kind="revert")
+    assert story.writes() == [rebind(name, SOURCE) for name in listed]
+
+    story.migrate(port_id, DESTINATION, kind="cold", confirm=False)
+    story.requests()
+    assert story.library.confirm_migration(port_id) == SOURCE
+    sent = [one for one in story.requests() if one.method != "GET"]
+    assert [(one.method, story.named(one.path), one.body) for one in sent] == confirmed()
+    assert {one.status for one in sent} == {404}
+
+    story.migrate(port_id, SOURCE, kind="cold")
+    story.migrate(port_id, DESTINATION, kind="cold", confirm=False)
+    story.requests()
+    story.library.delete_vm(story.instance)
+    assert story.writes() == [*confirmed(), release("given", MINE), delete("own")]
+
+
+def test_a_build_that_is_rescheduled(story: Story) -> None:
+    request = PortRequest(
+        network=story.network,
+        instance=story.instance,
+        host=SOURCE,
+        reschedule=DESTINATION,
+        addressing="static",
+    )
+    row = story.library.create_port(request).row
+    story.instance_id = row.instance_id
+    story.names[row.port_id] = "second"
+    writes = story.writes()
+    (gone,) = (path for method, path, _ in writes if method == "DELETE")
+    story.names[gone.rpartition("/")[2]] = "first"
+    # Nova 34 keeps no network: its own port is another one at the second attempt.
+    assert [(method, story.named(path), body) for method, path, body in writes] == [
+        user_part(story),
+        compute_part(story, "first"),
+        delete("first"),
+        user_part(story),
+        compute_part(story, "second", **{"binding:host_id": DESTINATION}),
+    ]
+    assert (row.host, row.status, row.differs) == (DESTINATION, "ACTIVE", "")
