@@ -33,9 +33,8 @@ docker: ## Make sure of Docker Engine and Compose v2
 	@compose/ensure-docker.sh
 
 .PHONY: images
-images: docker ## Build the lab's images
-	@compose/ensure-base-image.sh
-	docker compose build --quiet
+images: docker venv ## Build the lab's images, those that are missing or stale
+	@$(BIN)/fakevm build
 
 .PHONY: demo
 demo: ## Set everything up, start the lab and walk the demo; leaves the lab running
@@ -71,7 +70,7 @@ functional: images venv ## The agent's modules, on a private Open vSwitch in a c
 # Of the release whose fault a scenario must find.
 .PHONY: images-29.0.0
 images-29.0.0: images
-	FAKEVM_NEUTRON_VERSION=29.0.0 docker compose build --quiet
+	@$(BIN)/fakevm build --neutron-version 29.0.0
 
 .PHONY: integration
 integration: images images-29.0.0 venv ## The stories, on labs of their own names

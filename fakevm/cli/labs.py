@@ -27,6 +27,13 @@ from fakevm.names import NEUTRON_PORT, project
 _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
 
 
+_release_option = click.option(
+    "--neutron-version",
+    envvar=["FAKEVM_UP_NEUTRON_VERSION", "FAKEVM_NEUTRON_VERSION"],
+    help=f"Neutron's release.  [default: the lab's, or {DEFAULT_NEUTRON}]",
+)
+
+
 @click.command()
 @name_option
 @click.option(
@@ -40,11 +47,7 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
     envvar=["FAKEVM_UP_API_PORT", "FAKEVM_API_PORT"],
     help="Where Neutron's API is published on 127.0.0.1.  [default: 9696 for the default lab]",
 )
-@click.option(
-    "--neutron-version",
-    envvar=["FAKEVM_UP_NEUTRON_VERSION", "FAKEVM_NEUTRON_VERSION"],
-    help=f"Neutron's release.  [default: the lab's, or {DEFAULT_NEUTRON}]",
-)
+@_release_option
 @click.option(
     "--datapath",
     type=click.Choice(["auto", "system", "netdev"]),
@@ -57,6 +60,7 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
     help="Whether the L2 agents fill their forwarding tables from Neutron's, or learn.  [default:"
     " the lab's, or yes]",
 )
+@click.option("--no-build", is_flag=True, help="Refuse where images are missing or stale.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -76,6 +80,7 @@ def up(
     neutron_version: str | None,
     datapath: str | None,
     l2population: bool | None,
+    no_build: bool,
     timeout_s: float,
     form: str,
 ) -> None:
@@ -88,9 +93,10 @@ def up(
         computes=computes,
         api_port=api_port,
         neutron_version=neutron_version,
+        build=not no_build,
         options={name: value for name, value in options.items() if value is not None},
     )
-    with _progress() as tell:
+    with _progress("bringing the lab up") as tell:
         report = session.up(wishes, timeout_s=timeout_s, say=tell)
     if form != "table":
         output.show(report, form)
@@ -106,6 +112,23 @@ def up(
         f"  fakevm {flag}openstack network agent list\n"
         f"  fakevm {flag}status\n"
         f"  fakevm {flag}down"
+    )
+
+
+@click.command()
+@lab_option
+@_release_option
+@format_option
+@pass_session
+def build(session: Session, *, neutron_version: str | None, form: str) -> None:
+    """Build the images that are missing, or of other sources than this fakevm's."""
+    with _progress("building the images") as tell:
+        built = session.build(Wishes(neutron_version=neutron_version), say=tell)
+    output.show(
+        [{"image": name, "was": "missing"} for name in built.missing]
+        + [{"image": name, "was": "stale"} for name in built.stale],
+        form,
+        columns=("image", "was"),
     )
 
 
@@ -213,10 +236,10 @@ def _phases(phases: dict[str, float]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
+def _progress(words: str) -> Iterator[Callable[[str], None]]:
     """Give what tells progress: lines, in a terminal with a sign that it goes on."""
     if not sys.stderr.isatty():
         yield say
         return
-    with cli.tables.progress("bringing the lab up") as tell:
+    with cli.tables.progress(words) as tell:
         yield tell

@@ -20,6 +20,7 @@ from fakevm.protocol.interrupt import Terminated, raise_on_sigterm
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "The lab": {
         "up": "labs:up",
+        "build": "labs:build",
         "down": "labs:down",
         "status": "labs:status",
         "openstack": "labs:openstack",

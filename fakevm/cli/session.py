@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.lab import Lab
     from fakevm.labs.down import DownReport
+    from fakevm.labs.images import Unfit
     from fakevm.labs.settings import Wishes
     from fakevm.labs.up import UpReport
 
@@ -70,6 +71,11 @@ class Session:
         """Bring the lab up."""
         engine = clients.engine.Engine()
         return labs.up.Up(self.lab_name, wishes, engine=engine, say=say).run(timeout_s=timeout_s)
+
+    def build(self, wishes: Wishes, *, say: Callable[[str], None]) -> Unfit:
+        """Build the images."""
+        engine = clients.engine.Engine()
+        return labs.up.build(self.lab_name, wishes, engine=engine, say=say)
 
     def down(self) -> DownReport:
         """Remove the lab."""

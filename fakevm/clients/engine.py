@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 ROLE_LABEL = "fakevm.role"
 BACKEND_LABEL = "fakevm.backend"
+# An image's, which its containers have, too.
+SOURCE_LABEL = "fakevm.source"
 PROJECT_LABEL = "com.docker.compose.project"
 
-_LABELS = (LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, BACKEND_LABEL)
+_LABELS = (LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, BACKEND_LABEL, SOURCE_LABEL)
 
 # What `docker ps` shows of a container.
 _SHOWN = "\t".join(
@@ -58,6 +60,8 @@ class Container:
     ports: Mapping[int, int] = field(default_factory=dict)
     # The API's: which backend the lab has.
     backend: str = ""
+    # What its image was made from; "": nobody can tell.
+    source: str = ""
 
     @property
     def running(self) -> bool:
@@ -144,14 +148,14 @@ class Engine:
             found = self._client.logs(container.id, tail=lines)
         return bytes(found).decode(errors="replace")
 
-    def has_image(self, name: str) -> bool:
-        """Tell whether an image is on the engine."""
+    def source_of(self, name: str) -> str | None:
+        """Return what an image is labelled to be made from; None: it is not on the engine."""
         try:
             with clients.docker_api.translated():
-                self._client.inspect_image(name)  # type: ignore[no-untyped-call]
+                found = self._client.inspect_image(name)  # type: ignore[no-untyped-call]
         except NotFoundError:
-            return False
-        return True
+            return None
+        return str((found["Config"].get("Labels") or {}).get(SOURCE_LABEL) or "")
 
     def delete_container(self, container: Container) -> None:
         """Kill and remove a container with its anonymous volumes; content if it is gone."""
@@ -222,7 +226,7 @@ def unreachable(words: str) -> UnavailableError:
 
 
 def _container(line: str) -> Container:
-    number, names, state, status, ports, lab, role, service, backend = line.split("\t")
+    number, names, state, status, ports, lab, role, service, backend, source = line.split("\t")
     return Container(
         id=number,
         # The others are those that links give it.
@@ -234,6 +238,7 @@ def _container(line: str) -> Container:
         health=_health(status),
         ports=published(ports),
         backend=backend,
+        source=source,
     )
 
 

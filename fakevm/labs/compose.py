@@ -57,10 +57,11 @@ class Compose:
         """Return the images that the lab's services are made from."""
         return sorted(set(self._run("config", "--images").split()))
 
-    def build(self, *, on_wait: Callable[[], None]) -> None:
-        """Build the images."""
+    def build(self, labels: Mapping[str, str], *, on_wait: Callable[[], None]) -> None:
+        """Build the images; `labels` are Compose's variables that say what they are made from."""
         with build_context(self._root) as root:
             replaced = Compose(self._wanted, root)
+            replaced._env |= labels
             if "FAKEVM_CA_BUNDLE" not in replaced._env and (bundle := ca_bundle()):
                 replaced._env["FAKEVM_CA_BUNDLE"] = bundle
             replaced._run("build", on_wait=on_wait)

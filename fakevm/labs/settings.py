@@ -50,6 +50,8 @@ class Wishes:
     neutron_version: str | None = None
     # The backend's, by name.
     options: Mapping[str, str] = field(default_factory=dict)
+    # Whether images that are missing or stale may be built.
+    build: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,22 +22,34 @@ def files() -> Path:
     raise FakevmError("the lab's files are missing", hint="pip install --force-reinstall fakevm")
 
 
+def source(name: str) -> Path:
+    """Return where a file or folder of the repository is here, by its path there."""
+    package = Path(__file__).resolve().parents[1]
+    root = files()
+    if root == package.parent:
+        return root / name
+    if name.startswith("fakevm/"):
+        return package.parent / name
+    if name.startswith("agent/"):
+        agent = find_spec("fakevm_agent")
+        if agent is None or agent.origin is None:
+            raise FakevmError("the package fakevm_agent is missing")
+        return Path(agent.origin).parents[1] / name.removeprefix("agent/")
+    return root / name
+
+
 @contextmanager
 def build_context(root: Path) -> Iterator[Path]:
     """Give a folder with the layout of the repository, from which the images can be built."""
-    package = Path(__file__).resolve().parents[1]
-    if root == package.parent:
+    if root == Path(__file__).resolve().parents[2]:
         yield root
         return
-    agent = find_spec("fakevm_agent")
-    if agent is None or agent.origin is None:
-        raise FakevmError("the package fakevm_agent is missing")
     without = shutil.ignore_patterns("__pycache__", "share")
     with tempfile.TemporaryDirectory(prefix="fakevm-build-") as folder:
         copy = Path(folder)
         shutil.copytree(root, copy, dirs_exist_ok=True)
-        shutil.copytree(package, copy / "fakevm", ignore=without)
-        shutil.copytree(Path(agent.origin).parent, copy / "agent" / "fakevm_agent", ignore=without)
+        for name in ("fakevm", "agent/fakevm_agent"):
+            shutil.copytree(source(f"{name}/"), copy / name, ignore=without)
         yield copy
 
 

@@ -8,6 +8,7 @@ from fakevm.backends.backend import HostState
 from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
+from fakevm.labs.images import is_stale
 from fakevm.model import HostInfo
 
 
@@ -74,6 +75,9 @@ def _host_status(
     container: Container, seen: HostState, info: HostInfo | FakevmError | None
 ) -> HostStatus:
     known = info if isinstance(info, HostInfo) else None
+    error = str(info) if isinstance(info, FakevmError) else ""
+    if is_stale("host", container.source):
+        error = error or "of another fakevm than this one (fakevm up)"
     return HostStatus(
         host=container.service,
         role=container.role,
@@ -82,5 +86,5 @@ def _host_status(
         datapath=seen.datapath or (known.datapath if known else ""),
         vms=known.vms if known else None,
         vifs=known.vifs if known else None,
-        error=str(info) if isinstance(info, FakevmError) else "",
+        error=error,
     )

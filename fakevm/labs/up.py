@@ -13,7 +13,7 @@ from fakevm import backends
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.labs import compose, settings, share, status
+from fakevm.labs import compose, images, settings, share, status
 from fakevm.labs.compose import Compose
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.names import check_lab, container_name, project
@@ -63,7 +63,13 @@ class Up:
             docker_compose = Compose(wanted, share.files())
             self._start_order = wanted.backend.start_order
             with self._phase("images"):
-                self._build_missing(docker_compose)
+                images.ensure(
+                    docker_compose,
+                    engine=self._engine,
+                    release=wanted.neutron_version,
+                    build=self._wishes.build,
+                    say=self._say,
+                )
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
                 self._sweep(existing)
@@ -139,16 +145,6 @@ class Up:
                 f"{', '.join(sorted(surplus))} can't be removed, with VMs on it: {places}",
                 hint=f"fakevm migrate {wanted.hosts[0]} {ports[0].id}, or fakevm delete-port",
             )
-
-    def _build_missing(self, docker_compose: Compose) -> None:
-        missing = [name for name in docker_compose.images() if not self._engine.has_image(name)]
-        if not missing:
-            return
-        if not self._engine.has_image(compose.BASE_IMAGE):
-            self._say(f"getting {compose.BASE_IMAGE}")
-            docker_compose.make_base_image(on_wait=lambda: None)
-        self._say(f"building {', '.join(missing)} (some minutes, once)")
-        docker_compose.build(on_wait=lambda: None)
 
     def _sweep(self, existing: Existing) -> None:
         """Remove what Compose leaves when it is ended while it makes a container.
@@ -256,3 +252,25 @@ def _check_port(port: int) -> None:
                 f"port {port} on 127.0.0.1, for Neutron's API, is in use",
                 hint="fakevm up --api-port ANOTHER",
             ) from error
+
+
+def build(lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]) -> images.Unfit:
+    """Build the images of a lab with these wishes, those that are missing or stale."""
+    compose.check_version()
+    wanted = settings.settings(
+        check_lab(lab), wishes=wishes, existing=Existing(), networks=(), environ=os.environ
+    )
+    settings.check_release(
+        lab,
+        wanted=wanted.neutron_version,
+        existing="",
+        supported=settings.releases(share.files()),
+    )
+    return images.ensure(
+        Compose(wanted, share.files()),
+        engine=engine,
+        release=wanted.neutron_version,
+        build=True,
+        unlabelled=True,
+        say=say,
+    )

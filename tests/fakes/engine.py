@@ -28,6 +28,11 @@ class FakeEngine(Engine):
 
     def __init__(self, *containers: Container) -> None:
         self.all_containers = list(containers)
+        # By name, what each is labelled to be made from.
+        self.images: dict[str, str] = {}
+
+    def source_of(self, name: str) -> str | None:
+        return self.images.get(name)
 
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
         return [one for one in self.all_containers if lab in (None, one.lab)]

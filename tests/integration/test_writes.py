@@ -315,7 +315,7 @@ def test_a_vm_on_its_host_and_on_none(story: Story, given: str) -> None:
     library.shelve(vm)
     story.requests()
     library.delete_vm(vm)
-    assert story.writes() == [release("given", MINE), delete("own1")]
+    assert story.writes() == [release("given", MINE), delete("own2")]
 
 
 def test_a_cold_migration_that_is_left_open(story: Story, given: str) -> None:

@@ -221,9 +221,14 @@ def test_a_difference_is_told(port: dict[str, Any], plugged: dict[str, Any], wor
 
 
 def test_a_port_that_is_plugged_nowhere_is_told() -> None:
-    unbound = replace(PORT, id="b", host="")
-    rows = join([PORT, unbound], {"compute-1": []})
-    assert [row.differs for row in rows] == ["not plugged on compute-1", "not bound"]
+    unbound = replace(PORT, id="b", host="", device_owner="")
+    shelved = replace(PORT, id="c", host="")
+    rows = join([PORT, unbound, shelved], {"compute-1": []})
+    assert [row.differs for row in rows] == [
+        "not plugged on compute-1",
+        "not bound",
+        f"on no host (fakevm unshelve {PORT.device_id})",
+    ]
 
 
 def test_nothing_is_claimed_of_a_host_that_does_not_answer() -> None:

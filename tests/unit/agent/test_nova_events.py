@@ -241,3 +241,29 @@ def test_the_last_request_of_a_client_that_writes_no_more_is_answered(
 )
 def test_a_service_is_known_by_the_name_of_its_container(name: str, service: str) -> None:
     assert service_of(name) == service
+
+
+def test_what_is_told_of_a_server_is_kept_until_something_else_is(client: Connection) -> None:
+    client.request("register", {"instance_id": VM, "host": "compute-1", "name": "web"})
+    client.request("register", {"instance_id": VM, "given": [PORT], "nics": [PORT]})
+    client.request("register", {"instance_id": VM, "host": None})
+    told = client.request("servers", {"instance_ids": [VM, OTHER]})["servers"]
+    assert told == {
+        VM: {
+            "instance_id": VM,
+            "host": None,
+            "name": "web",
+            "given": [PORT],
+            "nics": [PORT],
+            "resized_from": "",
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    "told", [{"given": PORT}, {"nics": [1]}, {"name": "x" * 256}, {"host": 1}, {"colour": "red"}]
+)
+def test_what_no_server_has_is_refused(client: Connection, told: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        client.request("register", {"instance_id": VM, **told})
+    assert client.request("servers", {"instance_ids": [VM]}) == {"servers": {}}

@@ -1,0 +1,227 @@
+"""A VM is rebooted, rebuilt, paused, shelved, attached to and detached from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.lab import Lab
+from fakevm.migrate.request import MigrationRequest
+from fakevm.vms.requests import PortRequest
+from tests.unit.conftest import World
+
+REQUEST = PortRequest(network="net", instance="vm", host="compute-1", addressing="static")
+
+
+def boot(lab: Lab) -> str:
+    return lab.create_port(REQUEST).row.port_id
+
+
+def give(lab: Lab, world: World) -> str:
+    port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
+    return lab.attach("vm", port.id, addressing="static").port_id
+
+
+def calls(world: World, host: str = "compute-1") -> list[str]:
+    """Return what a host was asked to change since the last time."""
+    made = [name for name, _ in world.hosts[host].calls if name not in ("list", "info")]
+    world.hosts[host].calls.clear()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected"),
+    [
+        ("reboot", ["unplug", "unplug", "plug", "plug", "configure", "configure"]),
+        ("rebuild", ["unplug", "unplug", "plug", "plug", "resume", "configure", "configure"]),
+    ],
+)
+def test_a_vm_goes_and_comes_on_its_host(
+    lab: Lab, world: World, verb: str, expected: list[str]
+) -> None:
+    own, given = boot(lab), give(lab, world)
+    calls(world)
+    rows = getattr(lab, verb)("vm")
+    assert calls(world) == expected
+    assert [(row.port_id, row.nic, row.vm_name, row.differs) for row in rows] == [
+        (own, "eth0", "vm", ""),
+        (given, "eth1", "vm", ""),
+    ]
+    # Which one it was given is known as before.
+    lab.delete_vm("vm")
+    assert set(world.neutron.ports_by_id) == {given}
+
+
+def test_a_reboot_that_fails_plugs_what_it_can_again(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    host = world.hosts["compute-1"]
+    failed: list[str] = []
+
+    def fail_once(method: str) -> None:
+        if method == "plug" and not failed:
+            failed.append(method)
+            raise ConflictError("no")
+
+    host.before = fail_once
+    with pytest.raises(ConflictError, match="no"):
+        lab.reboot("vm")
+    assert lab.show(port_id).differs == ""
+
+
+def test_a_vm_that_is_paused_says_so_and_goes_on_with_what_it_had(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    (row,) = lab.pause("vm")
+    assert row.differs == "VM vm is paused"
+    with pytest.raises(ConflictError, match="is paused"):
+        lab.pause("vm")
+    with pytest.raises(ConflictError, match="VM vm is paused") as caught:
+        lab.migrate(port_id, MigrationRequest(destination="compute-2"))
+    assert "fakevm unpause" in caught.value.hint
+    (row,) = lab.resume("vm")
+    assert row.differs == ""
+    assert row.addresses
+
+
+def test_a_shelved_vm_keeps_its_ports_and_comes_back_anywhere(lab: Lab, world: World) -> None:
+    own, given = boot(lab), give(lab, world)
+    rows = lab.shelve("vm")
+    assert [(row.vm_name, row.host, row.plugged_host) for row in rows] == [("vm", "", "")] * 2
+    assert not world.hosts["compute-1"].vifs_by_port
+    port = world.neutron.ports_by_id[own]
+    assert (port.device_owner, bool(port.device_id)) == ("compute:nova", True)
+    for act in (lab.shelve, lab.reboot, lab.pause):
+        with pytest.raises(ConflictError, match="is on no host") as caught:
+            act("vm")
+        assert caught.value.hint == "fakevm unshelve vm"
+    rows = lab.unshelve("vm", host="compute-3")
+    assert [(row.port_id, row.host, row.nic, row.differs) for row in rows] == [
+        (own, "compute-3", "eth0", ""),
+        (given, "compute-3", "eth1", ""),
+    ]
+    with pytest.raises(ConflictError, match="is on compute-3, and not shelved"):
+        lab.unshelve("vm")
+    lab.delete_vm("vm")
+    assert set(world.neutron.ports_by_id) == {given}
+
+
+def test_a_vm_that_is_deleted_while_it_is_shelved_keeps_what_it_was_given(
+    lab: Lab, world: World
+) -> None:
+    own, given = boot(lab), give(lab, world)
+    lab.shelve("vm")
+    assert sorted(lab.delete_vm("vm")) == sorted([own, given])
+    assert set(world.neutron.ports_by_id) == {given}
+    # A new one of this name has nothing of it.
+    assert boot(lab)
+
+
+def test_of_a_shelved_vm_that_nova_forgot_no_port_is_deleted(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    lab.shelve("vm")
+    world.events.stop()
+    world.events.start()
+    with world.lab() as anew:
+        anew.delete_vm("vm")
+    assert world.neutron.ports_by_id[port_id].device_id == ""
+
+
+def test_a_shelve_that_fails_leaves_the_vm_where_it_is(
+    lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, given = boot(lab), give(lab, world)
+    update = world.neutron.update_port
+
+    def refuse(port_id: str, body: dict[str, object]) -> object:
+        if port_id == given and body.get("binding:host_id", "") is None:
+            raise FakevmError("Neutron: no")
+        return update(port_id, body)
+
+    monkeypatch.setattr(world.neutron, "update_port", refuse)
+    with pytest.raises(FakevmError, match="no"):
+        lab.shelve("vm")
+    assert {world.neutron.ports_by_id[i].host for i in (own, given)} == {"compute-1"}
+    assert not world.hosts["compute-1"].paused
+
+
+def test_a_port_that_is_detached_is_deleted_unless_it_was_given(lab: Lab, world: World) -> None:
+    own, given = boot(lab), give(lab, world)
+    assert not lab.detach(given).deleted
+    port = world.neutron.ports_by_id[given]
+    assert (port.host, port.device_id, port.device_owner) == ("", "", "")
+    assert lab.attach("vm", given).nic == "eth1"
+    assert lab.detach(own).deleted
+    assert set(world.neutron.ports_by_id) == {given}
+    assert lab.show(given).differs == ""
+    assert not any("last NIC" in text for text in world.said)
+    lab.detach(given)
+    assert any("last NIC of VM vm" in text for text in world.said)
+    with pytest.raises(ConflictError, match="is no VM's"):
+        lab.detach(given)
+
+
+def test_what_is_bound_or_another_s_is_not_attached(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    with pytest.raises(ConflictError, match="belongs to VM") as caught:
+        lab.attach("other", port_id)
+    assert caught.value.hint == f"fakevm detach {port_id}"
+    with pytest.raises(ConflictError, match="is bound to compute-1 already"):
+        lab.attach("vm", port_id)
+
+
+def test_a_build_is_rescheduled_with_a_new_port(lab: Lab, world: World) -> None:
+    made: list[str] = []
+    world.hosts["compute-1"].on_plug = lambda _host, port_id: made.append(port_id)
+    row = lab.create_port(replace(REQUEST, reschedule="compute-2")).row
+    assert (row.host, row.status) == ("compute-2", "ACTIVE")
+    assert made
+    assert made[0] != row.port_id
+    assert set(world.neutron.ports_by_id) == {row.port_id}
+    assert not world.hosts["compute-1"].vifs_by_port
+    assert any("rescheduled to compute-2" in text for text in world.said)
+
+
+def test_only_a_boot_is_rescheduled_and_to_another_host(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="another host than compute-1"):
+        lab.create_port(replace(REQUEST, reschedule="compute-1"))
+    boot(lab)
+    with pytest.raises(ConflictError, match="only a boot is rescheduled"):
+        lab.create_port(replace(REQUEST, reschedule="compute-2"))
+
+
+def test_a_cold_migration_is_reverted_or_confirmed_once(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    away = MigrationRequest(destination="compute-2", kind="cold", confirm=False)
+    back = MigrationRequest(destination="", kind="revert")
+    with pytest.raises(ConflictError, match="no cold migration that could be reverted"):
+        lab.migrate(port_id, back)
+    lab.migrate(port_id, away)
+    for request in (MigrationRequest(destination="compute-3"), away):
+        with pytest.raises(ConflictError, match="is not confirmed") as caught:
+            lab.migrate(port_id, replace(request, destination="compute-3"))
+        assert "--revert" in caught.value.hint
+    with pytest.raises(ConflictError, match="not confirmed"):
+        lab.reboot("vm")
+    assert lab.migrate(port_id, back).outcome == "moved"
+    assert lab.show(port_id).plugged_host == "compute-1"
+    lab.migrate(port_id, away)
+    assert lab.confirm_migration(port_id) == "compute-1"
+    with pytest.raises(ConflictError, match="no cold migration that is not confirmed"):
+        lab.confirm_migration(port_id)
+    assert lab.show(port_id).differs == ""
+
+
+def test_the_end_of_a_vm_confirms_its_migration_first(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    lab.migrate(port_id, MigrationRequest(destination="compute-2", kind="cold", confirm=False))
+    lab.delete_vm("vm")
+    assert not world.neutron.ports_by_id
+    assert ("unplug", port_id) in world.hosts["compute-1"].calls
+    lab.migrate(boot(lab), MigrationRequest(destination="compute-2"))
+
+
+def test_there_is_no_such_vm(lab: Lab) -> None:
+    for act in (lab.reboot, lab.rebuild, lab.pause, lab.resume, lab.shelve, lab.unshelve):
+        with pytest.raises(NotFoundError, match="there is no VM 'nobody'"):
+            act("nobody")
