@@ -41,7 +41,7 @@ class Present:
     device: Link | None = None
     nic: Link | None = None
     addresses: frozenset[str] = frozenset()
-    # What its driver has between the device and Open vSwitch.
+    # Whether all is there that its driver has between the device and Open vSwitch.
     connected: bool = True
     interface: Interface | None = None
 
