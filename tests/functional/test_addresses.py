@@ -84,6 +84,31 @@ def test_an_address_comes_by_dhcp(agent: Agent, network: Network, vm: Vm) -> Non
     assert len(before) == 1
 
 
+def test_a_vif_that_is_plugged_again_comes_by_its_address_in_another_way(
+    agent: Agent, network: Network, vm: Vm
+) -> None:
+    vif = make_vif(fixed_ips=(_fixed("10.0.0.5", "dhcp"),))
+    network.serve(*_by_dhcp(vif, "10.0.0.5"))
+    agent.plug(vif, vm)
+    agent.call("configure", port_id=vif.port_id)
+    _wait_for(agent, vm, "ip route show default | grep -q 10.0.0.1")
+
+    agent.plug(replace(vif, fixed_ips=(_fixed("10.0.0.5", "none"),)), vm)
+    assert addresses(vm.instance_id, "eth0") == set()
+    assert _dhclients(vm) == []
+    assert agent.exec(vm, "ip", "route").stdout == ""
+
+    agent.plug(vif, vm)
+    agent.call("configure", port_id=vif.port_id)
+    by_hand = replace(_fixed("10.0.0.5", "static"), gateway_ip="10.0.0.1")
+    agent.plug(replace(vif, fixed_ips=(by_hand,)), vm)
+    assert _dhclients(vm) == []
+    shown = agent.exec(vm, "ip", "-4", "address", "show", "eth0").stdout
+    assert "10.0.0.5/24" in shown
+    assert "dynamic" not in shown
+    assert "default via 10.0.0.1" in agent.exec(vm, "ip", "route").stdout
+
+
 def test_a_user_may_run_dhclient_in_several_vms(agent: Agent, network: Network) -> None:
     vms = {make_vm(f"vm{number}"): f"10.0.0.{number}" for number in (5, 6, 7)}
     options: list[str] = []

@@ -11,16 +11,18 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fakevm.model import Vif, Vm
-from fakevm_agent.kernel import netns
+from fakevm_agent.kernel import netns, processes
 from tests.functional.agent import Agent, RefusedError
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import OpenVSwitch, run
 from tests.functional.seen import addresses, devices, namespaces
+from tests.waiting import wait_until
 
 # What a user did in the VM, beyond what the agent sets.
 _BY_HAND = """\
@@ -77,7 +79,11 @@ def _inside(vm: Vm) -> dict[str, Any]:
 def _changed_by_hand(agent: Agent, vm: Vm) -> dict[str, Any]:
     """Do what a user may do in a VM; return what it has then."""
     # Its link-local address is ready a second after its boot.
-    ready = "until ! ip -6 address show tentative | grep -q .; do sleep 0.05; done"
+    ready = (
+        "until ! ip -6 address show tentative | grep -q . &&"
+        # Its own route comes a moment later.
+        " ip -6 route show table local | grep -q '^local fe80:'; do sleep 0.05; done"
+    )
     done = agent.exec(vm, "sh", "-c", f"{_BY_HAND}{ready}", timeout_s=20.0)
     assert done.code == 0, done.stderr
     return _inside(vm)
@@ -382,3 +388,36 @@ def test_a_port_that_outlives_its_vm_is_known_as_such(mortal_agent: Agent, vm: V
         given.port_id: True,
         made.port_id: False,
     }
+
+
+def test_a_vm_that_is_kept_goes_on_here_with_all_that_it_had(agent: Agent, vm: Vm) -> None:
+    vif = make_vif("10.0.0.5/24", "2001:db8::5/64")
+    agent.plug(vif, vm)
+    before = _changed_by_hand(agent, vm)
+    # What runs in it stands still.
+    agent.exec(vm, "sh", "-c", "setsid sh -c 'while :; do date >/run/alive; sleep 0.05; done' &")
+    wait_until("the guest's program runs", lambda: _alive(agent, vm))
+    agent.call("suspend", instance_id=vm.instance_id, keep=True)
+    assert agent.vifs(port_id=vif.port_id)[0]["paused"]
+    assert _states(vm) <= {"T", "t"}
+    assert devices(vm.instance_id)["eth0"]["operstate"] == "DOWN"
+    with pytest.raises(RefusedError, match="is paused"):
+        agent.call("suspend", instance_id=vm.instance_id, keep=True)
+
+    agent.call("resume", instance_id=vm.instance_id)
+    assert not agent.vifs(port_id=vif.port_id)[0]["paused"]
+    assert _inside(vm) == before
+    assert not _states(vm) & {"T", "t"}
+    seen = _alive(agent, vm)
+    wait_until("the guest's program goes on", lambda: _alive(agent, vm) != seen)
+
+
+def _alive(agent: Agent, vm: Vm) -> str:
+    return agent.exec(vm, "sh", "-c", "cat /run/alive; stat -c %y /run/alive").stdout
+
+
+def _states(vm: Vm) -> set[str]:
+    """Return the states of the processes in a VM, as ps has them."""
+    pids = processes.inside(netns.identity(vm.instance_id))
+    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
+    return {text.rpartition(")")[2].split()[0] for text in stats}

@@ -46,6 +46,13 @@ def start(record: Record, guest: Guest, spawner: Spawner) -> None:
             spawner.start_detached(guest, client.command(), log=guest.log(client.name))
 
 
+def hear_nothing(nic: str, instance_id: str) -> None:
+    """Let a NIC take nothing from router advertisements."""
+    with netns.entered(instance_id):
+        for name in ("accept_ra", "autoconf"):
+            netns.write_sysctl(f"net/ipv6/conf/{nic}/{name}", "0")
+
+
 def stop(nic: str, guest: Guest) -> None:
     """Stop the DHCP clients of one NIC."""
     for version in (4, 6):

@@ -19,6 +19,7 @@ from fakevm_agent.plans.steps import (
     SetState,
     StartNic,
     Step,
+    StopClients,
     UnplugPort,
 )
 from fakevm_agent.records import Owner, Record
@@ -26,7 +27,7 @@ from fakevm_agent.records import Owner, Record
 # What a step of these does can collide with other VIFs of the same VM.
 _INSIDE = (
     *(UnplugPort, MakeNetns, RemoveDevice, MakeNic),
-    *(StartNic, SetNic, SetState, SetAddresses),
+    *(StartNic, SetNic, SetState, StopClients, SetAddresses),
 )
 
 

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from fakevm.errors import FakevmError
+from fakevm_agent.guest import addressing
 from fakevm_agent.host.parts import Host
 from fakevm_agent.host.undo import push
 from fakevm_agent.host.vm import create_vm, remove_vm_if_empty
@@ -20,6 +21,7 @@ from fakevm_agent.plans.steps import (
     SetState,
     StartNic,
     Step,
+    StopClients,
     UnplugPort,
 )
 from fakevm_agent.records import Record, owner_of
@@ -49,6 +51,9 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
         case SetState(up):
             with netns.entered(vm.instance_id):
                 netlink.set_link(record.nic, up=up)
+        case StopClients():
+            addressing.stop(record.nic, host.guest(vm.instance_id))
+            addressing.hear_nothing(record.nic, vm.instance_id)
         case SetAddresses(add, remove, routes):
             with netns.entered(vm.instance_id):
                 ip.set_addresses(record.nic, add=add, remove=remove, routes=routes)

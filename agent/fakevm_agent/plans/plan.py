@@ -22,10 +22,14 @@ from fakevm_agent.plans.steps import (
     SetState,
     StartNic,
     Step,
+    StopClients,
     UnplugPort,
 )
 from fakevm_agent.records import Owner, Record
 from fakevm_agent.vif.names import bridge_name
+
+# Ways to come by an address for which something asks, or listens, in the VM.
+CLIENTS = ("dhcp", "dhcpv6", "slaac")
 
 # The metric of the first NIC's default route; later NICs' are worse.
 _METRIC = 100
@@ -91,15 +95,29 @@ def plan(wanted: Record, present: Present, *, port_name: str) -> list[Step]:
         # Without a record, since the L2 agent took the port away, the NIC itself says how it was.
         if before.paused != wanted.paused if before else present.nic.up == wanted.paused:
             steps.append(SetState(up=not wanted.paused))
-        add = tuple(value for value in static if value not in present.addresses)
+        left = _left_by_clients(before.vif, vif) if before else set()
+        if left:
+            steps.append(StopClients())
+        stale = {value for value in present.addresses if value.partition("/")[0] in left}
+        add = tuple(value for value in static if value not in present.addresses - stale)
         remove = tuple(
             value
-            for value in (static_addresses(before.vif) if before else {})
-            if value in present.addresses and value not in static
+            for value in (*sorted(stale), *(static_addresses(before.vif) if before else {}))
+            if value in stale or (value in present.addresses and value not in static)
         )
         if add or remove:
             steps.append(SetAddresses(add, remove, routes))
     return steps + _port_steps(wanted, present, whole=whole)
+
+
+def _left_by_clients(before: Vif, wanted: Vif) -> set[str]:
+    """Return the addresses that a client brought, and that are to come in another way, or not."""
+    ways = {fixed.ip_address: fixed.method for fixed in wanted.fixed_ips}
+    return {
+        str(ipaddress.ip_address(fixed.ip_address))
+        for fixed in before.fixed_ips
+        if fixed.method in CLIENTS and ways.get(fixed.ip_address) != fixed.method
+    }
 
 
 def with_late_device(steps: Sequence[Step]) -> list[Step]:

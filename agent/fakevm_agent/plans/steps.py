@@ -42,6 +42,11 @@ class SetState:
 
 
 @dataclass(frozen=True)
+class StopClients:
+    """Let the NIC ask for no address any more: end its DHCP clients, hear no advertisements."""
+
+
+@dataclass(frozen=True)
 class SetAddresses:
     """Give the NIC its static addresses and default routes."""
 
@@ -86,6 +91,7 @@ Step = (
     | StartNic
     | SetNic
     | SetState
+    | StopClients
     | SetAddresses
     | UnplugPort
     | PlugPort

@@ -28,6 +28,7 @@ from fakevm_agent.plans.steps import (
     SetState,
     StartNic,
     Step,
+    StopClients,
     UnplugPort,
 )
 from fakevm_agent.records import Owner, Record
@@ -112,6 +113,24 @@ def test_addresses_that_the_agent_set_go_and_others_stay() -> None:
     present = replace(present, addresses=present.addresses | {"192.0.2.1/24"})
     assert planned(new, present) == [
         SetAddresses(("10.0.0.7/24",), ("10.0.0.5/24",), ()),
+        Remember(),
+    ]
+
+
+def test_an_address_that_a_client_brought_goes_with_the_client() -> None:
+    by_dhcp = make_record(make_vif(fixed_ips=(replace(static("10.0.0.5"), method="dhcp"),)))
+    present = make_present(by_dhcp, addresses=frozenset({"10.0.0.5/24", "10.0.0.9/24"}))
+    silent = replace(by_dhcp, vif=make_vif(fixed_ips=(replace(static("10.0.0.5"), method="none"),)))
+    assert planned(silent, present) == [
+        StopClients(),
+        SetAddresses((), ("10.0.0.5/24",), ()),
+        Remember(),
+    ]
+    # The same address has the lease's lifetime until it is set anew.
+    by_hand = replace(by_dhcp, vif=make_vif(fixed_ips=(static("10.0.0.5"),)))
+    assert planned(by_hand, present) == [
+        StopClients(),
+        SetAddresses(("10.0.0.5/24",), ("10.0.0.5/24",), ()),
         Remember(),
     ]
 
