@@ -33,6 +33,9 @@ DEFAULT_LAB = "fakevm"
 LAB_LABEL = "fakevm.lab"
 SERVICE_LABEL = "com.docker.compose.service"
 
+# Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
+PROJECT = "fake_project_id"
+
 # Where Neutron's API listens in its container, and an agent in its host, and nowhere else.
 NEUTRON_PORT = 9696
 AGENT_SOCKET = "/run/fakevm/agent.sock"

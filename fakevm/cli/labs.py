@@ -60,6 +60,12 @@ _release_option = click.option(
     help="Whether the L2 agents fill their forwarding tables from Neutron's, or learn.  [default:"
     " the lab's, or yes]",
 )
+@click.option(
+    "--answer-as-nova/--no-answer-as-nova",
+    default=None,
+    help="Whether each network-changed makes nova-events read of Neutron what it makes Nova read:"
+    " its load at scale.  [default: the lab's, or no]",
+)
 @click.option("--no-build", is_flag=True, help="Refuse where images are missing or stale.")
 @click.option(
     "--timeout",
@@ -80,6 +86,7 @@ def up(
     neutron_version: str | None,
     datapath: str | None,
     l2population: bool | None,
+    answer_as_nova: bool | None,
     no_build: bool,
     timeout_s: float,
     form: str,
@@ -87,7 +94,8 @@ def up(
     """Start a lab, complete it, or change it to what is asked for."""
     options = {
         "datapath": datapath,
-        "l2population": None if l2population is None else str(l2population).lower(),
+        "l2population": _yes_or_no(l2population),
+        "answer-as-nova": _yes_or_no(answer_as_nova),
     }
     wishes = Wishes(
         computes=computes,
@@ -180,6 +188,8 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
     """Run the `openstack` client inside the lab, with these arguments."""
     with session.lab() as lab:
         container = lab.service("neutron-api")
+    if not arguments and not sys.stdin.isatty():
+        say("no command is given: the client takes commands from stdin, and ends with 1 after them")
     terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
     environment = ("OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}")
     variables = (word for pair in environment for word in ("--env", pair))
@@ -229,6 +239,10 @@ def _show_status(found: Status) -> None:
     click.echo()
     services = [[service.service, service.state] for service in found.services]
     output.table([*services, ["API", f"{found.endpoint or '-'} ({found.neutron})"]], ())
+
+
+def _yes_or_no(choice: bool | None) -> str | None:
+    return None if choice is None else str(choice).lower()
 
 
 def _phases(phases: dict[str, float]) -> str:

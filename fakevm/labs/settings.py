@@ -15,6 +15,17 @@ from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs.subnets import ROLES, choose_slice, collisions, slice_of
 from fakevm.names import NEUTRON_PORT
 
+# Of every backend.
+OPTIONS = (
+    Option(
+        name="answer-as-nova",
+        variable="FAKEVM_ANSWER_AS_NOVA",
+        service="nova-events",
+        environment="FAKEVM_ANSWER_AS_NOVA",
+        values=("false", "true"),
+    ),
+)
+
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"
 
@@ -30,7 +41,7 @@ class Settings:
     api_port: int
     neutron_version: str
     backend: Backend
-    # The backend's, by name.
+    # By name: the backend's, and those of every backend.
     options: Mapping[str, str]
     # By the Compose variable that hands them in.
     passwords: Mapping[str, str]
@@ -48,7 +59,7 @@ class Wishes:
     computes: int | None = None
     api_port: int | None = None
     neutron_version: str | None = None
-    # The backend's, by name.
+    # By name.
     options: Mapping[str, str] = field(default_factory=dict)
     # Whether images that are missing or stale may be built.
     build: bool = True
@@ -93,6 +104,11 @@ class Existing:
         return recipe.image.rpartition(":")[2] if recipe else ""
 
 
+def options_of(backend: Backend) -> tuple[Option, ...]:
+    """Return the options of a lab with this backend."""
+    return (*backend.options, *OPTIONS)
+
+
 def settings(
     lab: str,
     *,
@@ -133,11 +149,14 @@ def _options(
     backend: Backend, wishes: Wishes, existing: Existing, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the backend's options: as wished, else as the lab has them, else the default."""
-    names = [option.name for option in backend.options]
+    options = options_of(backend)
+    names = [option.name for option in options]
     for name in wishes.options:
         if name not in names:
-            raise ConfigError(f"{backend.title} has no option {name}, but {', '.join(names)}")
-    return {option.name: _option(option, wishes, existing, environ) for option in backend.options}
+            raise ConfigError(
+                f"a lab of {backend.title} has no option {name}, but {', '.join(names)}"
+            )
+    return {option.name: _option(option, wishes, existing, environ) for option in options}
 
 
 def _option(option: Option, wishes: Wishes, existing: Existing, environ: Mapping[str, str]) -> str:

@@ -113,7 +113,7 @@ class Up:
 
     def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
         backend = backends.known.labelled(container.backend for container in containers)
-        handed = (*backend.passwords, *backend.options)
+        handed = (*backend.passwords, *settings.options_of(backend))
         asked = {"neutron-api", *(one.service for one in handed)}
         return Existing(
             containers=tuple(containers),

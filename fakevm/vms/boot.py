@@ -23,9 +23,6 @@ from fakevm.vms.requests import Plugging, PortRequest
 # The event that says that a VIF's network is there.
 VIF_PLUGGED = "network-vif-plugged"
 
-# Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
-PROJECT = "fake_project_id"
-
 # An agent takes no timeout of nothing.
 _AT_ONCE_S = 0.001
 
@@ -48,7 +45,7 @@ def user_body(
         "network_id": network.id,
         "device_id": vm.instance_id,
         "admin_state_up": True,
-        "tenant_id": PROJECT,
+        "tenant_id": names.PROJECT,
     }
     if fixed_ips := addresses.requested_ips(request.fixed_ips, network.subnets):
         body["fixed_ips"] = fixed_ips

@@ -96,7 +96,10 @@ def test_l2population_is_as_wished_as_it_was_or_on() -> None:
     ("options", "words"),
     [
         ({"datapath": "dpdk"}, r"datapath: auto, system, netdev is expected, not 'dpdk'"),
-        ({"firewal": "noop"}, r"ML2/OVS has no option firewal, but datapath, l2population"),
+        (
+            {"firewal": "noop"},
+            r"ML2/OVS has no option firewal, but datapath, l2population, answer-as-nova",
+        ),
     ],
 )
 def test_an_option_that_the_backend_does_not_have_is_refused(
@@ -114,7 +117,11 @@ def test_a_backend_that_there_is_not_is_refused_with_those_that_there_are() -> N
 def test_a_lab_that_is_there_stays_as_it_is() -> None:
     made = decide(existing=running_lab())
     assert (made.computes, made.api_port, made.backend) == (2, 12345, OVS)
-    assert made.options == {"datapath": "netdev", "l2population": "true"}
+    assert made.options == {
+        "datapath": "netdev",
+        "l2population": "true",
+        "answer-as-nova": "false",
+    }
     assert made.neutron_version == "29.0.0"
     assert made.subnets == subnets.slice_of(7)
     assert sorted(made.passwords.values()) == ["old-db", "old-mq", "old-secret"]

@@ -1,7 +1,7 @@
 """What stands for Nova: its servers, and what Neutron and fakevm say of them."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -18,14 +18,20 @@ _SERVERS_MAX = 10_000
 _TEXT_MAX = 255
 _WAIT_MAX = 600.0
 
+OnChange = Callable[[str, str, str], object]
+
 _STEP = ("kind", "instance_id", "port_id", "name", "status", "source", "code", "operation")
 
 
 class NovaEvents:
     """What Nova's database and its waiters know."""
 
-    def __init__(self, *, log: EventLog | None = None) -> None:
+    def __init__(
+        self, *, log: EventLog | None = None, on_change: OnChange = lambda *_: None
+    ) -> None:
+        """`on_change` is told server, host and port ("": all) of each network-changed."""
         self.log = log or EventLog()
+        self._on_change = on_change
         self.servers: OrderedDict[str, Server] = OrderedDict()
 
     def receive(self, request: Request, *, source: str) -> Answer:
@@ -41,7 +47,14 @@ class NovaEvents:
                 source=source,
                 code=event["code"],
             )
+            host = self._host(event["server_uuid"])
+            if event["name"] == "network-changed" and event["code"] == 200 and host:
+                self._on_change(event["server_uuid"], host, event.get("tag", ""))
         return told
+
+    def _host(self, instance_id: str) -> str | None:
+        server = self.servers.get(instance_id)
+        return server.host if server else None
 
     async def call(self, call: Call) -> object:
         """Carry out a request of fakevm's."""

@@ -7,18 +7,21 @@ says there which servers there are, and records its own steps between them.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fakevm.names import AGENT_SOCKET
 from fakevm_agent.nova_events import http_server
 from fakevm_agent.nova_events.client import LINE_MAX, Client
-from fakevm_agent.nova_events.nova import NovaEvents
+from fakevm_agent.nova_events.nova import NovaEvents, OnChange
 from fakevm_agent.nova_events.nova_api import Answer, Request
 from fakevm_agent.nova_events.peers import name_of
+from fakevm_agent.nova_events.refresh import Refresh
 from fakevm_agent.protocol import rpc
 
 LOG = logging.getLogger("nova_events")
@@ -26,6 +29,8 @@ LOG = logging.getLogger("nova_events")
 PORT = 18774
 
 _CONNECTIONS_MAX = 500
+# A compute service takes any number of events at once; a lab has some hosts, and few cores.
+_READERS = 8
 
 
 class Server:
@@ -75,17 +80,26 @@ class Server:
         return True
 
 
-async def run(path: Path, *, port: int) -> None:
+async def run(path: Path, *, port: int, neutron: str = "") -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Server(NovaEvents()).listening(path, address="0.0.0.0", port=port) as bound:
+    nova = NovaEvents(on_change=reading(neutron)) if neutron else NovaEvents()
+    async with Server(nova).listening(path, address="0.0.0.0", port=port) as bound:
         LOG.info("listens on port %s and on %s", bound, path)
         await stop.wait()
 
 
+def reading(neutron: str) -> OnChange:
+    """Return what reads of the Neutron at this URL as Nova does, in the background."""
+    pool, refresh = ThreadPoolExecutor(_READERS, "refresh"), Refresh(neutron)
+    return lambda *event: pool.submit(refresh.refresh, *event)
+
+
 def main() -> None:
-    """Run the service."""
+    """Run the service; FAKEVM_ANSWER_AS_NOVA: it reads of Neutron what Nova would."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
-    asyncio.run(run(Path(AGENT_SOCKET), port=PORT))
+    answers = os.environ.get("FAKEVM_ANSWER_AS_NOVA", "false") == "true"
+    neutron = os.environ["FAKEVM_API"] if answers else ""
+    asyncio.run(run(Path(AGENT_SOCKET), port=PORT, neutron=neutron))

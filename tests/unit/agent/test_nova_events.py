@@ -12,7 +12,9 @@ import pytest
 
 from fakevm.clients.rpc import Connection
 from fakevm.errors import ConfigError
-from fakevm_agent.nova_events.nova_api import BODY_MAX, PATH
+from fakevm.model import Server
+from fakevm_agent.nova_events.nova import NovaEvents
+from fakevm_agent.nova_events.nova_api import BODY_MAX, PATH, Request
 from fakevm_agent.nova_events.peers import service_of
 from tests.fakes.events import HEADERS, LocalNovaEvents
 
@@ -267,3 +269,21 @@ def test_what_no_server_has_is_refused(client: Connection, told: dict[str, Any])
     with pytest.raises(ConfigError):
         client.request("register", {"instance_id": VM, **told})
     assert client.request("servers", {"instance_ids": [VM]}) == {"servers": {}}
+
+
+def test_each_change_of_a_known_server_s_network_is_told_on() -> None:
+    told: list[tuple[str, ...]] = []
+    nova = NovaEvents(on_change=lambda *event: told.append(event))
+    for name, tag in (("network-changed", PORT), ("network-vif-plugged", PORT)):
+        events = [{"server_uuid": one, "name": name, "tag": tag} for one in (VM, OTHER)]
+        nova.servers[VM] = Server(instance_id=VM, host="compute-1")
+        nova.receive(
+            Request(
+                method="POST",
+                path=PATH,
+                headers={"content-type": "application/json"},
+                body=json.dumps({"events": events}).encode(),
+            ),
+            source="neutron-api",
+        )
+    assert told == [(VM, "compute-1", PORT)]

@@ -1,0 +1,81 @@
+"""What Nova reads of Neutron when a port's network has changed: the requests alone, in its order.
+
+Source: Nova 34, ComputeManager.external_instance_event, neutron.API.get_instance_nw_info,
+_build_network_info_model, _build_vif_model; as recorded from its own code.
+"""
+
+import http.client
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
+
+from fakevm.names import PROJECT
+
+LOG = logging.getLogger("nova_events")
+
+# neutron.extension_sync_interval's default, of each compute service.
+_EXTENSIONS_S = 600.0
+_TIMEOUT = 30.0
+
+Query = Sequence[tuple[str, str]]
+
+
+class Refresh:
+    """Reads as the compute services do, each server's in a row."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        # It is in the lab: a proxy that the environment names is for what is outside.
+        self._opener = build_opener(ProxyHandler({}))
+        # By host: its extensions are known since.
+        self._extensions: dict[str, float] = {}
+        # nova: the lock refresh_cache-<uuid>.
+        self._locks: dict[str, threading.Lock] = {}
+
+    def refresh(self, instance_id: str, host: str, port_id: str) -> None:
+        """Read what an event of one port, or of the server as a whole, makes Nova read."""
+        with self._locks.setdefault(instance_id, threading.Lock()):
+            try:
+                self._refresh(instance_id, host, port_id)
+            except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+                LOG.warning("Neutron did not answer as to Nova: %s", error)
+
+    def _refresh(self, instance_id: str, host: str, port_id: str) -> None:
+        ports = self._get("ports", [("tenant_id", PROJECT), ("device_id", instance_id)])
+        changed = [port for port in ports if port_id in ("", port["id"])]
+        if not changed:
+            return
+        self._get("networks", [("id", port["network_id"]) for port in changed])
+        for port in changed:
+            self._refresh_port(port, host)
+
+    def _refresh_port(self, port: Mapping[str, Any], host: str) -> None:
+        for ip in port["fixed_ips"]:
+            query = [("fixed_ip_address", ip["ip_address"]), ("port_id", port["id"])]
+            self._get("floatingips", query)
+        network = str(port["network_id"])
+        subnet_ids = dict.fromkeys(ip["subnet_id"] for ip in port["fixed_ips"])
+        if subnet_ids:
+            for _ in self._get("subnets", [("id", subnet_id) for subnet_id in subnet_ids]):
+                self._get("ports", [("network_id", network), ("device_owner", "network:dhcp")])
+        if time.monotonic() - self._extensions.get(host, float("-inf")) > _EXTENSIONS_S:
+            self._extensions[host] = time.monotonic()
+            self._get("extensions", [])
+        self._get(f"networks/{network}", [("fields", "segments")])
+        physical = ("provider:physical_network", "provider:network_type")
+        self._get(f"networks/{network}", [("fields", name) for name in physical])
+
+    def _get(self, path: str, query: Query) -> list[Mapping[str, Any]]:
+        url = f"{self._url}/v2.0/{path}" + (f"?{urlencode(query)}" if query else "")
+        with self._opener.open(url, timeout=_TIMEOUT) as answer:
+            return list(_lists(json.loads(answer.read())))
+
+
+def _lists(told: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for value in told.values():
+        yield from value if isinstance(value, list) else ()
