@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -147,6 +149,17 @@ class Engine:
         with clients.docker_api.translated():
             found = self._client.logs(container.id, tail=lines)
         return bytes(found).decode(errors="replace")
+
+    def file(self, container: Container, path: str) -> str:
+        """Return a file of a container; NotFoundError if there is none."""
+        with clients.docker_api.translated():
+            chunks, _ = self._client.get_archive(container.id, path)
+            packed = b"".join(chunks)
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            found = archive.extractfile(archive.getmembers()[0])
+            if found is None:
+                raise FakevmError(f"{path} of {container.name} is no file")
+            return found.read().decode(errors="replace")
 
     def source_of(self, name: str) -> str | None:
         """Return what an image is labelled to be made from; None: it is not on the engine."""

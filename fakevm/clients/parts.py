@@ -104,6 +104,10 @@ class Parts:
             f"the lab's {name} {state}", hint=_mend(found[0]) if found else "fakevm up"
         )
 
+    def file(self, service: str, path: str) -> str:
+        """Return a file of a service's container; NotFoundError if there is none."""
+        return self._engine.file(self.service(service), path)
+
     @cached_property
     def endpoint(self) -> str:
         """The URL of Neutron's API."""

@@ -197,6 +197,11 @@ class Neutron:
         """Return Neutron's agent list."""
         return [answers.agent(found) for found in self._get("/agents")["agents"]]
 
+    def dhcp_agents(self, network_id: str) -> list[NeutronAgent]:
+        """Return the DHCP agents that are to serve a network."""
+        path = f"/networks/{network_id}/dhcp-agents"
+        return [answers.agent(found) for found in self._get(path)["agents"]]
+
     def delete_agent(self, agent_id: str) -> None:
         """Delete the row of an agent that is gone."""
         with suppress(NotFoundError):

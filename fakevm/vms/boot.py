@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from fakevm import names
+from fakevm import names, vms
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
@@ -201,7 +201,12 @@ def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: f
         with clock.measured("active"):
             lab.neutron.wait_until_active(port.id, timeout_s=timeout_s)
     with clock.measured("configure"):
-        configure(agent, port, timeout_s=timeout_s)
+        try:
+            configure(agent, port, timeout_s=timeout_s)
+        except WaitTimeoutError as error:
+            if any(map(vms.dhcp.missing, agent.vifs(port.id))):
+                raise vms.dhcp.explained(lab, port, error) from error
+            raise
 
 
 def configure(agent: Configures, port: Port, *, timeout_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakevm.clients.engine import Container, Engine, Recipe
+from fakevm.errors import NotFoundError
 from fakevm.names import NEUTRON_PORT
 
 
@@ -30,6 +31,8 @@ class FakeEngine(Engine):
         self.all_containers = list(containers)
         # By name, what each is labelled to be made from.
         self.images: dict[str, str] = {}
+        # By service and path.
+        self.files: dict[tuple[str, str], str] = {}
 
     def source_of(self, name: str) -> str | None:
         return self.images.get(name)
@@ -39,6 +42,11 @@ class FakeEngine(Engine):
 
     def recipe(self, container: Container) -> Recipe:
         return Recipe(image="fakevm/neutron:28.0.2", environment={}, ports=container.ports)
+
+    def file(self, container: Container, path: str) -> str:
+        if (container.service, path) not in self.files:
+            raise NotFoundError(f"Docker: no such file: {path}")
+        return self.files[container.service, path]
 
     def stop(self, service: str, *, state: str = "exited") -> None:
         self.all_containers = [

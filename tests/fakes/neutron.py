@@ -48,6 +48,8 @@ class FakeNeutron(Neutron):
         self.ports_by_id: dict[str, Port] = {}
         self.bindings_by_port: dict[str, dict[str, Binding]] = {}
         self.alive = dict.fromkeys(hosts, True)
+        # Where DHCP agents serve every network.
+        self.dhcp_hosts = ["network-1"]
         self.broken: dict[str, FakevmError] = {}
         # Called before a write is carried out, with its method's name.
         self.before: Callable[[str], None] = lambda _method: None
@@ -256,6 +258,21 @@ class FakeNeutron(Neutron):
                 datapath="netdev",
             )
             for host, alive in self.alive.items()
+        ]
+
+    def dhcp_agents(self, network_id: str) -> list[NeutronAgent]:
+        self.network(network_id)
+        if "dhcp_agents" in self.broken:
+            raise self.broken["dhcp_agents"]
+        return [
+            NeutronAgent(
+                id=f"dhcp-{host}",
+                binary="neutron-dhcp-agent",
+                host=host,
+                alive=True,
+                admin_state_up=True,
+            )
+            for host in self.dhcp_hosts
         ]
 
     def delete_agent(self, agent_id: str) -> None:

@@ -93,3 +93,17 @@ def bare(guest: Guest) -> set[str]:
 
 def _guests(lab: Lab, network: str) -> list[dict[str, Any]]:
     return [row for row in lab.fakevm.json("list") if row["network_id"] == network]
+
+
+def test_a_dhcp_agent_that_does_not_have_the_port_is_told(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network()
+    cloud.subnet(network, "10.2.3.0/24")
+    cloud.guest(network, "has-one", "compute-1", "--address", "dhcp")
+    vm = ("create-port", "--address", "dhcp", "--host", "compute-1", network, f"{cloud.prefix}-vm")
+    with lab.host("network-1").stopped("dhcp-agent"):
+        result = lab.fakevm.run(*vm, "--timeout", "4")
+    assert result.exit_code == 6, f"{result}"
+    assert "the DHCP agent of network-1 does not have this port" in result.stderr
+    # The client's own words stay, each once.
+    assert result.stderr.count("DHCPDISCOVER") == 1
+    assert "s6-svc -r /run/services/dhcp-agent" in result.stderr

@@ -15,12 +15,16 @@ from fakevm_agent.kernel import ip, netns, processes
 from fakevm_agent.kernel.ip import Address
 from fakevm_agent.records import Record
 
-_LAST_WORDS = 3
+_LAST_WORDS = 2
 _COMMAND_MAX = 1000
 # A client, and what waits to become one.
 _OWN_CLIENT = re.compile(rb"\0-pf\0/run/dhclient6?\.eth\d+\.pid\0")
 _OWN_COMMANDS = {"dhclient-script", "fakevm-probe"}
-# What dhclient says after the reason, whenever it gives up.
+# What dhclient says of its sockets.
+_SOCKETS = ("Listening on", "Sending on")
+# What it says again and again, with another number each time.
+_INTERVAL = re.compile(r" interval \d+$")
+# What it says after the reason, whenever it gives up.
 _BOILERPLATE = "If you think you have received this message due to a bug"
 
 
@@ -129,10 +133,16 @@ def _last_words(record: Record, guest: Guest) -> str:
     for client in clients(record):
         with suppress(FileNotFoundError):
             text = guest.log(client.name).read_text(errors="replace")
-            lines = text.partition(_BOILERPLATE)[0].splitlines()
-            last = [line for line in lines if line.strip()][-_LAST_WORDS:]
-            words += f"; {client.name}: {' / '.join(last) or 'said nothing'}"
+            words += f"; {client.name}: {last_words(text) or 'said nothing'}"
     return words
+
+
+def last_words(said: str) -> str:
+    """Return the last of what dhclient said, each line once."""
+    lines = said.partition(_BOILERPLATE)[0].splitlines()
+    told = (line.strip() for line in lines if not line.startswith(_SOCKETS))
+    different = dict.fromkeys(_INTERVAL.sub("", line) for line in told if line)
+    return " / ".join(list(different)[-_LAST_WORDS:])
 
 
 def _pid(client: DhcpClient, guest: Guest) -> int | None:
