@@ -24,7 +24,7 @@ from fakevm.errors import ConfigError, FakevmError
 if TYPE_CHECKING:
     from fakevm.scenarios.scenario import Scenario
 
-_COLUMNS = ("name", "letter", "title", "reference")
+_COLUMNS = ("name", "letter", "tries", "title", "reference")
 
 
 @click.group()
@@ -43,6 +43,11 @@ def list_(form: str) -> None:
 
 @scenario.command()
 @report_option
+@click.option(
+    "--tries",
+    type=click.IntRange(min=1),
+    help="How often it is tried at most.  [default: the scenario's own number, which `list` shows]",
+)
 @lab_option
 @timeout_option
 @format_option
@@ -55,10 +60,13 @@ def run(
     *,
     name: str,
     report_file: Path | None,
+    tries: int | None,
     timeout_s: float,
     form: str,
 ) -> None:
     """Carry out the scenario NAME on networks and VMs of its own.
+
+    One that is about a race is tried several times before Neutron is called sound.
 
     Exit code 0: Neutron is sound; 10: the fault is there; 1: it could not be carried out.
     """
@@ -68,8 +76,9 @@ def run(
     try:
         with session.lab(timeout_s=timeout_s) as lab:
             version = lab.neutron_version
-            with scenarios.stage.Stage(lab, chosen.name, timeout_s=timeout_s, say=say) as stage:
-                finding = chosen.run(stage)
+            finding = scenarios.tries.carry_out(
+                chosen, lab, tries=tries, timeout_s=timeout_s, say=say
+            )
     except FakevmError as error:
         raise _could_not_run(chosen, error) from error
     if finding.report:
@@ -91,6 +100,7 @@ def _described(scenario: Scenario) -> dict[str, object]:
     return {
         "name": scenario.name,
         "letter": scenario.letter,
+        "tries": scenario.tries,
         "title": scenario.title,
         "shows": scenario.shows,
         "reference": scenario.reference,

@@ -137,4 +137,5 @@ SCENARIO = Scenario(
     ),
     run=run,
     migrates=True,
+    tries=3,
 )

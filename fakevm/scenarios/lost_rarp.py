@@ -99,4 +99,5 @@ SCENARIO = Scenario(
     expects=f"A frame reaches a silent VM within {REACHED_S} s after it runs on its new host.",
     run=run,
     migrates=True,
+    tries=3,
 )

@@ -105,4 +105,5 @@ SCENARIO = Scenario(
     expects="The port is ACTIVE within seconds after the activation, and packets get through.",
     run=run,
     migrates=True,
+    tries=3,
 )

@@ -62,4 +62,5 @@ SCENARIO = Scenario(
     reference="LP #1734320 (os-vif's isolate_vif), LP #2069543",
     expects="A VIF hears nothing of networks that it is not in, from its plug on.",
     run=run,
+    tries=3,
 )

@@ -64,7 +64,8 @@ def test_every_scenario_has_an_outcome_here(lab: Lab) -> None:
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_scenario_on_the_default_release(lab: Lab, name: str) -> None:
-    result = play(lab, name)
+    # Once is enough for what is known; how tries are counted needs no lab.
+    result = play(lab, name, "--tries", "1")
     assert result.exit_code == OUTCOMES[name], f"{result}"
     told = result.json()
     assert told["scenario"] == name

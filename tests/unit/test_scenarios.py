@@ -26,6 +26,7 @@ from fakevm.scenarios import early_plugged, frames, stays_down
 from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
+from fakevm.scenarios.tries import carry_out, together
 from tests.fakes.migration import make_report
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
@@ -53,8 +54,8 @@ def as_before(world: World) -> Callable[[], bool]:
     return unchanged
 
 
-def let_there_be(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Finding]) -> None:
-    made = Scenario(
+def make_scenario(act: Callable[[Stage], Finding]) -> Scenario:
+    return Scenario(
         name="a-play",
         letter="Z",
         title="a title",
@@ -64,7 +65,10 @@ def let_there_be(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Finding
         run=act,
         migrates=True,
     )
-    monkeypatch.setattr(fakevm.scenarios.known, "SCENARIOS", (made,))
+
+
+def let_there_be(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Finding]) -> None:
+    monkeypatch.setattr(fakevm.scenarios.known, "SCENARIOS", (make_scenario(act),))
 
 
 def test_each_scenario_says_what_it_is_about() -> None:
@@ -170,6 +174,73 @@ def test_a_page_of_a_scenario_without_a_migration_is_refused(session: FakeSessio
     result = run(session, "scenario", "run", "bind-nowhere", "--report", "page.html")
     assert result.exit_code == 2
     assert session.opened == []
+
+
+def tried(
+    world: World, *faults: bool, counts: bool = False, tries: int | None = None
+) -> tuple[Finding, list[Stage]]:
+    """Carry out a scenario that finds these; return what comes of it, and on which stages."""
+    stages: list[Stage] = []
+
+    def act(stage: Stage) -> Finding:
+        stages.append(stage)
+        stage.vm(stage.network(), "vm", "compute-1")
+        number = len(stages)
+        return Finding(fault=faults[number - 1], words=f"Try {number}.", measured={"try": number})
+
+    scenario = replace(make_scenario(act), tries=len(faults), counts=counts)
+    with world.lab() as lab:
+        found = carry_out(scenario, lab, tries=tries, timeout_s=5, say=world.said.append)
+    return found, stages
+
+
+def test_a_race_is_tried_until_the_fault_comes(world: World, as_before: Callable[[], bool]) -> None:
+    found, stages = tried(world, False, True, False)
+    assert found.fault
+    assert found.words == "In 1 of 2 tries: Try 2."
+    assert found.measured == {"tries": "1 of 2", "try": 2}
+    # Each on a stage of its own.
+    assert len({id(stage) for stage in stages}) == 2
+    assert as_before()
+
+
+def test_neutron_is_called_sound_after_all_tries(world: World) -> None:
+    found, _ = tried(world, False, False, False)
+    assert not found.fault
+    assert found.words == "In none of 3 tries; in the last: Try 3."
+    assert found.measured == {"tries": "0 of 3", "try": 3}
+
+
+def test_a_fault_may_be_counted(world: World) -> None:
+    found, _ = tried(world, False, True, True, counts=True)
+    assert found.words == "In 2 of 3 tries: Try 2."
+    assert found.measured["tries"] == "2 of 3"
+
+
+def test_the_number_of_tries_can_be_given(world: World) -> None:
+    found, stages = tried(world, False, True, tries=1)
+    assert (found.fault, found.words, len(stages)) == (False, "Try 1.", 1)
+    assert "tries" not in found.measured
+    found, stages = tried(world, True, False, True, counts=True, tries=2)
+    assert (found.measured["tries"], len(stages)) == ("1 of 2", 2)
+
+
+def test_the_first_fault_is_told_with_its_migration() -> None:
+    report = make_report()
+    sound = Finding(fault=False, words="Sound.", report=make_report(lasts=True))
+    fault = Finding(fault=True, words="Fault.", report=report)
+    assert together([sound, fault, replace(fault, words="Again.")], wanted=3).report is report
+    assert together([fault], wanted=3).words == "In the first try: Fault."
+    assert together([fault], wanted=1) is fault
+
+
+def test_the_command_takes_a_number_of_tries(
+    monkeypatch: pytest.MonkeyPatch, session: FakeSession
+) -> None:
+    let_there_be(monkeypatch, lambda _: Finding(fault=False, words="seen."))
+    result = run(session, "scenario", "run", "a-play", "--tries", "2", "-f", "json")
+    assert json.loads(result.stdout)["measured"] == {"tries": "0 of 2"}
+    assert run(session, "scenario", "run", "a-play", "--tries", "0").exit_code == 2
 
 
 def play(world: World, end: BaseException | None = None, *, breaks: str = "") -> None:
