@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fakevm.errors import ConfigError
 from fakevm.scenarios import (
+    back_too_soon,
     bind_nowhere,
     delete_active,
     early_plugged,
@@ -27,6 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     lost_rarp.SCENARIO,
     untagged_window.SCENARIO,
     ignored_after_reboot.SCENARIO,
+    back_too_soon.SCENARIO,
 )
 
 

@@ -6,8 +6,8 @@ import shlex
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -22,6 +22,7 @@ from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.reports.migration import FlowReport, MigrationReport
+from fakevm.vms.addresses import Addressing
 from fakevm.vms.requests import PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).
@@ -104,20 +105,23 @@ class Stage:
         """The lab's Neutron."""
         return self.lab.neutron
 
-    def network(self, **attributes: Any) -> Network:
-        """Make a network with an IPv4 subnet without DHCP."""
+    def network(self, subnet: Mapping[str, Any] | None = None, /, **attributes: Any) -> Network:
+        """Make a network with a subnet; if none is given, with an IPv4 one without DHCP."""
         number = len(self._networks)
         name = f"{self._prefix}-{number + 1}"
-        self.say(f"network {name}, {CIDRS[number]}")
+        quiet = {"cidr": CIDRS[number], "ip_version": 4, "gateway_ip": None, "enable_dhcp": False}
+        wanted = subnet or quiet
+        self.say(f"network {name}, {wanted['cidr']}")
         # Were it cut off, nobody would know what to remove.
         with deferred():
             made = self.neutron.create_network({"name": name, **attributes})
             self._networks.append(made.id)
-        subnet = {"cidr": CIDRS[number], "ip_version": 4, "gateway_ip": None, "enable_dhcp": False}
-        self.neutron.create_subnet({"network_id": made.id, **subnet})
+        self.neutron.create_subnet({"network_id": made.id, **wanted})
         return self.neutron.network(made.id)
 
-    def vm(self, network: Network, name: str, host: str) -> Port:
+    def vm(
+        self, network: Network, name: str, host: str, *, addressing: Addressing = "static"
+    ) -> Port:
         """Boot a VM, or give another NIC to one, that anybody may talk to; return its port."""
         self.say(f"VM {name} on {host}")
         request = PortRequest(
@@ -126,7 +130,7 @@ class Stage:
             host=host,
             name=f"{name}-{self._prefix[-6:]}",
             port_security=False,
-            addressing="static",
+            addressing=addressing,
         )
         row = self.lab.create_port(request, timeout_s=self.timeout_s).row
         return self.neutron.port(row.port_id)
@@ -183,10 +187,15 @@ class Stage:
 
     def in_vm(self, port: Port, *argv: str) -> None:
         """Run a program in a port's VM to its end; FakevmError if it fails."""
+        exit_code, said = self.tried_in_vm(port, *argv)
+        if exit_code:
+            raise FakevmError(f"`{shlex.join(argv)}` failed in VM {port.device_id}: {said}")
+
+    def tried_in_vm(self, port: Port, *argv: str) -> tuple[int | None, str]:
+        """Run a program in a port's VM to its end; return its exit code and what it said."""
         with self.lab.execute(port.id, argv, timeout_s=self.timeout_s) as execution:
             said = b"".join(data for _, data in execution.output()).decode(errors="replace")
-        if execution.exit_code:
-            raise FakevmError(f"`{shlex.join(argv)}` failed in VM {port.device_id}: {said.strip()}")
+        return execution.exit_code, said.strip()
 
     @contextmanager
     def running(self, port: Port, *argv: str, host: str = "") -> Iterator[list[str]]:
@@ -230,14 +239,38 @@ class Stage:
         container = self.lab.running_compute(host).name
         return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
 
-    def seconds_until(self, seen: Callable[[], object]) -> float | None:
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """Let the workers of a service stand still as long as the block lasts."""
+        container = self.lab.service(service).name
+        self.say(f"{service} stands still")
+        with ExitStack() as undo:
+            with deferred():
+                undo.callback(self._signal_all, container, "CONT")
+                self._signal_all(container, "STOP")
+            yield
+        self.say(f"{service} goes on")
+
+    def seconds_until(
+        self, seen: Callable[[], object], *, within_s: float | None = None
+    ) -> float | None:
         """Wait for something to be seen; return how long it took, None: not within the timeout."""
         start = time.monotonic()
+        limit = self.timeout_s if within_s is None else min(within_s, self.timeout_s)
         while not seen():
-            if time.monotonic() - start > self.timeout_s:
+            if time.monotonic() - start > limit:
                 return None
             time.sleep(INTERVAL_S)
         return round(time.monotonic() - start, 1)
+
+    def _signal_all(self, container: str, name: str) -> None:
+        """Send a signal to every process of a container but its first, the workers' master.
+
+        `docker pause` fails the container's health check, and it is unhealthy for a while after.
+        """
+        kill = ("docker", "exec", container, "sh", "-c", f"kill -{name} -1")
+        with deferred():
+            process.run(kill, timeout_s=self.timeout_s)
 
     def _clear(self, network_id: str) -> None:
         """Remove a network with all that is on it."""

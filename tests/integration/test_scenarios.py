@@ -25,6 +25,7 @@ OUTCOMES = {
     "lost-rarp": SOUND,
     "untagged-window": FAULT,
     "ignored-after-reboot": SOUND,
+    "back-too-soon": FAULT,
 }
 
 # The release in which a migrated port stays DOWN.

@@ -22,7 +22,8 @@ from fakevm.errors import (
 )
 from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
-from fakevm.scenarios import early_plugged, frames, stays_down
+from fakevm.scenarios import back_too_soon, early_plugged, frames, stays_down
+from fakevm.scenarios.back_too_soon import Back
 from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
@@ -387,6 +388,21 @@ def test_the_events_of_a_live_migration_are_judged_until_the_pause() -> None:
     assert "before the VIF was wired" in early_plugged.judge(calm, late).words
     twice = replace(calm, events=(*calm.events[:1], *calm.events))
     assert "came 2 times" in early_plugged.judge(twice, wiring).words
+
+
+def test_an_ovs_port_that_is_gone_when_the_vm_is_back_is_the_fault() -> None:
+    away = make_report()
+    back = replace(away, destination="compute-1", ended=away.started + 2.9)
+    gone = Back(status="DOWN", plugged=False, active_after_s=None)
+    found = back_too_soon.judge(gone, away=away, back=back)
+    assert found.fault
+    assert found.words.startswith("The VM was back on compute-1 after 2.9 s, and then")
+    assert (found.measured["ovs_port"], found.measured["status"]) == ("deleted", "DOWN")
+    assert found.report is back
+    # Whether the port is ACTIVE is another scenario's subject.
+    for status in ("ACTIVE", "DOWN"):
+        there = Back(status=status, plugged=True, active_after_s=0.5)
+        assert not back_too_soon.judge(there, away=away, back=back).fault
 
 
 def test_a_program_s_lines_are_read_as_long_as_the_block_lasts(world: World) -> None:
