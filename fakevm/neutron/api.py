@@ -169,6 +169,12 @@ class Neutron:
         """Create a subnet."""
         return answers.subnet(self._send("POST", "/subnets", {"subnet": body})["subnet"])
 
+    def update_subnet(self, subnet_id: str, body: Mapping[str, Any]) -> Subnet:
+        """Change a subnet."""
+        return answers.subnet(
+            self._send("PUT", f"/subnets/{subnet_id}", {"subnet": body})["subnet"]
+        )
+
     def delete_network(self, network_id: str) -> None:
         """Delete a network with its subnets; content if it is gone."""
         with suppress(NotFoundError):

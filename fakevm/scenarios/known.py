@@ -8,6 +8,7 @@ from fakevm.scenarios import (
     bind_nowhere,
     delete_active,
     early_plugged,
+    forgotten_network,
     ignored_after_reboot,
     late_tap,
     lost_rarp,
@@ -29,6 +30,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     untagged_window.SCENARIO,
     ignored_after_reboot.SCENARIO,
     back_too_soon.SCENARIO,
+    forgotten_network.SCENARIO,
 )
 
 

@@ -224,10 +224,21 @@ class FakeNeutron(Neutron):
     def create_subnet(self, body: Mapping[str, Any]) -> Subnet:
         network = self.network(body["network_id"])
         self._write("create_subnet", network.id)
-        values = {key: body[key] for key in ("cidr", "ip_version", "gateway_ip", "enable_dhcp")}
+        values = {"gateway_ip": None, **{key: body[key] for key in body if key != "network_id"}}
         subnet = Subnet(id=f"5ab00000-0000-4000-9000-{next(self._numbers):012d}", **values)
         self.networks[network.name] = replace(network, subnets=(*network.subnets, subnet))
         return subnet
+
+    def update_subnet(self, subnet_id: str, body: Mapping[str, Any]) -> Subnet:
+        self._write("update_subnet", subnet_id)
+        for network in self.networks.values():
+            for subnet in network.subnets:
+                if subnet.id == subnet_id:
+                    changed = replace(subnet, **body)
+                    subnets = tuple(changed if one is subnet else one for one in network.subnets)
+                    self.networks[network.name] = replace(network, subnets=subnets)
+                    return changed
+        raise NotFoundError(f"Neutron: Subnet {subnet_id} could not be found.")
 
     def delete_network(self, network_id: str) -> None:
         self._write("delete_network", network_id)

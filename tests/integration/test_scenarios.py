@@ -26,6 +26,7 @@ OUTCOMES = {
     "untagged-window": FAULT,
     "ignored-after-reboot": SOUND,
     "back-too-soon": FAULT,
+    "forgotten-network": FAULT,
 }
 
 # The release in which a migrated port stays DOWN.

@@ -22,12 +22,13 @@ from fakevm.errors import (
 )
 from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
-from fakevm.scenarios import back_too_soon, early_plugged, frames, stays_down
+from fakevm.scenarios import back_too_soon, early_plugged, forgotten_network, frames, stays_down
 from fakevm.scenarios.back_too_soon import Back
 from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 from fakevm.scenarios.tries import carry_out, together
+from fakevm.vms.dhcp import DhcpServer
 from tests.fakes.migration import make_report
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
@@ -403,6 +404,21 @@ def test_an_ovs_port_that_is_gone_when_the_vm_is_back_is_the_fault() -> None:
     for status in ("ACTIVE", "DOWN"):
         there = Back(status=status, plugged=True, active_after_s=0.5)
         assert not back_too_soon.judge(there, away=away, back=back).fault
+
+
+def test_a_vm_without_a_lease_is_the_fault_whoever_has_its_port() -> None:
+    served = [DhcpServer(host="network-1", alive=True, has_network=True, has_port=False)]
+    found = forgotten_network.judge(served, leased_after_s=None, after_an_update_s=1.7)
+    assert found.fault
+    assert "the DHCP agent of network-1 does not have this port" in found.words
+    assert "1.7 s after the IPv4 subnet's name was changed" in found.words
+    assert found.measured["leased_after_another_update_s"] == 1.7
+    never = forgotten_network.judge(served, leased_after_s=None, after_an_update_s=None)
+    assert "It had none even after" in never.words
+    has = [replace(served[0], has_port=True)]
+    sound = forgotten_network.judge(has, leased_after_s=1.2, after_an_update_s=None)
+    assert not sound.fault
+    assert sound.words == "The VM had its address by DHCP after 1.2 s."
 
 
 def test_a_program_s_lines_are_read_as_long_as_the_block_lasts(world: World) -> None:

@@ -1,0 +1,121 @@
+"""O: a network whose IPv4 and IPv6 subnets come together is one that the DHCP agent forgets."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from fakevm.errors import FakevmError
+from fakevm.neutron.values import Network, Port
+from fakevm.scenarios.scenario import Finding, Scenario
+from fakevm.scenarios.stage import Stage
+from fakevm.vms import dhcp
+
+IPV4 = {"cidr": "192.0.2.0/24", "ip_version": 4}
+# RFC 3849.
+IPV6 = {
+    "cidr": "2001:db8::/64",
+    "ip_version": 6,
+    "ipv6_ra_mode": "slaac",
+    "ipv6_address_mode": "slaac",
+}
+
+# How long a DHCP agent may take for a new network: a second or two, if it is not busy.
+BEGUN_S = 20.0
+
+# From then on; a client asks every few seconds.
+LEASE_S = 6.0
+
+# dhclient's exit code without an answer, and that of timeout(1).
+_NO_LEASE = (2, 124)
+
+
+def run(stage: Stage) -> Finding:
+    """Boot a VM on a network whose IPv6 subnet came while the DHCP agent set up the IPv4 one."""
+    host, _ = stage.hosts
+    network = stage.network(IPV4)
+    begun = stage.seconds_until(lambda: _dhcp_port(stage, network), within_s=BEGUN_S)
+    stage.say(f"its second subnet, {IPV6['cidr']}")
+    stage.neutron.create_subnet({"network_id": network.id, **IPV6})
+    vm = stage.vm(stage.neutron.network(network.id), "vm", host, addressing="none")
+    # A busy agent needs its time; nobody forgets what he has not begun.
+    stage.seconds_until(
+        lambda: all(one.has_network for one in dhcp.servers(stage.lab, vm)), within_s=BEGUN_S
+    )
+    seconds = _leased_after(stage, vm)
+    served = dhcp.servers(stage.lab, vm)
+    again = None
+    if seconds is None:
+        stage.say("changing the IPv4 subnet's name, which has nothing to do with it")
+        stage.neutron.update_subnet(network.subnets[0].id, {"name": "changed"})
+        again = _leased_after(stage, vm)
+    finding = judge(served, leased_after_s=seconds, after_an_update_s=again)
+    return replace(finding, measured={"ipv6_subnet_after_s": begun, **finding.measured})
+
+
+def judge(
+    served: list[dhcp.DhcpServer],
+    *,
+    leased_after_s: float | None,
+    after_an_update_s: float | None,
+) -> Finding:
+    """Return what a VM's DHCP client and the DHCP agents say; None: no address came in time."""
+    measured: dict[str, object] = {
+        "leased_after_s": leased_after_s,
+        "dhcp_agents": dhcp.words(served),
+    }
+    if leased_after_s is not None:
+        words = f"The VM had its address by DHCP after {leased_after_s} s."
+        return Finding(fault=False, words=words, measured=measured)
+    measured["leased_after_another_update_s"] = after_an_update_s
+    healed = "none even" if after_an_update_s is None else f"one {after_an_update_s} s"
+    words = (
+        f"The VM got no address by DHCP within {LEASE_S:.0f} s: {dhcp.words(served)}. It had"
+        f" {healed} after the IPv4 subnet's name was changed."
+    )
+    return Finding(fault=True, words=words, measured=measured)
+
+
+def _dhcp_port(stage: Stage, network: Network) -> bool:
+    """Tell whether a DHCP agent is at work on a network: it has made its port."""
+    ports = stage.neutron.ports(network_id=network.id)
+    return any(port.device_owner == "network:dhcp" for port in ports)
+
+
+def _leased_after(stage: Stage, vm: Port) -> float | None:
+    """Let a DHCP client ask; return when it had an address, None: not in time."""
+    stage.say("asking for an address by DHCP")
+    start = time.monotonic()
+    exit_code, said = stage.tried_in_vm(
+        vm, "timeout", f"{LEASE_S:g}", "dhclient", "-4", "-1", "-v", "eth0"
+    )
+    if exit_code == 0:
+        return round(time.monotonic() - start, 1)
+    if exit_code not in _NO_LEASE:
+        raise FakevmError(f"dhclient ended with exit code {exit_code} in VM {vm.device_id}: {said}")
+    stage.say(said.rpartition("\n")[2])
+    return None
+
+
+SCENARIO = Scenario(
+    name="forgotten-network",
+    letter="O",
+    title="a network whose IPv4 and IPv6 subnets come together has no DHCP",
+    shows=(
+        "Whoever makes a network with an IPv4 and an IPv6 subnet makes them within a second. The"
+        " DHCP agent sets its device up for the IPv4 subnet, fetches the network again, now with"
+        " both, and waits for the IPv6 metadata address that it has not added: AddressNotReady, in"
+        " a thread whose result nobody reads, before the network is remembered"
+        " (neutron/agent/dhcp/agent.py, configure_dhcp_for_network, _process_resource_update)."
+        " From then on no VM gets an address there, until a subnet is changed or the agent"
+        " restarted, and nothing is logged."
+    ),
+    reference=(
+        "Neutron 28.0.0, the fix of LP #2126570, which fetches the network again; no bug number is"
+        " known of this"
+    ),
+    expects="A VM gets its address by DHCP within seconds.",
+    run=run,
+    tries=3,
+    counts=True,
+)
