@@ -76,9 +76,7 @@ images-29.0.0: images
 integration: images images-29.0.0 venv ## The stories, on labs of their own names
 	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
 	trap 'for worker in $(WORKERS); do $(BIN)/fakevm down --name $(TEST_LAB)-$$worker; done' EXIT
-	# Real agents on a busy machine: what failed is told, and gets one more try.
-	$(STORIES) --durations=15 tests/integration ||
-	    { echo "Once more, what failed:"; $(STORIES) --last-failed tests/integration; }
+	$(STORIES) --durations=15 tests/integration
 
 .PHONY: test
 test: lint unit functional integration ## Every test
