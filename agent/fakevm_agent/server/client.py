@@ -95,7 +95,11 @@ class Client:
 
     async def _answer(self, call: Call) -> None:
         try:
-            await self._requests.wait_until_ready()
+            try:
+                await self._requests.wait_until_ready()
+            except FakevmError:
+                self._commands.forget(call)
+                raise
             value = await self._by_method[call.method](call)
             await self._write(rpc.result(call.request_id, value))
         except Exception as error:

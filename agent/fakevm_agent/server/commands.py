@@ -53,6 +53,12 @@ class Commands:
             raise ProtocolError(rpc.INVALID_REQUEST, reason, call.request_id)
         self._sessions[call.request_id] = asyncio.get_running_loop().create_future()
 
+    def forget(self, call: Call) -> None:
+        """Let nobody wait for a command that was refused before it could start."""
+        started = self._sessions.pop(call.request_id, None)
+        if started:
+            started.set_result(None)
+
     async def exec(self, call: Call) -> object:
         """Run the command until it ends, or its time is over."""
         started = self._sessions[call.request_id]
