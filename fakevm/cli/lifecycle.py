@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,71 +16,87 @@ from fakevm.cli.session import (
     plugging_options,
     timeout_option,
 )
-from fakevm.vms.requests import Plugging
 
 if TYPE_CHECKING:
+    from fakevm.lab import Lab
+    from fakevm.vms.requests import Plugging
     from fakevm.vms.rows import Row
 
 _COLUMNS = ("vm_name", "nic", "port_id", "name", "host", "status", "addresses", "differs")
 
 
-def _show(rows: Sequence[Row], form: str) -> None:
-    output.show(rows, form, columns=_COLUMNS)
+def _waiting(
+    name: str, help_text: str, act: Callable[[Lab, str, Plugging, float], Sequence[Row]]
+) -> click.Command:
+    """Return a command on a VM that may wait for network-vif-plugged."""
+
+    @click.command(name, help=help_text)
+    @plugging_options
+    @lab_option
+    @timeout_option
+    @format_option
+    @click.argument("instance")
+    @pass_session
+    def command(
+        session: Session, *, instance: str, plugging: Plugging, timeout_s: float, form: str
+    ) -> None:
+        with session.lab(timeout_s=timeout_s) as lab:
+            rows = act(lab, instance, plugging, timeout_s)
+        output.show(rows, form, columns=_COLUMNS)
+
+    return command
 
 
-@click.command()
-@plugging_options
-@lab_option
-@timeout_option
-@format_option
-@click.argument("instance")
-@pass_session
-def reboot(
-    session: Session,
-    *,
-    instance: str,
-    plugging: Plugging,
-    timeout_s: float,
-    form: str,
-) -> None:
-    """Unplug and plug the VM INSTANCE, as Nova's hard reboot does; Neutron is told nothing."""
-    with session.lab(timeout_s=timeout_s) as lab:
-        rows = lab.reboot(instance, plugging=plugging, timeout_s=timeout_s)
-    _show(rows, form)
+def _quick(
+    name: str, help_text: str, act: Callable[[Lab, str, float], Sequence[Row]]
+) -> click.Command:
+    """Return a command on a VM that waits for no event."""
+
+    @click.command(name, help=help_text)
+    @lab_option
+    @timeout_option
+    @format_option
+    @click.argument("instance")
+    @pass_session
+    def command(session: Session, *, instance: str, timeout_s: float, form: str) -> None:
+        with session.lab(timeout_s=timeout_s) as lab:
+            rows = act(lab, instance, timeout_s)
+        output.show(rows, form, columns=_COLUMNS)
+
+    return command
 
 
-@click.command()
-@plugging_options
-@lab_option
-@timeout_option
-@format_option
-@click.argument("instance")
-@pass_session
-def rebuild(
-    session: Session,
-    *,
-    instance: str,
-    plugging: Plugging,
-    timeout_s: float,
-    form: str,
-) -> None:
-    """Build the VM INSTANCE anew on its host, with the ports that it has."""
-    with session.lab(timeout_s=timeout_s) as lab:
-        rows = lab.rebuild(instance, plugging=plugging, timeout_s=timeout_s)
-    _show(rows, form)
+def _pause(lab: Lab, instance: str, timeout_s: float) -> Sequence[Row]:
+    return lab.pause(instance, timeout_s=timeout_s)
 
 
-@click.command()
-@lab_option
-@timeout_option
-@format_option
-@click.argument("instance")
-@pass_session
-def shelve(session: Session, *, instance: str, timeout_s: float, form: str) -> None:
-    """Take the VM INSTANCE from its host: its ports are unbound, and stay its own."""
-    with session.lab(timeout_s=timeout_s) as lab:
-        rows = lab.shelve(instance, timeout_s=timeout_s)
-    _show(rows, form)
+def _resume(lab: Lab, instance: str, timeout_s: float) -> Sequence[Row]:
+    return lab.resume(instance, timeout_s=timeout_s)
+
+
+reboot = _waiting(
+    "reboot",
+    "Unplug and plug the VM INSTANCE, as Nova's hard reboot does; Neutron is told nothing.",
+    lambda lab, vm, plugging, timeout_s: lab.reboot(vm, plugging=plugging, timeout_s=timeout_s),
+)
+rebuild = _waiting(
+    "rebuild",
+    "Build the VM INSTANCE anew on its host, with the ports that it has.",
+    lambda lab, vm, plugging, timeout_s: lab.rebuild(vm, plugging=plugging, timeout_s=timeout_s),
+)
+shelve = _quick(
+    "shelve",
+    "Take the VM INSTANCE from its host: its ports are unbound, and stay its own.",
+    lambda lab, vm, timeout_s: lab.shelve(vm, timeout_s=timeout_s),
+)
+
+# Of neither does Neutron hear; what differs is where the hypervisor keeps the guest.
+pause = _quick("pause", "Stop the VM INSTANCE and its processes; it keeps all that it has.", _pause)
+suspend = _quick(
+    "suspend", "Suspend the VM INSTANCE: for Neutron and the network, a pause.", _pause
+)
+unpause = _quick("unpause", "Let the VM INSTANCE go on that was paused.", _resume)
+resume = _quick("resume", "Let the VM INSTANCE go on that was suspended.", _resume)
 
 
 @click.command()
@@ -103,41 +119,4 @@ def unshelve(
     """Boot the VM INSTANCE, which is shelved, on the host where it was or another one."""
     with session.lab(timeout_s=timeout_s) as lab:
         rows = lab.unshelve(instance, host=host, plugging=plugging, timeout_s=timeout_s)
-    _show(rows, form)
-
-
-def _pausing(name: str, help_text: str) -> click.Command:
-    @click.command(name, help=help_text)
-    @lab_option
-    @timeout_option
-    @format_option
-    @click.argument("instance")
-    @pass_session
-    def command(session: Session, *, instance: str, timeout_s: float, form: str) -> None:
-        with session.lab(timeout_s=timeout_s) as lab:
-            rows = lab.pause(instance, timeout_s=timeout_s)
-        _show(rows, form)
-
-    return command
-
-
-def _resuming(name: str, help_text: str) -> click.Command:
-    @click.command(name, help=help_text)
-    @lab_option
-    @timeout_option
-    @format_option
-    @click.argument("instance")
-    @pass_session
-    def command(session: Session, *, instance: str, timeout_s: float, form: str) -> None:
-        with session.lab(timeout_s=timeout_s) as lab:
-            rows = lab.resume(instance, timeout_s=timeout_s)
-        _show(rows, form)
-
-    return command
-
-
-# Of neither does Neutron hear; what differs is where the hypervisor keeps the guest.
-pause = _pausing("pause", "Stop the VM INSTANCE and its processes; it keeps all that it has.")
-suspend = _pausing("suspend", "Suspend the VM INSTANCE: for Neutron and the network, a pause.")
-unpause = _resuming("unpause", "Let the VM INSTANCE go on that was paused.")
-resume = _resuming("resume", "Let the VM INSTANCE go on that was suspended.")
+    output.show(rows, form, columns=_COLUMNS)
