@@ -410,3 +410,32 @@ def test_a_full_disk_is_told_in_a_line() -> None:
         helped = typed("--help", stdout=full)
     assert helped.returncode == 1
     assert helped.stderr == "Error: what was to be printed: No space left on device\n"
+
+
+def test_a_vm_on_its_host_and_on_none(world: World) -> None:
+    session = FakeSession(world)
+    run(session, "create-port", "--host", "compute-1", "--name", "p", "net", "vm")
+
+    def rows(*args: str) -> list[dict[str, Any]]:
+        result = run(session, *args, "-f", "json")
+        assert result.exit_code == 0, result.stderr
+        told: list[dict[str, Any]] = json.loads(result.stdout)
+        return told
+
+    for pause, resume in (("pause", "unpause"), ("suspend", "resume")):
+        assert rows(pause, "vm")[0]["differs"] == "VM vm is paused"
+        assert rows(resume, "vm")[0]["differs"] == ""
+    for verb in ("reboot", "rebuild"):
+        assert rows(verb, "vm")[0]["status"] == "ACTIVE"
+    assert rows("shelve", "vm")[0]["host"] == ""
+    assert rows("unshelve", "--host", "compute-2", "vm")[0]["host"] == "compute-2"
+    assert run(session, "reboot", "nobody").exit_code == 3
+
+
+def test_a_port_is_attached_and_detached(world: World) -> None:
+    session = FakeSession(world)
+    port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
+    made = run(session, "attach", "--host", "compute-2", "vm", port.id, "-f", "json")
+    assert json.loads(made.stdout)["host"] == "compute-2"
+    done = run(session, "detach", port.id, "-f", "json")
+    assert json.loads(done.stdout) == {"port_id": port.id, "deleted": False}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from fakevm.cli.moves import _spread
 from tests.unit.conftest import World
@@ -73,6 +74,25 @@ def test_the_report_is_written_also_of_a_failure(
     assert "rolled back" in page.read_text(encoding="utf-8")
 
 
+def test_a_cold_migration_is_left_open_reverted_and_confirmed(
+    session: FakeSession, port_id: str
+) -> None:
+    def migrate(*args: str) -> Result:
+        result = run(session, "migrate", "--cold", *args, "-f", "json")
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    steps = json.loads(migrate("--no-confirm", "compute-3", port_id).stdout)["steps"]
+    assert "confirm" not in {step["name"] for step in steps}
+    report = json.loads(migrate("--revert", port_id).stdout)
+    assert (report["kind"], report["destination"]) == ("revert", "compute-1")
+    migrate("--no-confirm", "compute-2", port_id)
+    told = json.loads(migrate("--confirm", port_id).stdout)
+    assert told == [{"done": "confirmed that it came from compute-1"}]
+    dry = json.loads(migrate("--revert", "--dry-run").stdout)
+    assert dry[0]["step"] == "look at the bindings"
+
+
 def test_an_abort_says_what_it_did(session: FakeSession, port_id: str) -> None:
     session.world.neutron.create_binding(port_id, "compute-2", vnic_type="normal", profile={})
     refused = run(session, "migrate", "compute-3", port_id)
@@ -87,6 +107,10 @@ def test_an_abort_says_what_it_did(session: FakeSession, port_id: str) -> None:
     [
         (("compute-3",), "expected DST VIF"),
         (("--abort",), "expected VIF"),
+        (("--revert", "p"), "--revert is for a cold migration: give --cold, too"),
+        (("--no-confirm", "compute-3", "p"), "--no-confirm is for a cold migration"),
+        (("--cold", "--revert", "compute-3", "p"), "expected VIF"),
+        (("--cold", "--no-confirm", "--repeat", "2", "c", "p"), "--repeat and --no-confirm"),
         (("--delay", "pause", "compute-3", "p"), "--delay pause: STEP=SECONDS"),
         (("--delay", "pause=x", "compute-3", "p"), "--delay pause=x: STEP=SECONDS"),
         (("--delay", "pause=-1", "compute-3", "p"), "at most 3600"),
