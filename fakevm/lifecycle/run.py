@@ -89,6 +89,8 @@ class Lifecycle:
         with alone(self._lab, self._vm, self._timeout_s):
             ports, host, guests, server = self._on_its_host()
             move = self._move(ports, guests, server, source=host, destination=host)
+            # Nova knows where each server is, and answers Neutron's events by it.
+            self._lab.events.register(move.vm.instance_id, host=host, name=move.vm.name)
             self._protocol(protocol, move)
             after(move)
         return self._rows()

@@ -7,10 +7,12 @@ import re
 import select
 import signal
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from tests.integration.cloud import Cloud
 from tests.integration.hosts import container_ids, docker, inspect
@@ -164,3 +166,67 @@ def post(lab: Lab, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     )
     answer, _, status = out.rpartition("\n")
     return int(status), json.loads(answer)
+
+
+def test_a_change_makes_nova_events_read_what_nova_reads(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.79.0.0/24")
+    (guest,) = cloud.guests(network, {"read": "compute-1"})
+    lab.fakevm.ok("up", "--name", lab.name, "--answer-as-nova")
+    try:
+        # It is another container, which has to learn of the server again.
+        lab.fakevm.ok("reboot", guest.instance_id)
+        with requests_to_neutron(lab) as lines:
+            after = last_cursor(lab)
+            lab.sdk.network.update_port(guest.port_id, description="changed")
+            wait_for(lab, guest.port_id, "network-changed", after=after)
+            wanted = f"fixed_ip_address={guest.ip}&port_id={guest.port_id}"
+            asked = wait_until("what Nova reads", lambda: reads(lines, wanted))
+    finally:
+        lab.fakevm.ok("up", "--name", lab.name, "--no-answer-as-nova")
+    first = asked.index(f"floatingips?{wanted}")
+    assert asked[first - 2].startswith("ports?tenant_id=fake_project_id&device_id=")
+    assert asked[first - 1] == f"networks?id={network}"
+    assert asked[first + 1].startswith("subnets?id=")
+    assert asked[-1].startswith(f"networks/{network}?fields=provider")
+
+
+def reads(lines: list[str], wanted: str) -> list[str]:
+    """Return what was asked for, once the last one of Nova's reads is there."""
+    asked = [unquote(line.partition("/v2.0/")[2].partition(" ")[0]) for line in lines]
+    at = next((n for n, one in enumerate(asked) if wanted in one), None)
+    ends = [] if at is None else [n for n, one in enumerate(asked) if n > at and "physical" in one]
+    return asked[: ends[0] + 1] if ends else []
+
+
+@contextmanager
+def requests_to_neutron(lab: Lab) -> Iterator[list[str]]:
+    """Give the request lines that come to Neutron's API, as they come."""
+    api = container_ids(lab.name)["neutron-api"]
+    (host,) = inspect([container_ids(lab.name)["compute-1"]])
+    argv = (
+        *("docker", "run", "--rm", "--interactive", "--network", f"container:{api}"),
+        *("--cap-add", "NET_RAW", "--entrypoint", "tcpdump", host["Config"]["Image"]),
+        *("-l", "-A", "-s", "600", "-i", "any", "tcp dst port 9696"),
+    )
+    sniffer = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    lines: list[str] = []
+
+    def read() -> None:
+        assert sniffer.stdout is not None
+        for line in sniffer.stdout:
+            if "GET /v2.0/" in line:
+                lines.append(line[line.index("GET /v2.0/") :])
+
+    assert sniffer.stderr is not None
+    # It listens from here on.
+    assert any("listening on" in line for line in iter(sniffer.stderr.readline, ""))
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        sniffer.terminate()
+        sniffer.wait(TIMEOUT_S)
+        thread.join(TIMEOUT_S)
