@@ -132,6 +132,10 @@ def build(session: Session, *, neutron_version: str | None, form: str) -> None:
     """Build the images that are missing, or of other sources than this fakevm's."""
     with _progress("building the images") as tell:
         built = session.build(Wishes(neutron_version=neutron_version), say=tell)
+    if not built:
+        say("every image is there, and of this fakevm's sources")
+        if form == "table":
+            return
     output.show(
         [{"image": name, "was": "missing"} for name in built.missing]
         + [{"image": name, "was": "stale"} for name in built.stale],
