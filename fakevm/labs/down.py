@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from fakevm.clients.at_once import each
 from fakevm.clients.engine import Engine
@@ -32,8 +33,14 @@ def down(lab: str, *, engine: Engine) -> DownReport:
     check_lab(lab)
     with exclusive_lab(lab):
         containers = engine.containers(lab=lab)
-        each(engine.delete_container, containers)
         networks = [network for network in engine.networks() if network.lab == lab]
+        try:
+            # What notices that its peers are gone often takes the engine seconds to remove.
+            each(engine.pause, containers)
+            each(partial(engine.disconnect, containers=containers), networks)
+        finally:
+            # Interrupted or not: to a later `up` they would look as if nothing was missing.
+            each(engine.delete_container, containers)
         gone = each(engine.delete_network, networks)
         volumes = engine.volumes(lab)
         each(engine.delete_volume, volumes)

@@ -69,8 +69,7 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
     removed = second.fakevm.json("down", "--name", second.name)
     assert container_ids(lab.name) == before
     assert plain.subnets(lab.name) == one
-    # What an old engine holds on to is told, and is all that is left.
-    assert plain.leftovers(second.name) == removed["kept_networks"]
+    assert plain.leftovers(second.name) == removed["kept_networks"] == []
 
 
 def test_compose_alone_makes_a_whole_lab_and_takes_it_away(lab: Lab) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shlex
 import socket
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -31,12 +32,21 @@ class RemovingEngine(FakeEngine):
             ),
             Network(id="2", name="bridge", lab="", project="", role="", subnets=()),
         ]
+        self.paused: list[str] = []
+        self.disconnected: list[tuple[str, str]] = []
 
     def networks(self) -> list[Network]:
         return list(self.all_networks)
 
     def volumes(self, lab: str) -> list[str]:
         return []
+
+    def pause(self, container: Container) -> None:
+        self.paused.append(container.service)
+
+    def disconnect(self, network: Network, containers: Collection[Container]) -> None:
+        assert all(container in self.all_containers for container in containers)
+        self.disconnected += [(network.name, container.service) for container in containers]
 
     def delete_container(self, container: Container) -> None:
         self.all_containers.remove(container)
@@ -61,10 +71,26 @@ def test_down_removes_what_is_labelled_and_nothing_else() -> None:
     engine = RemovingEngine(make_container("mariadb"), make_container("compute-1"), other)
     report = down("fakevm", engine=engine)
     assert len(report.containers) == 2
+    assert sorted(engine.paused) == ["compute-1", "mariadb"]
+    assert engine.disconnected == [
+        ("fakevm_management", "mariadb"),
+        ("fakevm_management", "compute-1"),
+    ]
     assert report.networks == ("fakevm_management",)
     assert engine.all_containers == [other]
     assert [network.name for network in engine.all_networks] == ["bridge"]
     assert down("fakevm", engine=engine).empty
+
+
+def test_what_an_interrupted_down_has_begun_to_take_apart_is_removed() -> None:
+    class Interrupted(RemovingEngine):
+        def disconnect(self, network: Network, containers: Collection[Container]) -> None:
+            raise KeyboardInterrupt
+
+    engine = Interrupted(make_container("mariadb"), make_container("compute-1"))
+    with pytest.raises(KeyboardInterrupt):
+        down("fakevm", engine=engine)
+    assert engine.all_containers == []
 
 
 @pytest.mark.parametrize("lab", ["fakevm", "other"])
@@ -226,3 +252,35 @@ def test_a_network_that_the_engine_holds_on_to_is_told(containers: dict[str, obj
             engine.delete_network(network)
     else:
         assert not engine.delete_network(network)
+
+
+@pytest.mark.parametrize("words", ["", "container compute-1 is not connected to network lab"])
+def test_only_what_is_a_labs_own_is_taken_off_its_network(words: str) -> None:
+    disconnected = []
+
+    class Client:
+        def inspect_network(self, _id: str) -> dict[str, object]:
+            return {"Containers": {"mine": {}, "guest": {}, "also mine": {}}}
+
+        def disconnect_container_from_network(
+            self, container: str, network: str, *, force: bool
+        ) -> None:
+            disconnected.append((container, network, force))
+            if words:
+                raise docker.errors.APIError(words, response=make_response(500), explanation=words)
+
+    engine = Engine(cast("docker.APIClient", Client()))
+    network = Network(id="1", name="lab", lab="lab", project="", role="", subnets=())
+    containers = [make_container("compute-1", id=name) for name in ("mine", "also mine", "stopped")]
+    engine.disconnect(network, containers)
+    assert sorted(disconnected) == [("also mine", "1", True), ("mine", "1", True)]
+
+
+def test_nothing_is_taken_off_a_network_that_is_gone() -> None:
+    class Client:
+        def inspect_network(self, _id: str) -> dict[str, object]:
+            raise docker.errors.NotFound("gone", response=make_response(404), explanation="gone")
+
+    engine = Engine(cast("docker.APIClient", Client()))
+    network = Network(id="1", name="lab", lab="lab", project="", role="", subnets=())
+    engine.disconnect(network, [make_container("compute-1")])
