@@ -185,8 +185,8 @@ class Lab(Parts):
         vm = vms.vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             server = self.server(vm.instance_id)
-            if server.resized_from:
-                for port in self.neutron.ports(device_id=vm.instance_id)[:1]:
+            for port in self.neutron.ports(device_id=vm.instance_id)[:1]:
+                if server.unconfirmed_from(port.host):
                     migrate.confirm.confirm_alone(self, port)
             deleted = vms.boot.delete_vm(self, vm.instance_id)
             if server.host or server.nics:

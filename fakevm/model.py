@@ -151,6 +151,10 @@ class Server:
     # Where a cold migration came from that is not confirmed yet; "": there is none.
     resized_from: str = ""
 
+    def unconfirmed_from(self, host: str) -> str:
+        """Return where a VM that is on `host` came from unconfirmed; "": it did not, or is back."""
+        return "" if self.resized_from == host else self.resized_from
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:

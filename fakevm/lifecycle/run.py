@@ -123,9 +123,9 @@ class Lifecycle:
                     f"port {port.id} is not plugged on {host}", hint=f"fakevm plug {port.id}"
                 )
         server = self._lab.server(self._vm.instance_id)
-        if server.resized_from:
+        if came_from := server.unconfirmed_from(host):
             raise ConflictError(
-                f"VM {self._vm.name} came from {server.resized_from} by a cold migration that is"
+                f"VM {self._vm.name} came from {came_from} by a cold migration that is"
                 " not confirmed",
                 hint=f"fakevm migrate --cold --confirm {ports[0].id}, or --revert",
             )

@@ -25,7 +25,7 @@ class Checked:
         self._lab = lab
         self._request = request
         self._server = lab.server(port.device_id)
-        self._destination = lab.host(request.destination or self._came_from())
+        self._destination = lab.host(request.destination or self._came_from(port.host))
         self._ports = lab.neutron.ports(device_id=port.device_id)
         # Another migration may have ended since the port was looked up.
         self._port = next((one for one in self._ports if one.id == port.id), port)
@@ -112,16 +112,17 @@ class Checked:
                         hint=f"fakevm migrate --abort {port.id}",
                     )
 
-    def _came_from(self) -> str:
-        if not self._server.resized_from:
+    def _came_from(self, home: str) -> str:
+        came_from = self._server.unconfirmed_from(home)
+        if not came_from:
             raise ConflictError(
                 f"VM {self._server.instance_id} has no cold migration that could be reverted",
                 hint="fakevm migrate --cold --no-confirm DST VIF begins one",
             )
-        return self._server.resized_from
+        return came_from
 
     def _check_unconfirmed(self) -> None:
-        came_from = self._server.resized_from
+        came_from = self._server.unconfirmed_from(self._port.host)
         if came_from and self._request.kind != "revert":
             raise ConflictError(
                 f"VM {self._port.device_id} came from {came_from} by a cold migration that is not"

@@ -28,14 +28,15 @@ def confirm(lab: Parts, port: Port) -> str:
 def confirm_alone(lab: Parts, port: Port) -> str:
     """Confirm it; nobody else changes the VM meanwhile."""
     server = lab.events.server(port.device_id or port.id)
-    if not server.resized_from:
+    came_from = server.unconfirmed_from(port.host)
+    if not came_from:
         raise ConflictError(
             f"VM {server.name or server.instance_id} has no cold migration that is not confirmed",
             hint="fakevm migrate --cold --no-confirm DST VIF begins one",
         )
     ports = lab.neutron.ports(device_id=server.instance_id)
     listed = looked_up(lab, ports, {}, server)
-    source, destination = lab.agent(server.resized_from), lab.agent(port.host)
+    source, destination = lab.agent(came_from), lab.agent(port.host)
     move = Move(
         vm=vifs.vm_of_port(port, (), server),
         nics=in_order(listed, server),

@@ -212,6 +212,21 @@ def test_a_cold_migration_is_reverted_or_confirmed_once(lab: Lab, world: World) 
     assert lab.show(port_id).differs == ""
 
 
+def test_a_revert_that_fails_leaves_nothing_to_confirm(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    lab.migrate(port_id, MigrationRequest(destination="compute-2", kind="cold", confirm=False))
+    world.hosts["compute-1"].broken["plug"] = ConflictError("no")
+    with pytest.raises(ConflictError, match="no"):
+        lab.migrate(port_id, MigrationRequest(destination="", kind="revert"))
+    del world.hosts["compute-1"].broken["plug"]
+    # As Nova leaves it: bound to where it was to go back to.
+    assert lab.show(port_id).differs == "not plugged on compute-1"
+    assert lab.plug(port_id).differs == ""
+    with pytest.raises(ConflictError, match="no cold migration that is not confirmed"):
+        lab.confirm_migration(port_id)
+    assert lab.migrate(port_id, MigrationRequest(destination="compute-3")).outcome == "moved"
+
+
 def test_the_end_of_a_vm_confirms_its_migration_first(lab: Lab, world: World) -> None:
     port_id = boot(lab)
     lab.migrate(port_id, MigrationRequest(destination="compute-2", kind="cold", confirm=False))
