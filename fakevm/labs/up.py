@@ -23,6 +23,9 @@ from fakevm.protocol.lock import exclusive_lab
 # A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
 TIMEOUT_S = 300.0
 
+# How long a service may take that is not well to be so again: three of its health checks.
+RECOVERY_S = 65.0
+
 # Of a container that failed, as many lines are shown.
 LOG_LINES = 15
 
@@ -73,6 +76,7 @@ class Up:
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
                 self._sweep(existing)
+                self._let_recover(existing)
                 self._bring_up(docker_compose, timeout_s)
             with self._phase("agree"), Parts(self._lab, engine=self._engine, say=self._say) as lab:
                 self._forget(lab, surplus)
@@ -157,6 +161,24 @@ class Up:
             named = container.name == container_name(self._lab, container.service)
             if not named or container.state == "created":
                 self._engine.delete_container(container)
+
+    def _let_recover(self, existing: Existing) -> None:
+        """Wait for what runs and is not well: Compose gives up as soon as it sees one of these.
+
+        A check that failed while its service was busy is not made again for some seconds.
+        """
+        running = {c.id for c in existing.containers if c.running and c.health == "unhealthy"}
+        deadline = time.monotonic() + RECOVERY_S
+        while running and time.monotonic() < deadline:
+            ill = [
+                container.service
+                for container in self._engine.containers(lab=self._lab)
+                if container.id in running and container.health == "unhealthy"
+            ]
+            if not ill:
+                return
+            self._tell_changes()
+            time.sleep(1)
 
     def _bring_up(self, docker_compose: Compose, timeout_s: float) -> None:
         self._start = time.monotonic()

@@ -66,6 +66,30 @@ def make_up(engine: FakeEngine, said: list[str]) -> Up:
     return Up("fakevm", Wishes(), engine=engine, say=said.append)
 
 
+def test_what_is_not_well_for_a_moment_is_waited_for() -> None:
+    ill = make_container("neutron-api", health="unhealthy")
+    gone = make_container("compute-1", state="exited", health="")
+
+    class Recovering(FakeEngine):
+        looks = 0
+
+        def containers(
+            self, *, lab: str | None = None, project: str | None = None
+        ) -> list[Container]:
+            self.looks += 1
+            return [replace(ill, health="healthy"), gone] if self.looks > 2 else [ill, gone]
+
+    engine, said = Recovering(), list[str]()
+    up = make_up(engine, said)
+    up._let_recover(Existing(containers=(ill, gone)))
+    assert engine.looks > 2
+    assert any("neutron-api: unhealthy" in text for text in said)
+    # Nothing that runs is ill: nothing is looked at.
+    engine.looks = 0
+    up._let_recover(Existing(containers=(replace(ill, health="healthy"), gone)))
+    assert engine.looks == 0
+
+
 def test_down_removes_what_is_labelled_and_nothing_else() -> None:
     other = make_container("compute-1", lab="other", id="other")
     engine = RemovingEngine(make_container("mariadb"), make_container("compute-1"), other)
