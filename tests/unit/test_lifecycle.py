@@ -236,6 +236,40 @@ def test_the_end_of_a_vm_confirms_its_migration_first(lab: Lab, world: World) ->
     lab.migrate(boot(lab), MigrationRequest(destination="compute-2"))
 
 
+def test_a_vm_that_was_evacuated_or_unplugged_keeps_its_name(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    world.engine.stop("compute-1")
+    del lab.containers
+    lab.migrate(port_id, MigrationRequest(destination="compute-2", kind="evacuate"))
+    assert lab.show(port_id).vm_name == "vm"
+    lab.unplug(port_id)
+    assert [row.vm_name for row in lab.rows()] == ["vm"]
+    assert lab.plug(port_id).vm_name == "vm"
+
+
+def test_an_evacuation_waits_for_no_event_that_has_been(
+    lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port_id = boot(lab)
+    bind = world.neutron.update_port
+
+    def quick(changed: str, body: dict[str, object]) -> object:
+        """Have the destination's L2 agent report the port before anybody waits for it."""
+        answer = bind(changed, body)
+        if body.get("binding:host_id") == "compute-2":
+            port = replace(world.neutron.ports_by_id[changed], status="ACTIVE")
+            world.neutron.ports_by_id[changed] = port
+            world.events.emit("network-vif-plugged", port.device_id, changed)
+        return answer
+
+    monkeypatch.setattr(world.neutron, "update_port", quick)
+    # Nothing comes any more.
+    world.hosts["compute-2"].wires = False
+    request = MigrationRequest(destination="compute-2", kind="evacuate", force=True)
+    report = lab.migrate(port_id, request)
+    assert (report.outcome, world.neutron.ports_by_id[port_id].host) == ("moved", "compute-2")
+
+
 def test_there_is_no_such_vm(lab: Lab) -> None:
     for act in (lab.reboot, lab.rebuild, lab.pause, lab.resume, lab.shelve, lab.unshelve):
         with pytest.raises(NotFoundError, match="there is no VM 'nobody'"):
