@@ -1,0 +1,1 @@
+"""Neutron's faults, a module each, which scenarios.known lists. Imports scenarios.stage."""
