@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fakevm.errors import ConfigError
 from fakevm.scenarios import (
-    bind_nowhere,
     delete_active,
     early_plugged,
     forgotten_network,
@@ -15,7 +14,7 @@ from fakevm.scenarios import (
     stays_down,
     untagged_window,
 )
-from fakevm.scenarios.faults import back_too_soon
+from fakevm.scenarios.faults import back_too_soon, bind_nowhere
 from fakevm.scenarios.scenario import Scenario
 
 # In the order of their letters.
