@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fakevm.errors import ConfigError
 from fakevm.scenarios import (
-    forgotten_network,
     ignored_after_reboot,
     late_tap,
     lost_rarp,
@@ -12,7 +11,13 @@ from fakevm.scenarios import (
     stays_down,
     untagged_window,
 )
-from fakevm.scenarios.faults import back_too_soon, bind_nowhere, delete_active, early_plugged
+from fakevm.scenarios.faults import (
+    back_too_soon,
+    bind_nowhere,
+    delete_active,
+    early_plugged,
+    forgotten_network,
+)
 from fakevm.scenarios.scenario import Scenario
 
 # In the order of their letters.
