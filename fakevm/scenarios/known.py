@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from fakevm.errors import ConfigError
-from fakevm.scenarios import (
-    ignored_after_reboot,
-    late_tap,
-    lost_rarp,
-    stale_binding,
-    stays_down,
-    untagged_window,
-)
+from fakevm.scenarios import late_tap, lost_rarp, stale_binding, stays_down, untagged_window
 from fakevm.scenarios.faults import (
     back_too_soon,
     bind_nowhere,
     delete_active,
     early_plugged,
     forgotten_network,
+    ignored_after_reboot,
 )
 from fakevm.scenarios.scenario import Scenario
 
