@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakevm.errors import ConfigError
-from fakevm.scenarios import late_tap, lost_rarp, stale_binding, stays_down, untagged_window
+from fakevm.scenarios import lost_rarp, stale_binding, stays_down, untagged_window
 from fakevm.scenarios.faults import (
     back_too_soon,
     bind_nowhere,
@@ -11,6 +11,7 @@ from fakevm.scenarios.faults import (
     early_plugged,
     forgotten_network,
     ignored_after_reboot,
+    late_tap,
 )
 from fakevm.scenarios.scenario import Scenario
 
