@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakevm.errors import ConfigError
-from fakevm.scenarios import lost_rarp, stale_binding, stays_down, untagged_window
+from fakevm.scenarios import stale_binding, stays_down, untagged_window
 from fakevm.scenarios.faults import (
     back_too_soon,
     bind_nowhere,
@@ -12,6 +12,7 @@ from fakevm.scenarios.faults import (
     forgotten_network,
     ignored_after_reboot,
     late_tap,
+    lost_rarp,
 )
 from fakevm.scenarios.scenario import Scenario
 
