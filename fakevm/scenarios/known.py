@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakevm.errors import ConfigError
-from fakevm.scenarios import stays_down, untagged_window
+from fakevm.scenarios import untagged_window
 from fakevm.scenarios.faults import (
     back_too_soon,
     bind_nowhere,
@@ -14,6 +14,7 @@ from fakevm.scenarios.faults import (
     late_tap,
     lost_rarp,
     stale_binding,
+    stays_down,
 )
 from fakevm.scenarios.scenario import Scenario
 
