@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fakevm.errors import ConfigError
-from fakevm.scenarios import untagged_window
 from fakevm.scenarios.faults import (
     back_too_soon,
     bind_nowhere,
@@ -15,6 +14,7 @@ from fakevm.scenarios.faults import (
     lost_rarp,
     stale_binding,
     stays_down,
+    untagged_window,
 )
 from fakevm.scenarios.scenario import Scenario
 
