@@ -22,8 +22,13 @@ from fakevm.errors import (
 )
 from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
-from fakevm.scenarios import frames
-from fakevm.scenarios.faults import back_too_soon, early_plugged, forgotten_network, stays_down
+from fakevm.scenarios.faults import (
+    back_too_soon,
+    early_plugged,
+    forgotten_network,
+    frames,
+    stays_down,
+)
 from fakevm.scenarios.faults.back_too_soon import Back
 from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario

@@ -10,7 +10,7 @@ from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport
-from fakevm.scenarios import frames
+from fakevm.scenarios.faults import frames
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 

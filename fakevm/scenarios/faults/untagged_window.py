@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from fakevm.errors import FakevmError
-from fakevm.scenarios import frames
+from fakevm.scenarios.faults import frames
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 
