@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.cli import documents, output, root, session, tables
+    from fakevm.cli import documents, root, session, tables
+    from fakevm.display import output
 
     __all__ = ["documents", "output", "root", "session", "tables"]
 

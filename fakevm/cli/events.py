@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fakevm import clients
-from fakevm.cli import output
 from fakevm.cli.session import Session, lab_option, pass_session
+from fakevm.display import output
 from fakevm.errors import NotFoundError
 
 if TYPE_CHECKING:

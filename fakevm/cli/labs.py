@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import click
 
 from fakevm import cli, clients
-from fakevm.cli import output
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -20,6 +19,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
+from fakevm.display import output
 from fakevm.labs.settings import DEFAULT_NEUTRON, Wishes
 from fakevm.labs.status import Status
 from fakevm.names import NEUTRON_PORT, project

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fakevm.cli import output
 from fakevm.cli.session import (
     Session,
     format_option,
@@ -16,6 +15,7 @@ from fakevm.cli.session import (
     plugging_options,
     timeout_option,
 )
+from fakevm.display import output
 
 if TYPE_CHECKING:
     from fakevm.lab import Lab

@@ -13,7 +13,6 @@ import click
 import fakevm.migrate
 import fakevm.reports
 from fakevm import protocol
-from fakevm.cli import output
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
     Number,
@@ -25,6 +24,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
+from fakevm.display import output
 from fakevm.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fakevm import reports
-from fakevm.cli import output
 from fakevm.cli.session import say
+from fakevm.display import output
 from fakevm.errors import ConfigError
 
 if TYPE_CHECKING:

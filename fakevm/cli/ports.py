@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from fakevm.cli import output
 from fakevm.cli.session import (
     Session,
     format_option,
@@ -17,6 +16,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
+from fakevm.display import output
 from fakevm.errors import raise_all
 from fakevm.vms.requests import Plugging, PortRequest
 

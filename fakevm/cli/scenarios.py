@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fakevm import scenarios
-from fakevm.cli import output
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
     Session,
@@ -19,6 +18,7 @@ from fakevm.cli.session import (
     say,
     timeout_option,
 )
+from fakevm.display import output
 from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:

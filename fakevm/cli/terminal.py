@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fakevm import cli, clients
+from fakevm import clients, display
 from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show_result(execution: Execution, form: str) -> None:
     for stream, data in execution.output():
         said[stream] += data
     texts = {name: data.decode(errors="replace") for name, data in said.items()}
-    cli.output.show({"exit_code": execution.exit_code, **texts}, form)
+    display.output.show({"exit_code": execution.exit_code, **texts}, form)
 
 
 def pass_stdin(execution: Execution) -> None:

@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from fakevm import cli
+from fakevm import display
 from fakevm.cli import terminal
 from fakevm.cli.session import (
     SECONDS,
@@ -129,5 +129,5 @@ def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float,
     """
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_vms(instances)
-    cli.output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
+    display.output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
     raise_all(failures)

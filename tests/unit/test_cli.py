@@ -14,12 +14,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from fakevm.cli import output
 from fakevm.cli.demo import HOSTS, steps
 from fakevm.cli.root import COMMANDS, cli
 from fakevm.cli.session import Session, say
 from fakevm.cli.vms import words
 from fakevm.clients.agents import Execution
+from fakevm.display import output
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
 from fakevm.labs.down import DownReport
