@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fakevm import cli
+from fakevm import cli, display
 
 
 def plain(value: Any) -> Any:
@@ -26,7 +26,7 @@ def show(value: Any, form: str, *, columns: Sequence[str] = ()) -> None:
     if form == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
     elif form == "yaml":
-        click.echo(cli.documents.yaml_of(data), nl=False)
+        click.echo(display.documents.yaml_of(data), nl=False)
     elif isinstance(data, list):
         table([[cell(one[key]) for key in columns] for one in data], columns)
     else:
