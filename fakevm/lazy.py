@@ -10,8 +10,8 @@ reached through its package:
 
 Such a package says `__getattr__ = modules(__name__)` (PEP 562), and names those modules under
 TYPE_CHECKING, for who checks types. A library that only some commands need is imported at the head
-of a module of its own: keystoneauth in neutron.sender, rich in cli.tables. There is no other way:
-no import stands inside a function.
+of a module of its own: keystoneauth in neutron.sender, rich in display.tables. There is no other
+way: no import stands inside a function.
 """
 
 from __future__ import annotations

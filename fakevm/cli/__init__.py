@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.cli import root, session, tables
-    from fakevm.display import documents, output
+    from fakevm.cli import root, session
+    from fakevm.display import documents, output, tables
 
     __all__ = ["documents", "output", "root", "session", "tables"]
 

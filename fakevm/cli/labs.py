@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from fakevm import cli, clients
+from fakevm import clients, display
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -259,5 +259,5 @@ def _progress(words: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield say
         return
-    with cli.tables.progress(words) as tell:
+    with display.tables.progress(words) as tell:
         yield tell

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fakevm import cli, display
+from fakevm import display
 
 
 def plain(value: Any) -> Any:
@@ -36,7 +36,7 @@ def show(value: Any, form: str, *, columns: Sequence[str] = ()) -> None:
 def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Print rows under a head; in a terminal with its width in mind, else in full."""
     if sys.stdout.isatty():
-        cli.tables.show(rows, columns)
+        display.tables.show(rows, columns)
         return
     heads = [[column.replace("_", " ").upper() for column in columns]] if columns else []
     lines = [*heads, *rows]
