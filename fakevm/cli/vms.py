@@ -7,7 +7,6 @@ import shlex
 import click
 
 from fakevm import display
-from fakevm.cli import terminal
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -16,6 +15,7 @@ from fakevm.cli.session import (
     pass_session,
     timeout_option,
 )
+from fakevm.display import terminal
 from fakevm.errors import ConfigError, raise_all
 
 _RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
