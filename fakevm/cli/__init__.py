@@ -6,8 +6,7 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm.cli import root, session
-    from fakevm.display import documents, output, tables
 
-    __all__ = ["documents", "output", "root", "session", "tables"]
+    __all__ = ["root", "session"]
 
 __getattr__ = lazy.modules(__name__)

@@ -19,7 +19,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 ORDER = (
     {"__main__"},
     {"cli"},
-    {"scenarios", "shortcut"},
+    {"scenarios", "shortcut", "display"},
     {"lab"},
     {"lifecycle"},
     {"migrate"},
@@ -38,8 +38,8 @@ ONLY_IN = {
     "keystoneauth1": {"neutron.sender"},
     "docker": {"clients.docker_api", "clients.engine"},
     "subprocess": {"clients.process", "cli.demo"},
-    "rich": {"cli.tables"},
-    "yaml": {"cli.documents", "labs.compose"},
+    "rich": {"display.tables"},
+    "yaml": {"display.documents", "labs.compose"},
 }
 
 
