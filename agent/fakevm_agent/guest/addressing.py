@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from fakevm_agent.records import Record
 
 _LAST_WORDS = 2
 _COMMAND_MAX = 1000
+# How long a script that was killed may take to end.
+_SCRIPT_S = 2.0
 # A client, and what waits to become one.
 _OWN_CLIENT = re.compile(rb"\0-pf\0/run/dhclient6?\.eth\d+\.pid\0")
 _OWN_COMMANDS = {"dhclient-script", "fakevm-probe"}
@@ -50,8 +53,35 @@ def start(record: Record, guest: Guest, spawner: Spawner) -> None:
             spawner.start_detached(guest, client.command(), log=guest.log(client.name))
 
 
-def hear_nothing(nic: str, instance_id: str) -> None:
-    """Let a NIC take nothing from router advertisements."""
+def give_up(nic: str, guest: Guest) -> None:
+    """Let a NIC ask for no address any more, and take nothing from router advertisements.
+
+    With a client goes what it runs, which would set the address once more.
+    """
+    stop(nic, guest)
+    deadline = time.monotonic() + _SCRIPT_S
+    while (running := _scripts(nic, guest.instance_id)) and time.monotonic() < deadline:
+        for pid in running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+    _hear_nothing(nic, guest.instance_id)
+
+
+def _scripts(nic: str, instance_id: str) -> list[int]:
+    """Return what runs of a DHCP client's script for a NIC, which has these in its environment."""
+    found = []
+    for pid in processes.inside(netns.identity(instance_id)):
+        # One that ended while we looked.
+        with suppress(OSError):
+            variables = Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
+            names = {variable.partition(b"=")[0] for variable in variables}
+            if f"interface={nic}".encode() in variables and b"reason" in names:
+                found.append(pid)
+    return found
+
+
+def _hear_nothing(nic: str, instance_id: str) -> None:
     with netns.entered(instance_id):
         for name in ("accept_ra", "autoconf"):
             netns.write_sysctl(f"net/ipv6/conf/{nic}/{name}", "0")

@@ -52,8 +52,7 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
             with netns.entered(vm.instance_id):
                 netlink.set_link(record.nic, up=up)
         case StopClients():
-            addressing.stop(record.nic, host.guest(vm.instance_id))
-            addressing.hear_nothing(record.nic, vm.instance_id)
+            addressing.give_up(record.nic, host.guest(vm.instance_id))
         case SetAddresses(add, remove, routes):
             with netns.entered(vm.instance_id):
                 ip.set_addresses(record.nic, add=add, remove=remove, routes=routes)
