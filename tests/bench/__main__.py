@@ -50,7 +50,6 @@ def up_by_compose(lab: Lab) -> float:
     """Return the seconds of `docker compose up -d --wait`; the lab is gone again after."""
     lab.fakevm.ok("down", "--name", lab.name)
     env = plain.environment(lab.name)
-    plain.run("docker", "compose", "build", "--quiet", env=env)
     seconds = timed(lambda: plain.run("docker", "compose", "up", "-d", "--wait", env=env))
     plain.run("docker", "compose", "down", "-v", env=env)
     return seconds
