@@ -185,9 +185,10 @@ class Lab(Parts):
         vm = vms.vifs.vm_of(instance)
         with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             server = self.server(vm.instance_id)
-            for port in self.neutron.ports(device_id=vm.instance_id)[:1]:
-                if server.unconfirmed_from(port.host):
+            for port in self.neutron.ports(device_id=vm.instance_id):
+                if port.host and server.unconfirmed_from(port.host):
                     migrate.confirm.confirm_alone(self, port)
+                    break
             deleted = vms.boot.delete_vm(self, vm.instance_id)
             if server.host or server.nics:
                 # Another one of this name is a new VM.
@@ -268,8 +269,9 @@ class Lab(Parts):
     ) -> MigrationReport:
         """Move the VM that has a port, with all its NICs, to another host; return what was seen.
 
-        Before the point of no return a failure, or Ctrl-C, leaves it where it was. `on_request` is
-        called after each request to Neutron, `on_report` also with the report of a failure.
+        Before the point of no return a failure, or Ctrl-C, is undone as Nova does it: after a live
+        or cold one the VM is where it was, after others its ports stay bound to the destination.
+        `on_request` is called after each request, `on_report` also with the report of a failure.
         """
         port = self.find(ref)
         _check_owner(port)

@@ -145,11 +145,16 @@ class Server:
     host: str | None = None
     # "": not known.
     name: str = ""
-    # Of a server on no host: the ports that it was given, and all of its ports by NIC.
+    # Of a server that is shelved: the ports that it was given, and all of its ports by NIC.
     given: tuple[str, ...] = ()
     nics: tuple[str, ...] = ()
     # Where a cold migration came from that is not confirmed yet; "": there is none.
     resized_from: str = ""
+
+    @property
+    def shelved(self) -> bool:
+        """Whether it was taken from its host, and is to come back."""
+        return self.host is None and bool(self.nics)
 
     def unconfirmed_from(self, host: str) -> str:
         """Return where a VM that is on `host` came from unconfirmed; "": it did not, or is back."""

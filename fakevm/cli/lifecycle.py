@@ -76,7 +76,7 @@ def _resume(lab: Lab, instance: str, timeout_s: float) -> Sequence[Row]:
 
 reboot = _waiting(
     "reboot",
-    "Unplug and plug the VM INSTANCE, as Nova's hard reboot does; Neutron is told nothing.",
+    "Unplug and plug the VM INSTANCE, as Nova's hard reboot does; nothing is written to Neutron.",
     lambda lab, vm, plugging, timeout_s: lab.reboot(vm, plugging=plugging, timeout_s=timeout_s),
 )
 rebuild = _waiting(

@@ -53,46 +53,39 @@ class Lifecycle:
 
     def shelve(self) -> list[Row]:
         """Take the VM from its host, and its ports with it, until it is unshelved."""
-
-        def remember(move: Move) -> None:
-            self._lab.events.register(
-                move.vm.instance_id,
-                host=None,
-                name=move.vm.name,
-                nics=[nic.port.id for nic in move.nics],
-                given=[nic.port.id for nic in move.nics if nic.preserve_on_delete],
-            )
-
-        return self._carry_out(shelve.SHELVE, after=remember)
+        return self._carry_out(shelve.SHELVE)
 
     def unshelve(self, host: str | None) -> list[Row]:
         """Boot a shelved VM on a host, with the ports that it had."""
         with alone(self._lab, self._vm, self._timeout_s):
             ports = self._ports()
-            if bound := sorted({port.host for port in ports if port.host}):
+            server = self._lab.server(self._vm.instance_id)
+            bound = sorted({port.host for port in ports if port.host})
+            if bound and not server.shelved:
                 raise ConflictError(
                     f"VM {self._vm.name} is on {', '.join(bound)}, and not shelved",
                     hint="fakevm list",
                 )
-            destination, _ = host_for(self._lab, self._vm, host)
-            self._lab.running_compute(destination)
-            server = self._lab.server(self._vm.instance_id)
-            move = self._move(ports, {}, server, source="", destination=destination)
-            self._lab.events.register(self._vm.instance_id, host=destination, name=move.vm.name)
+            if host or not bound:
+                place = self._lab.host(host) if host else self._any_host()
+            else:
+                # Where an unshelve has failed.
+                place = bound[0]
+            self._lab.running_compute(place)
+            move = self._move(ports, {}, server, source="", destination=place)
             self._protocol(shelve.UNSHELVE, move)
-            self._lab.events.register(self._vm.instance_id, nics=(), given=())
         return self._rows()
 
-    def _carry_out(
-        self, protocol: Protocol[Move], *, after: Callable[[Move], object] = lambda _move: None
-    ) -> list[Row]:
+    def _any_host(self) -> str:
+        return host_for(self._lab, self._vm, None, unshelving=True)[0]
+
+    def _carry_out(self, protocol: Protocol[Move]) -> list[Row]:
         with alone(self._lab, self._vm, self._timeout_s):
             ports, host, guests, server = self._on_its_host()
             move = self._move(ports, guests, server, source=host, destination=host)
             # Nova knows where each server is, and answers Neutron's events by it.
             self._lab.events.register(move.vm.instance_id, host=host, name=move.vm.name)
             self._protocol(protocol, move)
-            after(move)
         return self._rows()
 
     def _ask(self, act: Callable[[Agent], object]) -> list[Row]:

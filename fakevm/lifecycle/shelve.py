@@ -9,15 +9,42 @@ from fakevm.vms.boot import without_device
 
 
 def switch_off(move: Move) -> None:
-    """Let the guest be silent; it does not come back with what it had."""
+    """Let the guest be silent, unless it is paused; it does not come back with what it had."""
     assert move.source
-    move.state = move.source.suspend(move.vm.instance_id)
+    if not _paused(move):
+        move.state = move.source.suspend(move.vm.instance_id)
 
 
 def switch_on(move: Move) -> None:
-    """Let the guest go on, as if nothing had been."""
+    """Let the guest go on, as if nothing had been; one that was paused stays so."""
     assert move.source
-    move.source.resume(move.vm.instance_id, move.state, rarp=False)
+    if not _paused(move):
+        move.source.resume(move.vm.instance_id, move.state, rarp=False)
+
+
+def _paused(move: Move) -> bool:
+    return any(nic.guest is not None and nic.guest.paused for nic in move.nics)
+
+
+def remember(move: Move) -> None:
+    """Have Nova keep what no host can tell of a VM that is on none."""
+    move.events.register(
+        move.vm.instance_id,
+        host=None,
+        name=move.vm.name,
+        nics=[nic.port.id for nic in move.nics],
+        given=[nic.port.id for nic in move.nics if nic.preserve_on_delete],
+    )
+
+
+def leave_shelved(move: Move) -> None:
+    """Have Nova call the VM shelved, though its ports stay bound (a FIXME of Nova's own)."""
+    move.events.register(move.vm.instance_id, host=None)
+
+
+def forget(move: Move) -> None:
+    """Have the host alone tell of the VM."""
+    move.events.register(move.vm.instance_id, nics=(), given=())
 
 
 def unbind(move: Move) -> None:
@@ -35,7 +62,8 @@ def bind_again(move: Move) -> None:
 
 
 def bind(move: Move) -> None:
-    """Bind every port to the host that gets the VM."""
+    """Bind every port to the host that gets the VM; Nova knows it there from now on."""
+    move.events.register(move.vm.instance_id, host=move.destination_name, name=move.vm.name)
     bind_by_host_id(move, move.listed, move.destination_name)
 
 
@@ -51,6 +79,12 @@ SHELVE = Protocol(
         Step(name="unbind", actor="source", source="neutron.API.unbind_ports", act=unbind),
     ),
     after=(
+        Step(
+            name="remember",
+            actor="source",
+            source="ComputeManager._shelve_offload_instance: instance.host = None",
+            act=remember,
+        ),
         Step(
             name="unplug",
             actor="source",
@@ -76,7 +110,7 @@ SHELVE = Protocol(
     ),
 )
 
-# Of one whose guest does not start the ports stay bound, as Nova leaves them.
+# Of one whose guest does not start the ports stay bound, as Nova leaves them; it stays shelved.
 UNSHELVE = Protocol(
     name="unshelve",
     steps=(
@@ -88,6 +122,23 @@ UNSHELVE = Protocol(
         ),
         *SPAWN,
     ),
-    after=SETTLING,
-    rollback=(UNPLUG,),
+    after=(
+        Step(
+            name="forget",
+            actor="destination",
+            source="ComputeManager._unshelve_instance: instance.host",
+            act=forget,
+        ),
+        *SETTLING,
+    ),
+    rollback=(
+        UNPLUG,
+        Undo(
+            of="bind",
+            name="leave it shelved",
+            actor="destination",
+            source="ComputeManager._unshelve_instance",
+            act=leave_shelved,
+        ),
+    ),
 )

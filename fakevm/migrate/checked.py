@@ -26,6 +26,11 @@ class Checked:
         self._request = request
         self._server = lab.server(port.device_id)
         self._destination = lab.host(request.destination or self._came_from(port.host))
+        if request.kind == "revert" and self._destination != self._came_from(port.host):
+            raise ConflictError(
+                f"VM {port.device_id} came from {self._came_from(port.host)}, and goes back there",
+                hint=f"fakevm migrate --cold --revert {port.id}",
+            )
         self._ports = lab.neutron.ports(device_id=port.device_id)
         # Another migration may have ended since the port was looked up.
         self._port = next((one for one in self._ports if one.id == port.id), port)
@@ -166,7 +171,7 @@ def looked_up(
     def nic(port: Port) -> Nic:
         guest, network = guests.get(port.id), networks[port.network_id]
         ips = guest.fixed_ips if guest else addresses.fixed_ips(port, network, "dhcp")
-        given = not server.nics or port.id in server.given
+        given = port.id not in server.nics or port.id in server.given
         return Nic(port=port, network=network, fixed_ips=ips, guest=guest, given=given)
 
     return tuple(map(nic, ports))

@@ -39,7 +39,8 @@ def plug(move: Move) -> None:
 def confirm(move: Move) -> None:
     """Delete the source's bindings, of which there are none (404), and unplug there once more."""
     unbind_source(move)
-    unplug_source(move)
+    if move.source:
+        unplug_source(move)
 
 
 def look_at_bindings(move: Move) -> None:

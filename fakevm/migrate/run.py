@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
@@ -59,22 +59,33 @@ def migrate(
         error: BaseException | None = None
         try:
             carry_out(steps, move, journal, faults=request.faults, before=observer.before)
-            came_from = "" if request.confirm else move.source_name
-            lab.events.register(instance_id, host=move.destination_name, resized_from=came_from)
         except FakevmError as caught:
             error = caught
-            if any(t.name == steps.steps[-1].name and t.outcome == "done" for t in journal.times):
+            if _arrived(steps, journal):
                 _say_where(caught, move)
             raise
         except BaseException as caught:
             error = caught
             raise
         finally:
+            if _arrived(steps, journal):
+                came_from = "" if request.confirm else move.source_name
+                # What failed after that is told, and not that Nova can't be told.
+                with suppress(FakevmError) if error else nullcontext():
+                    lab.events.register(
+                        instance_id, host=move.destination_name, resized_from=came_from
+                    )
             report = observer.report(
                 request.kind, journal.times, started=started, ended=time.time(), error=error
             )
             on_report(report)
     return report
+
+
+def _arrived(steps: Protocol[Move], journal: Journal) -> bool:
+    """Tell whether the point of no return was passed: the VM is at the destination."""
+    last = steps.steps[-1].name
+    return any(one.name == last and one.outcome == "done" for one in journal.times)
 
 
 def _after_plug(steps: Protocol[Move]) -> str:

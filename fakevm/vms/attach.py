@@ -65,8 +65,12 @@ def detach(lab: Parts, port: Port, *, timeout_s: float) -> DetachedPort:
     vm = vifs.vm_of_port(port)
     with alone(lab, vm, timeout_s):
         port = lab.neutron.port(port.id)
-        if not port.device_id or not port.host:
+        if not port.device_id:
             raise ConflictError(f"port {port.id} is no VM's", hint="fakevm list")
+        if not port.host:
+            raise ConflictError(
+                f"port {port.id} is on no host", hint=f"fakevm unshelve {port.device_id}"
+            )
         agent = lab.agent(port.host)
         here = [one for one in agent.vifs() if one.instance_id == port.device_id]
         # Only its host knows whether it was given; what is unbound can be deleted.

@@ -18,7 +18,7 @@ from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal
 from fakevm.vms import addresses, vifs
-from fakevm.vms.requests import Plugging, PortRequest
+from fakevm.vms.requests import GuestFailedError, Plugging, PortRequest
 
 # The event that says that a VIF's network is there.
 VIF_PLUGGED = "network-vif-plugged"
@@ -106,7 +106,14 @@ class Boot:
 
         Of one that was given, a failure takes it from the VM again (API._unbind_ports).
         """
-        self._lab.events.register(self._vm.instance_id, host=self._agent.host, name=self._vm.name)
+        # Of what a VM of this name had before, a new one has nothing.
+        anew: dict[str, Any] = {"nics": (), "given": (), "resized_from": ""}
+        self._lab.events.register(
+            self._vm.instance_id,
+            host=self._agent.host,
+            name=self._vm.name,
+            **({} if self._running else anew),
+        )
         body: dict[str, Any] = {
             "device_id": self._vm.instance_id,
             "device_owner": DEVICE_OWNER,
@@ -115,15 +122,21 @@ class Boot:
         if port.profile:
             # A write replaces all of it.
             body["binding:profile"] = dict(port.profile)
-        if given and not self._running:
-            self._undo.callback(unbind, self._lab, port)
+        left: list[Port] = []
+
+        def take_back() -> None:
+            if not left:
+                unbind(self._lab, port)
+
+        if given:
+            self._undo.callback(take_back)
         with self._step("bind", "neutron.API._update_ports_for_instance"), deferred():
             bound = self._lab.neutron.update_port(port.id, body)
         if bound.vif_type == "binding_failed":
+            if self._running:
+                # At an attach Nova leaves it to the VM.
+                left.append(bound)
             raise vifs.binding_failed(bound, self._lab.l2_agents(bound.host))
-        if given and self._running:
-            # What could not be bound at an attach, Nova leaves to the VM.
-            self._undo.callback(unbind, self._lab, port)
         return bound
 
     def plug(
@@ -159,7 +172,7 @@ class Boot:
         ):
             self._agent.plug(vif, vm, paused=booting)
         if not starts:
-            raise FakevmError(f"the guest did not start on {self._agent.host} (--reschedule)")
+            raise GuestFailedError(f"the guest did not start on {self._agent.host} (--reschedule)")
         plugged = True
         if waiter:
             with (

@@ -8,10 +8,10 @@ from fakevm.model import Vm
 from fakevm.vms import vifs
 
 
-def host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:
+def host_for(lab: Parts, vm: Vm, ref: str | None, *, unshelving: bool = False) -> tuple[str, bool]:
     """Return the host for a VM's new port, and whether the VM is there already.
 
-    It is where the VM is, as asked, or the least busy one.
+    It is where the VM is, as asked, or the least busy one. ConflictError: the VM is shelved.
     """
     wanted = lab.host(ref) if ref else None
     ports = lab.neutron.ports(fields=PLACE)
@@ -21,6 +21,8 @@ def host_for(lab: Parts, vm: Vm, ref: str | None) -> tuple[str, bool]:
             f"VM {vm.name} is on {', '.join(sorted(here))}, not on {wanted}",
             hint=f"fakevm migrate {wanted} VIF moves all of it",
         )
+    if not here and not unshelving and lab.server(vm.instance_id).shelved:
+        raise ConflictError(f"VM {vm.name} is shelved", hint=f"fakevm unshelve {vm.name}")
     if wanted:
         return wanted, bool(here)
     healthy = [c.service for c in lab.computes if c.running and c.health != "unhealthy"]

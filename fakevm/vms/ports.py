@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
-from fakevm.errors import ConfigError, ConflictError, FakevmError, WaitTimeoutError
+from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.model import FixedIp, PluggedVif, Vm
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock, Timings
@@ -20,7 +20,7 @@ from fakevm.vms import addresses, overview, vifs
 from fakevm.vms.addresses import Addressing
 from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.placement import host_for
-from fakevm.vms.requests import Plugging, PortRequest
+from fakevm.vms.requests import GuestFailedError, Plugging, PortRequest
 from fakevm.vms.rows import Row, join, joined
 
 
@@ -52,6 +52,8 @@ def create(
 
         def build(host: str, *, starts: bool) -> tuple[Port, list[PluggedVif]]:
             agent = lab.agent(host)
+            if running:
+                _check_awake(agent, vm)
             with booting(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
                 port = boot.bind(boot.create(body))
                 ips = fixed_ips(lab, port, network, request.addressing)
@@ -76,7 +78,7 @@ def _failed_on(
     """Let a build fail on its first host, as a guest that does not start; return the second.
 
     Nova 34 deallocates before it reschedules: its own port is deleted, and the second attempt makes
-    a new one (ComputeManager._do_build_and_run_instance). A timeout is not rescheduled.
+    a new one (ComputeManager._do_build_and_run_instance). Nothing else that fails is rescheduled.
     """
     second = lab.host(reschedule)
     if running:
@@ -85,9 +87,10 @@ def _failed_on(
         raise ConfigError(f"--reschedule {reschedule}: another host than {first} is expected")
     try:
         build(first, starts=False)
-    except WaitTimeoutError:
-        raise
-    except FakevmError as error:
+    except (GuestFailedError, vifs.BindingFailedError) as error:
+        if getattr(error, "__notes__", ()):
+            # Not all could be undone.
+            raise
         lab.say(f"{error}; rescheduled to {second}")
     return second
 
@@ -146,6 +149,12 @@ def fixed_ips(
     return addresses.fixed_ips(port, network, addressing, silent=silent)
 
 
+def _check_awake(agent: Agent, vm: Vm) -> None:
+    """Refuse another NIC to a VM that is paused, which would not be."""
+    if any(one.paused for one in agent.vifs() if one.instance_id == vm.instance_id):
+        raise ConflictError(f"VM {vm.name} is paused", hint=f"fakevm unpause {vm.name}")
+
+
 @contextmanager
 def booting(
     lab: Parts, vm: Vm, agent: Agent, *, running: bool, plugging: Plugging, clock: Clock
@@ -175,6 +184,8 @@ def give(
     """Bind a port that a user made to a VM's host, and plug it."""
     host, running = host_for(lab, vm, wanted)
     agent = lab.agent(host)
+    if running:
+        _check_awake(agent, vm)
     clock = Clock(lab.neutron, start=time.monotonic())
     with booting(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
         bound = boot.bind(port, given=True)
@@ -199,10 +210,13 @@ def _plug_again(
         if before is None:
             undo.callback(agent.unplug, port.id)
         # Were it cut off, the undo could overtake it.
+        paused = before is not None and before.paused
         with deferred():
-            agent.plug(vif, vifs.vm_of_port(port, present, lab.server(port.device_id)))
-        clock = Clock(lab.neutron, start=time.monotonic())
-        complete(lab, agent, port, clock, timeout_s=timeout_s)
+            vm = vifs.vm_of_port(port, present, lab.server(port.device_id))
+            agent.plug(vif, vm, paused=paused)
+        if not paused:
+            clock = Clock(lab.neutron, start=time.monotonic())
+            complete(lab, agent, port, clock, timeout_s=timeout_s)
 
 
 def _plug_elsewhere(

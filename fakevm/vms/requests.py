@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fakevm.errors import WaitTimeoutError
+from fakevm.errors import FakevmError, WaitTimeoutError
 
 if TYPE_CHECKING:
     from fakevm.clients.events import Waiter
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 # Nova's default (nova/conf/compute.py).
 VIF_PLUGGING_TIMEOUT_S = 300.0
+
+
+class GuestFailedError(FakevmError):
+    """A guest did not start on its host."""
 
 
 @dataclass(frozen=True, kw_only=True)

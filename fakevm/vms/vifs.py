@@ -77,7 +77,11 @@ def vif(
     )
 
 
-def binding_failed(port: Port, here: Collection[NeutronAgent]) -> ConflictError:
+class BindingFailedError(ConflictError):
+    """Neutron could not bind a port to a host."""
+
+
+def binding_failed(port: Port, here: Collection[NeutronAgent]) -> BindingFailedError:
     """Return the error that says why a host, with these L2 agents, could not take a port."""
     failed = f"Neutron could not bind port {port.id} to {port.host}"
     if not here:
@@ -85,8 +89,8 @@ def binding_failed(port: Port, here: Collection[NeutronAgent]) -> ConflictError:
     else:
         told = "; ".join(f"its {agent.binary} is {agent.state}" for agent in here)
     if port.vnic_type == "normal":
-        return ConflictError(f"{failed}: {told}", hint="fakevm status")
-    return ConflictError(
+        return BindingFailedError(f"{failed}: {told}", hint="fakevm status")
+    return BindingFailedError(
         f"{failed}: its vnic_type is {port.vnic_type}, for which a lab has no hardware ({told})",
         hint="--vnic-type normal; fakevm status",
     )

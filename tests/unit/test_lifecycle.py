@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.errors import (
+    ConfigError,
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
 from fakevm.vms.requests import PortRequest
@@ -268,6 +275,118 @@ def test_an_evacuation_waits_for_no_event_that_has_been(
     request = MigrationRequest(destination="compute-2", kind="evacuate", force=True)
     report = lab.migrate(port_id, request)
     assert (report.outcome, world.neutron.ports_by_id[port_id].host) == ("moved", "compute-2")
+
+
+def test_what_a_vm_was_given_after_it_was_shelved_is_never_its_own(lab: Lab, world: World) -> None:
+    boot(lab)
+    lab.shelve("vm")
+    world.hosts["compute-2"].broken["configure"] = WaitTimeoutError("no address")
+    with pytest.raises(WaitTimeoutError):
+        lab.unshelve("vm", host="compute-2")
+    del world.hosts["compute-2"].broken["configure"]
+    given = give(lab, world)
+    world.engine.stop("compute-2")
+    del lab.containers
+    lab.migrate(given, MigrationRequest(destination="compute-3", kind="evacuate"))
+    lab.delete_vm("vm")
+    assert given in world.neutron.ports_by_id
+
+
+def test_a_shelved_vm_comes_back_by_unshelve_alone(lab: Lab, world: World) -> None:
+    own = boot(lab)
+    lab.shelve("vm")
+    port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
+    for act in (
+        lambda: lab.create_port(REQUEST),
+        lambda: lab.attach("vm", port.id),
+        lambda: lab.plug(own),
+    ):
+        with pytest.raises(ConflictError, match="is shelved") as caught:
+            act()
+        assert caught.value.hint.startswith("fakevm unshelve")
+    with pytest.raises(ConflictError, match="on no host") as caught:
+        lab.detach(own)
+    assert "unshelve" in caught.value.hint
+    assert world.neutron.ports_by_id[own].device_id
+
+
+def test_an_unshelve_that_failed_is_done_again_anywhere(lab: Lab, world: World) -> None:
+    own, given = boot(lab), give(lab, world)
+    lab.shelve("vm")
+    world.hosts["compute-2"].broken["plug"] = ConflictError("no")
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="no"):
+            lab.unshelve("vm", host="compute-2")
+    rows = lab.unshelve("vm", host="compute-3")
+    assert [(row.port_id, row.host, row.differs) for row in rows] == [
+        (own, "compute-3", ""),
+        (given, "compute-3", ""),
+    ]
+    lab.delete_vm("vm")
+    assert set(world.neutron.ports_by_id) == {given}
+
+
+def test_a_paused_vm_is_shelved_and_stays_paused_if_that_fails(
+    lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot(lab)
+    lab.pause("vm")
+
+    def refuse(_port_id: str, _body: object) -> object:
+        raise FakevmError("Neutron: no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.neutron, "update_port", refuse)
+        with pytest.raises(FakevmError, match="no"):
+            lab.shelve("vm")
+    assert [row.differs for row in lab.rows()] == ["VM vm is paused"]
+    assert [row.host for row in lab.shelve("vm")] == [""]
+
+
+def test_what_is_plugged_into_a_paused_vm_leaves_it_paused(lab: Lab, world: World) -> None:
+    own = boot(lab)
+    lab.pause("vm")
+    assert lab.plug(own).differs == "VM vm is paused"
+    with pytest.raises(ConflictError, match="is paused") as caught:
+        give(lab, world)
+    assert caught.value.hint == "fakevm unpause vm"
+    (row,) = lab.resume("vm")
+    assert row.differs == ""
+
+
+def test_an_open_migration_whose_hosts_are_down_keeps_no_vm(lab: Lab, world: World) -> None:
+    away = MigrationRequest(destination="compute-2", kind="cold", confirm=False)
+    port_id = boot(lab)
+    lab.migrate(port_id, away)
+    world.engine.stop("compute-2")
+    del lab.containers
+    assert lab.confirm_migration(port_id) == "compute-1"
+    world.engine.stop("compute-1")
+    del lab.containers
+    lab.delete_vm("vm")
+
+
+def test_a_migration_that_arrived_is_open_whatever_fails_after_it(lab: Lab, world: World) -> None:
+    port_id = boot(lab)
+    world.hosts["compute-2"].broken["configure"] = WaitTimeoutError("no address")
+    with pytest.raises(WaitTimeoutError):
+        lab.migrate(port_id, MigrationRequest(destination="compute-2", kind="cold", confirm=False))
+    elsewhere = MigrationRequest(destination="compute-3", kind="revert")
+    with pytest.raises(ConflictError, match="came from compute-1, and goes back there"):
+        lab.migrate(port_id, elsewhere)
+    assert lab.migrate(port_id, replace(elsewhere, destination="")).destination == "compute-1"
+    # What was open of a VM is not of another one of its name.
+    lab.migrate(port_id, MigrationRequest(destination="compute-3", kind="cold", confirm=False))
+    lab.delete_port(port_id)
+    boot(lab)
+    assert lab.reboot("vm")
+
+
+def test_what_neutron_refuses_is_not_rescheduled(lab: Lab, world: World) -> None:
+    world.hosts["compute-1"].broken["plug"] = UnavailableError("gone")
+    with pytest.raises(UnavailableError, match="gone"):
+        lab.create_port(replace(REQUEST, reschedule="compute-2"))
+    assert not world.neutron.ports_by_id
 
 
 def test_there_is_no_such_vm(lab: Lab) -> None:

@@ -47,14 +47,15 @@ class NovaEvents:
                 source=source,
                 code=event["code"],
             )
-            host = self._host(event["server_uuid"])
-            if event["name"] == "network-changed" and event["code"] == 200 and host:
-                self._on_change(event["server_uuid"], host, event.get("tag", ""))
+            if event["name"] == "network-changed" and event["code"] == 200:
+                for host in self._hosts(event["server_uuid"]):
+                    self._on_change(event["server_uuid"], host, event.get("tag", ""))
         return told
 
-    def _host(self, instance_id: str) -> str | None:
-        server = self.servers.get(instance_id)
-        return server.host if server else None
+    def _hosts(self, instance_id: str) -> list[str]:
+        """Return whose compute services hear a server's events: both of an open cold migration."""
+        server = self.servers[instance_id]
+        return sorted({server.host or "", server.resized_from} - {""})
 
     async def call(self, call: Call) -> object:
         """Carry out a request of fakevm's."""

@@ -10,7 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
@@ -57,7 +59,9 @@ class Refresh:
     def _refresh_port(self, port: Mapping[str, Any], host: str) -> None:
         for ip in port["fixed_ips"]:
             query = [("fixed_ip_address", ip["ip_address"]), ("port_id", port["id"])]
-            self._get("floatingips", query)
+            # Where there is no router plug-in, there are none.
+            with suppress(HTTPError):
+                self._get("floatingips", query)
         network = str(port["network_id"])
         subnet_ids = dict.fromkeys(ip["subnet_id"] for ip in port["fixed_ips"])
         if subnet_ids:

@@ -24,7 +24,7 @@ def suspend(host: Host, instance_id: str, *, keep: bool = False) -> GuestState:
     With `keep` it goes on here: its processes are stopped, and what it had is written down.
     """
     with host.all_ports_held(instance_id) as records:
-        if all(record.paused for record in records):
+        if any(record.paused for record in records):
             raise ConflictError(f"VM {records[0].vm.name} is paused")
         host.announcer.stop(instance_id)
         guest = host.guest(instance_id)
