@@ -101,7 +101,7 @@ class Lab(Parts):
         plugging: Plugging = AS_NOVA,
         timeout_s: float = WAIT_S,
     ) -> Row:
-        """Plug a port on its host; one that is not bound yet gets a VM of its own, bound first.
+        """Plug a port on its host; one that is not bound yet is bound first, and its VM boots.
 
         What is plugged already comes by its addresses as before, if nothing else is asked for.
         """

@@ -167,7 +167,7 @@ def plug(
     timeout_s: float,
     form: str,
 ) -> None:
-    """Plug a port on one host; one that is not bound gets a VM of its own and is bound there."""
+    """Plug a port on one host; one that is not bound is bound there, and its VM boots with it."""
     with session.lab(timeout_s=timeout_s) as lab:
         row = lab.plug(
             ref,

@@ -104,7 +104,7 @@ def plug(
     plugging: Plugging,
     timeout_s: float,
 ) -> Row:
-    """Plug a port on its host; one that is not bound yet gets a VM of its own and is bound first.
+    """Plug a port on its host; one that is not bound yet is bound first, and its VM boots with it.
 
     What is plugged already comes by its addresses as before, if nothing else is asked for.
     """
