@@ -170,12 +170,8 @@ class Up:
         running = {c.id for c in existing.containers if c.running and c.health == "unhealthy"}
         deadline = time.monotonic() + RECOVERY_S
         while running and time.monotonic() < deadline:
-            ill = [
-                container.service
-                for container in self._engine.containers(lab=self._lab)
-                if container.id in running and container.health == "unhealthy"
-            ]
-            if not ill:
+            containers = self._engine.containers(lab=self._lab)
+            if not any(c.id in running and c.health == "unhealthy" for c in containers):
                 return
             self._tell_changes()
             time.sleep(1)

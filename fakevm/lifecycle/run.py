@@ -9,7 +9,7 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError
 from fakevm.lifecycle import reboot, shelve
-from fakevm.migrate.checked import in_order, looked_up
+from fakevm.migrate.checked import check_confirmed, in_order, looked_up
 from fakevm.migrate.move import Move, Switches
 from fakevm.model import PluggedVif, Server
 from fakevm.names import may_be_a_vms
@@ -116,12 +116,7 @@ class Lifecycle:
                     f"port {port.id} is not plugged on {host}", hint=f"fakevm plug {port.id}"
                 )
         server = self._lab.server(self._vm.instance_id)
-        if came_from := server.unconfirmed_from(host):
-            raise ConflictError(
-                f"VM {self._vm.name} came from {came_from} by a cold migration that is"
-                " not confirmed",
-                hint=f"fakevm migrate --cold --confirm {ports[0].id}, or --revert",
-            )
+        check_confirmed(server, ports[0], self._vm.name)
         return ports, host, guests, server
 
     def _move(

@@ -127,13 +127,8 @@ class Checked:
         return came_from
 
     def _check_unconfirmed(self) -> None:
-        came_from = self._server.unconfirmed_from(self._port.host)
-        if came_from and self._request.kind != "revert":
-            raise ConflictError(
-                f"VM {self._port.device_id} came from {came_from} by a cold migration that is not"
-                " confirmed",
-                hint=f"fakevm migrate --cold --confirm {self._port.id}, or --revert",
-            )
+        if self._request.kind != "revert":
+            check_confirmed(self._server, self._port, self._port.device_id)
 
     def _check_l2_agent(self) -> None:
         found = self._lab.l2_agents(self._destination)
@@ -157,6 +152,15 @@ class Checked:
                     hint=f"fakevm unpause {port.device_id}; where a migration was cut off: fakevm"
                     f" migrate --abort {port.id}",
                 )
+
+
+def check_confirmed(server: Server, port: Port, vm: str) -> None:
+    """Check that the VM, so called, did not come to its port's host unconfirmed."""
+    if came_from := server.unconfirmed_from(port.host):
+        raise ConflictError(
+            f"VM {vm} came from {came_from} by a cold migration that is not confirmed",
+            hint=f"fakevm migrate --cold --confirm {port.id}, or --revert",
+        )
 
 
 def looked_up(
