@@ -183,3 +183,9 @@ def guest_of(lab: Lab, made: Mapping[str, Any]) -> Guest:
         ips=tuple(ip["ip_address"] for ip in made["fixed_ips"]),
         host_name=made["host"],
     )
+
+
+def places(lab: Lab, guest: Guest) -> tuple[str, str]:
+    """Return where a VM is, and the other one of its two, compute-2 and compute-3."""
+    here = str(lab.sdk.network.get_port(guest.port_id).binding_host_id)
+    return here, "compute-2" if here == "compute-3" else "compute-3"

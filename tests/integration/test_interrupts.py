@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import pytest
 
-from tests.integration.cloud import Cloud
+from tests.integration.cloud import Cloud, Guest, places
 from tests.integration.command import interrupt_when
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
@@ -43,29 +43,38 @@ def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
     assert len(port_named(lab, name)) == 1
 
 
+@pytest.fixture(scope="module")
+def guests(lab: Lab) -> Iterator[tuple[Guest, Guest]]:
+    """A VM that looks on, and one that is to migrate between compute-2 and compute-3."""
+    with Cloud(lab, "interrupts") as cloud:
+        network = cloud.network(cidr="10.10.1.0/24")
+        a, b = cloud.guests(network, {"looks on": "compute-1", "migrates": "compute-2"})
+        yield a, b
+
+
 @pytest.mark.parametrize("step", ["bound", "plugged", "activated"])
-def test_migrate(lab: Lab, cloud: Cloud, step: str) -> None:
-    network = cloud.network(cidr="10.10.0.0/24")
-    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
-    target = lab.host("compute-3")
+def test_migrate(lab: Lab, guests: tuple[Guest, Guest], step: str) -> None:
+    a, b = guests
+    here, there = places(lab, b)
+    target = lab.host(there)
 
     def hosts() -> dict[str, str]:
         rows = lab.sdk.network.get(f"/ports/{b.port_id}/bindings").json()["bindings"]
         return {row["host"]: row["status"] for row in rows}
 
     steps: dict[str, Callable[[], object]] = {
-        "bound": lambda: "compute-3" in hosts(),
+        "bound": lambda: there in hosts(),
         "plugged": lambda: b.port_id in target.interfaces(),
-        "activated": lambda: hosts().get("compute-3") == "ACTIVE",
+        "activated": lambda: hosts().get(there) == "ACTIVE",
     }
-    process = lab.fakevm.start("migrate", "compute-3", b.port_id)
+    process = lab.fakevm.start("migrate", there, b.port_id)
     interrupt_when(process, step, steps[step])
 
-    arrived = hosts().get("compute-3") == "ACTIVE"
-    b.assert_wholly_on("compute-3" if arrived else "compute-2")
+    arrived = hosts().get(there) == "ACTIVE"
+    b.assert_wholly_on(there if arrived else here)
     if not arrived:
-        lab.fakevm.ok("migrate", "compute-3", b.port_id)
-        b.assert_wholly_on("compute-3")
+        lab.fakevm.ok("migrate", there, b.port_id)
+        b.assert_wholly_on(there)
     a.ping(b.ip)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.cloud import Cloud, Guest
+from tests.integration.cloud import Cloud, Guest, places
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping, gaps
 from tests.waiting import wait_until
@@ -23,12 +23,6 @@ def guests(lab: Lab) -> Iterator[tuple[Guest, Guest]]:
         hosts = {f"{cloud.prefix}-a": "compute-1", f"{cloud.prefix}-b": "compute-2"}
         a, b = cloud.guests(network, hosts)
         yield a, b
-
-
-def places(lab: Lab, guest: Guest) -> tuple[str, str]:
-    """Return where a VM is, and the other one of its two hosts."""
-    here = str(lab.sdk.network.get_port(guest.port_id).binding_host_id)
-    return here, "compute-2" if here == "compute-3" else "compute-3"
 
 
 def start_until(lab: Lab, step: str, *args: str) -> subprocess.Popen[str]:
