@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -207,6 +207,11 @@ class Waiter:
     def missing(self) -> tuple[str, ...]:
         """The ports whose event has not been seen yet."""
         return tuple(self._missing)
+
+    def leave_out(self, port_ids: Iterable[str]) -> None:
+        """Wait no more for these ports."""
+        left_out = set(port_ids)
+        self._missing = [port_id for port_id in self._missing if port_id not in left_out]
 
     def wait(self, timeout_s: float) -> dict[str, Entry]:
         """Wait until each port has its event; return them by port.

@@ -87,6 +87,7 @@ def test_a_host_that_stops_in_the_middle_of_a_plug(lab: Lab, cloud: Cloud) -> No
         "create-port", "--host", "compute-3", "--address", "static", "--name", name, network, "vm",
     )  # fmt: skip
     host = lab.host("compute-3")
+    before = set(host.interfaces())
     # With ovs-vswitchd at a stand, the plug is under way for as long as it takes.
     host.signal("STOP", "ovs-vswitchd", "unix:")
     process = lab.fakevm.start(*command)
@@ -108,7 +109,7 @@ def test_a_host_that_stops_in_the_middle_of_a_plug(lab: Lab, cloud: Cloud) -> No
     lab.fakevm.ok(*command)
     # Of the half-made VIF nothing is left that cleanup does not find.
     lab.fakevm.ok("cleanup")
-    assert set(host.interfaces()) == {there.port_id, *port_named(lab, name)}
+    assert set(host.interfaces()) == {*before, *port_named(lab, name)}
 
 
 def _half_plugged(links: Collection[str], lab: Lab, name: str) -> bool:

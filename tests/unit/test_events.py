@@ -91,6 +91,14 @@ def test_the_ports_that_are_missing_are_named(nova: LocalNovaEvents, events: Eve
     assert waiter.missing == (SECOND,)
 
 
+def test_a_port_that_is_left_out_is_not_waited_for(nova: LocalNovaEvents, events: Events) -> None:
+    waiter = events.waiter(VM, PLUGGED, [PORT, SECOND])
+    waiter.leave_out([SECOND])
+    assert waiter.missing == (PORT,)
+    waiter.leave_out([PORT])
+    assert waiter.wait(0) == {}
+
+
 def test_an_event_that_failed_is_an_error_and_the_others_can_still_come(
     nova: LocalNovaEvents, events: Events
 ) -> None:

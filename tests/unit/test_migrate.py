@@ -22,6 +22,7 @@ from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.request import MigrationRequest, protocol
 from fakevm.model import Vm
+from fakevm.neutron.values import Port
 from fakevm.probes.end import PROGRAM
 from fakevm.protocol.interrupt import Terminated
 from fakevm.protocol.steps import Faults
@@ -461,6 +462,27 @@ def test_a_vm_is_evacuated_from_a_paused_host_by_force_alone(
     with pytest.raises(ConflictError, match="compute-2 is paused"):
         move(lab, vm[0], "compute-3", kind="evacuate")
     assert move(lab, vm[0], "compute-3", kind="evacuate", force=True).outcome == "moved"
+
+
+def test_an_event_that_comes_while_the_ports_are_read_is_not_lost(
+    lab: Lab, world: World, vm: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.engine.stop("compute-2")
+    del lab.containers
+    # The L2 agent's work is done right after the read, and not again.
+    world.hosts["compute-3"].wires = False
+    read = world.neutron.port
+
+    def port(port_id: str) -> Port:
+        before = read(port_id)
+        if before.host == "compute-3" and before.status == "DOWN":
+            world.neutron.ports_by_id[port_id] = replace(before, status="ACTIVE")
+            world.neutron.emit("network-vif-plugged", before.device_id, port_id)
+        return before
+
+    monkeypatch.setattr(world.neutron, "port", port)
+    switches = Switches(plugging=Plugging(vif_plugging_timeout_s=2))
+    assert move(lab, vm[0], "compute-3", kind="evacuate", switches=switches).outcome == "moved"
 
 
 def test_nics_of_a_vm_that_is_evacuated_keep_their_order(
