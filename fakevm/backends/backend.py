@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from fakevm.neutron.values import NeutronAgent
 
@@ -35,6 +36,16 @@ class HostState:
 
     l2_agent: str = ""
     datapath: str = ""
+    # What only this backend's hosts have.
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program of a backend's own that users call, and the service that has it."""
+
+    name: str
+    service: str
 
 
 class Backend(ABC):
@@ -52,14 +63,23 @@ class Backend(ABC):
     options: tuple[Option, ...]
     # The agents, by their `binary` in Neutron's list, each of which wires the ports of its host.
     l2_agent_binaries: tuple[str, ...]
+    # Whether DHCP agents serve the VMs; who else does, does it in each host.
+    dhcp_agents: bool
+    # By the word that follows the backend's name on the command line.
+    programs: Mapping[str, Program] = MappingProxyType({})
+    # What `status` asks one of the services, by a command in its container: service, argv.
+    question: tuple[str, tuple[str, ...]] | None = None
 
     @abstractmethod
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
 
     @abstractmethod
-    def host_state(self, host: str, agents: Iterable[NeutronAgent]) -> HostState:
-        """Return what Neutron's list of agents says of a host."""
+    def host_state(self, host: str, agents: Iterable[NeutronAgent], answer: str) -> HostState:
+        """Return what Neutron's list of agents and the answer to the question say of a host.
+
+        The answer is "" where there is none.
+        """
 
     def l2_agents(self, host: str, agents: Iterable[NeutronAgent]) -> list[NeutronAgent]:
         """Return a host's L2 agents of Neutron's list."""

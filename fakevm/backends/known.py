@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fakevm.backends.backend import Backend
+from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.errors import ConfigError
 
-BACKENDS: tuple[Backend, ...] = (OVS,)
+BACKENDS: tuple[Backend, ...] = (OVS, OVN)
 
 # Of a lab that does not say otherwise.
 DEFAULT: Backend = OVS

@@ -7,14 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from fakevm.backends.backend import Backend, Handed, HostState, Option
 from fakevm.neutron.values import NeutronAgent
 
-DATAPATH = Option(
-    name="datapath",
-    variable="FAKEVM_DATAPATH",
-    service="network-1",
-    environment="FAKEVM_DATAPATH",
-    values=("auto", "system", "netdev"),
-)
-
 L2POPULATION = Option(
     name="l2population",
     variable="FAKEVM_L2_POPULATION",
@@ -47,8 +39,9 @@ class Ovs(Backend):
             environment="OS_DEFAULT__METADATA_PROXY_SHARED_SECRET",
         ),
     )
-    options = (DATAPATH, L2POPULATION)
+    options = (L2POPULATION,)
     l2_agent_binaries = ("neutron-openvswitch-agent",)
+    dhcp_agents = True
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
@@ -57,7 +50,7 @@ class Ovs(Backend):
             [self.title, *sorted(network_types), *([L2POPULATION.name] if l2population else [])]
         )
 
-    def host_state(self, host: str, agents: Iterable[NeutronAgent]) -> HostState:
+    def host_state(self, host: str, agents: Iterable[NeutronAgent], answer: str) -> HostState:
         """Return what Neutron's list of agents says of a host."""
         for agent in self.l2_agents(host, agents):
             return HostState(l2_agent=agent.state, datapath=agent.datapath)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from fakevm import clients, display
+from fakevm import backends, clients, display
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -20,6 +20,7 @@ from fakevm.cli.session import (
     timeout_option,
 )
 from fakevm.display import output
+from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs.settings import DEFAULT_NEUTRON, Wishes
 from fakevm.labs.status import Status
 from fakevm.names import NEUTRON_PORT, project
@@ -42,6 +43,13 @@ _release_option = click.option(
     help="How many compute hosts.  [default: as many as the lab has, or 3]",
 )
 @click.option(
+    "--backend",
+    type=click.Choice([backend.name for backend in backends.known.BACKENDS]),
+    envvar=["FAKEVM_UP_BACKEND", "FAKEVM_BACKEND"],
+    help="Who wires the ports: ML2/OVS or ML2/OVN. It stays as long as the lab.  [default: the"
+    " lab's, or ovs]",
+)
+@click.option(
     "--api-port",
     type=click.IntRange(1, 65535),
     envvar=["FAKEVM_UP_API_PORT", "FAKEVM_API_PORT"],
@@ -57,8 +65,13 @@ _release_option = click.option(
 @click.option(
     "--l2population/--no-l2population",
     default=None,
-    help="Whether the L2 agents fill their forwarding tables from Neutron's, or learn.  [default:"
-    " the lab's, or yes]",
+    help="ovs: whether the L2 agents fill their forwarding tables from Neutron's, or learn."
+    "  [default: the lab's, or yes]",
+)
+@click.option(
+    "--metadata/--no-metadata",
+    default=None,
+    help="ovn: whether compute hosts have the metadata agent.  [default: the lab's, or yes]",
 )
 @click.option(
     "--answer-as-nova/--no-answer-as-nova",
@@ -82,10 +95,12 @@ def up(
     session: Session,
     *,
     computes: int | None,
+    backend: str | None,
     api_port: int | None,
     neutron_version: str | None,
     datapath: str | None,
     l2population: bool | None,
+    metadata: bool | None,
     answer_as_nova: bool | None,
     no_build: bool,
     timeout_s: float,
@@ -95,10 +110,12 @@ def up(
     options = {
         "datapath": datapath,
         "l2population": _yes_or_no(l2population),
+        "metadata": _yes_or_no(metadata),
         "answer-as-nova": _yes_or_no(answer_as_nova),
     }
     wishes = Wishes(
         computes=computes,
+        backend=backend,
         api_port=api_port,
         neutron_version=neutron_version,
         build=not no_build,
@@ -205,6 +222,31 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
     )
 
 
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@lab_option
+@click.option("--host", help="appctl: the host whose daemons are asked.  [default: ovn-central]")
+@click.argument("program", metavar="PROGRAM")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@pass_session
+def ovn(session: Session, *, host: str | None, program: str, arguments: tuple[str, ...]) -> None:
+    """Run one of OVN's programs inside the lab: nbctl, sbctl, trace or appctl."""
+    with session.lab() as lab:
+        programs = lab.backend.programs
+        if not programs:
+            raise ConflictError(
+                f"the lab {lab.name!r} has {lab.backend.title}, which has no OVN",
+                hint="fakevm up --name ANOTHER --backend ovn",
+            )
+        if program not in programs:
+            raise ConfigError(f"expected {', '.join(programs)}, not {program!r}")
+        chosen = programs[program]
+        container = lab.service(host or chosen.service)
+    terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
+    clients.process.replace(
+        (*("docker", "exec", "--interactive", *terminal, container.name), chosen.name, *arguments)
+    )
+
+
 @click.command("clouds-yaml")
 @lab_option
 @click.option(
@@ -239,7 +281,10 @@ def _clouds_yaml(lab: str, endpoint: str) -> str:
 
 def _show_status(found: Status) -> None:
     errors = any(host.error for host in found.hosts)
-    output.show(found.hosts, "table", columns=_HOSTS if errors else _HOSTS[:-1])
+    details = tuple(dict.fromkeys(name for host in found.hosts for name in host.details))
+    rows = [{**vars(host), **host.details} for host in found.hosts]
+    columns = (*_HOSTS[:-1], *details, *(("error",) if errors else ()))
+    output.show(rows, "table", columns=columns)
     click.echo()
     services = [[service.service, service.state] for service in found.services]
     output.table([*services, ["API", f"{found.endpoint or '-'} ({found.neutron})"]], ())

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "down": "labs:down",
         "status": "labs:status",
         "openstack": "labs:openstack",
+        "ovn": "labs:ovn",
         "clouds-yaml": "labs:clouds_yaml",
         "demo": "demo:demo",
     },

@@ -40,7 +40,7 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def document(default: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
-    """Return docker-compose.yml's document with other compute hosts, each made as its first one."""
+    """Return a backend's document with other compute hosts, each made as its first one."""
     first = default["services"]["compute-1"]
     return {**default, "services": {host: {**first, "hostname": host} for host in hosts}}
 
@@ -85,13 +85,13 @@ class Compose:
         timeout_s: float | None = None,
         on_wait: Callable[[], None] | None = None,
     ) -> str:
-        text = (self._root / self._wanted.backend.document).read_text(encoding="utf-8")
-        wanted = document(yaml.safe_load(text), self._wanted.hosts)
+        path = self._root / self._wanted.backend.document
+        wanted = document(yaml.safe_load(path.read_text(encoding="utf-8")), self._wanted.hosts)
         name = project(self._wanted.lab)
         argv = ("docker", "compose", "--ansi", "never", "--project-name", name)
         return process.run(
             # JSON is YAML.
-            (*argv, "--project-directory", str(self._root), "--file", "-", *args),
+            (*argv, "--project-directory", str(path.parent), "--file", "-", *args),
             stdin=json.dumps(wanted),
             env=self._env,
             timeout_s=timeout_s,

@@ -18,6 +18,13 @@ from fakevm.names import NEUTRON_PORT
 # Of every backend.
 OPTIONS = (
     Option(
+        name="datapath",
+        variable="FAKEVM_DATAPATH",
+        service="network-1",
+        environment="FAKEVM_DATAPATH",
+        values=("auto", "system", "netdev"),
+    ),
+    Option(
         name="answer-as-nova",
         variable="FAKEVM_ANSWER_AS_NOVA",
         service="nova-events",
@@ -57,6 +64,7 @@ class Wishes:
     """What the user asked for; None: as the lab has it, or else the default."""
 
     computes: int | None = None
+    backend: str | None = None
     api_port: int | None = None
     neutron_version: str | None = None
     # By name.
@@ -82,8 +90,10 @@ class Existing:
         return tuple(sorted(names, key=_number))
 
     @property
-    def backend(self) -> Backend:
-        """Who wires its ports; the default, where it has no containers."""
+    def backend(self) -> Backend | None:
+        """Who wires its ports; None, where it has no containers."""
+        if not self.containers:
+            return None
         return backends.known.labelled(container.backend for container in self.containers)
 
     def handed(self, what: Handed) -> str:
@@ -109,6 +119,21 @@ def options_of(backend: Backend) -> tuple[Option, ...]:
     return (*backend.options, *OPTIONS)
 
 
+def backend_of(lab: str, wishes: Wishes, existing: Existing) -> Backend:
+    """Return the backend of a lab: as it has it, else as wished, else the default.
+
+    ConflictError, where the lab has another one than is wished.
+    """
+    wished = backends.known.get(wishes.backend) if wishes.backend else None
+    if wished and existing.backend not in (None, wished):
+        assert existing.backend
+        raise ConflictError(
+            f"the lab {lab!r} has {existing.backend.title}, which stays as long as it does",
+            hint=f"fakevm up --name ANOTHER --backend {wished.name}, or fakevm --lab {lab} down",
+        )
+    return existing.backend or wished or backends.known.DEFAULT
+
+
 def settings(
     lab: str,
     *,
@@ -119,7 +144,7 @@ def settings(
     new_password: Callable[[], str] = lambda: secrets.token_hex(16),
 ) -> Settings:
     """Return what a lab is to be: as wished, else as it is, else the default."""
-    backend = existing.backend
+    backend = backend_of(lab, wishes, existing)
     own = {network.role: network.subnets[0] for network in existing.networks if network.subnets}
     others = [network for network in networks if network.lab != lab]
     named = {role: environ.get(f"FAKEVM_{role.upper()}_SUBNET", "") for role in ROLES}

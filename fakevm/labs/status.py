@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 
+from fakevm import clients
 from fakevm.backends.backend import HostState
 from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.labs.images import is_stale
 from fakevm.model import HostInfo
+
+# How long the backend's own service may take for its answer.
+ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +29,8 @@ class HostStatus:
     datapath: str
     vms: int | None
     vifs: int | None
+    # What only the lab's backend has.
+    details: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
 
@@ -54,6 +62,7 @@ def of(lab: Parts) -> Status:
         neutron_agents = lab.neutron.agents()
     except FakevmError as error:
         words = str(error)
+    answer = _asked(lab)
     hosts = [c for c in lab.containers if c.role in ("network", "compute")]
     return Status(
         lab=lab.name,
@@ -65,10 +74,26 @@ def of(lab: Parts) -> Status:
             if c not in hosts
         ),
         hosts=tuple(
-            _host_status(c, lab.backend.host_state(c.service, neutron_agents), infos.get(c.service))
+            _host_status(
+                c,
+                lab.backend.host_state(c.service, neutron_agents, answer),
+                infos.get(c.service),
+            )
             for c in hosts
         ),
     )
+
+
+def _asked(lab: Parts) -> str:
+    """Ask what the lab's backend asks; "" where nobody answers."""
+    if lab.backend.question is None:
+        return ""
+    service, argv = lab.backend.question
+    with suppress(FakevmError):
+        return clients.process.run(
+            ("docker", "exec", lab.service(service).name, *argv), timeout_s=ANSWER_S
+        )
+    return ""
 
 
 def _host_status(
@@ -86,5 +111,6 @@ def _host_status(
         datapath=seen.datapath or (known.datapath if known else ""),
         vms=known.vms if known else None,
         vifs=known.vifs if known else None,
+        details=seen.details,
         error=error,
     )

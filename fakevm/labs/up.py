@@ -7,9 +7,8 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fakevm import backends
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
@@ -116,14 +115,15 @@ class Up:
         return wanted, existing
 
     def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
-        backend = backends.known.labelled(container.backend for container in containers)
-        handed = (*backend.passwords, *settings.options_of(backend))
-        asked = {"neutron-api", *(one.service for one in handed)}
-        return Existing(
+        found = Existing(
             containers=tuple(containers),
             networks=tuple(n for n in networks if n.lab == self._lab),
-            recipes={c.service: self._engine.recipe(c) for c in containers if c.service in asked},
         )
+        backend = settings.backend_of(self._lab, self._wishes, found)
+        handed = (*backend.passwords, *settings.options_of(backend))
+        asked = {"neutron-api", *(one.service for one in handed)}
+        recipes = {c.service: self._engine.recipe(c) for c in containers if c.service in asked}
+        return replace(found, recipes=recipes)
 
     def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:
         surplus = {

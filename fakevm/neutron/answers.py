@@ -97,6 +97,10 @@ def subnet(found: Mapping[str, Any]) -> Subnet:
     )
 
 
+# neutron/common/ovn/constants.py, OVN_CONTROLLER_GW_AGENT.
+OVN_GATEWAY = "OVN Controller Gateway agent"
+
+
 def agent(found: Mapping[str, Any]) -> NeutronAgent:
     """Return a row of the agent list."""
     return NeutronAgent(
@@ -106,4 +110,5 @@ def agent(found: Mapping[str, Any]) -> NeutronAgent:
         alive=found["alive"],
         admin_state_up=found["admin_state_up"],
         datapath=(found.get("configurations") or {}).get("datapath_type", ""),
+        is_gateway=found.get("agent_type") == OVN_GATEWAY,
     )

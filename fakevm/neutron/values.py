@@ -104,6 +104,8 @@ class NeutronAgent:
     admin_state_up: bool
     # An L2 agent's: system or netdev.
     datapath: str = ""
+    # OVN's: whether routers may reach external networks through this chassis.
+    is_gateway: bool = False
 
     @property
     def state(self) -> str:

@@ -3,14 +3,16 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from fakevm.backends import known
-from fakevm.backends.backend import Backend, Handed, Option
+from fakevm.backends.backend import Backend
 from fakevm.backends.known import BACKENDS
+from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.clients.engine import Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
@@ -98,7 +100,7 @@ def test_l2population_is_as_wished_as_it_was_or_on() -> None:
         ({"datapath": "dpdk"}, r"datapath: auto, system, netdev is expected, not 'dpdk'"),
         (
             {"firewal": "noop"},
-            r"ML2/OVS has no option firewal, but datapath, l2population, answer-as-nova",
+            r"ML2/OVS has no option firewal, but l2population, datapath, answer-as-nova",
         ),
     ],
 )
@@ -274,32 +276,80 @@ def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
     assert more["include"] == default["include"]
 
 
-@pytest.mark.parametrize("handed", OVS.passwords, ids=lambda one: one.variable)
-def test_the_compose_files_hand_each_password_to_where_it_is_read_back(handed: Handed) -> None:
-    found = [
-        document["services"][handed.service]["environment"][handed.environment]
-        for path in sorted((files() / "compose").glob("*.yml"))
-        if handed.service
-        in (document := yaml.safe_load(path.read_text(encoding="utf-8"))).get("services", {})
-    ]
-    assert [value.partition(":-")[0] for value in found] == ["${" + handed.variable]
+def load(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("option", OVS.options, ids=lambda one: one.name)
-def test_the_compose_files_hand_each_option_to_every_host(option: Option) -> None:
-    document = yaml.safe_load((files() / "compose" / "host.yml").read_text(encoding="utf-8"))
-    environment = document["services"]["host"]["environment"]
-    assert environment[option.environment] == f"${{{option.variable}:-{option.values[0]}}}"
+def extended(path: Path, name: str) -> dict[str, Any]:
+    """Return a service of a file as Compose sees it, with what it extends."""
+    service = load(path)["services"][name]
+    if "extends" not in service:
+        return dict(service)
+    whole = service["extends"]
+    base = extended(path.parent / whole.get("file", path.name), whole["service"])
+    merged = {
+        key: {**base.get(key, {}), **service.get(key, {})} for key in ("environment", "labels")
+    }
+    return {**base, **service, **merged}
+
+
+def services(backend: Backend) -> dict[str, dict[str, Any]]:
+    """Return all services of a backend's lab."""
+    document = files() / backend.document
+    paths = [document, *(document.parent / path for path in load(document)["include"])]
+    return {name: extended(path, name) for path in paths for name in load(path).get("services", {})}
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
-def test_the_api_s_container_says_which_backend_its_lab_has(backend: Backend) -> None:
-    document = yaml.safe_load((files() / backend.document).read_text(encoding="utf-8"))
-    services = {
-        name: service
-        for path in document["include"]
-        for name, service in yaml.safe_load((files() / path).read_text(encoding="utf-8"))
-        .get("services", {})
-        .items()
-    }
-    assert services["neutron-api"]["labels"]["fakevm.backend"] == backend.name
+def test_the_compose_files_hand_each_password_to_where_it_is_read_back(backend: Backend) -> None:
+    found = services(backend)
+    for handed in backend.passwords:
+        value = found[handed.service]["environment"][handed.environment]
+        assert value.partition(":-")[0] == "${" + handed.variable
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
+def test_the_compose_files_hand_each_option_to_where_it_is_read_back(backend: Backend) -> None:
+    found = services(backend)
+    for option in settings.options_of(backend):
+        value = found[option.service]["environment"][option.environment]
+        assert value == f"${{{option.variable}:-{option.values[0]}}}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
+def test_a_lab_starts_in_the_order_of_its_services(backend: Backend) -> None:
+    roles = {service["labels"]["fakevm.role"] for service in services(backend).values()}
+    assert roles == {*backend.start_order, "compute"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
+def test_every_service_is_the_lab_s_and_of_an_image_that_is_built(backend: Backend) -> None:
+    found = services(backend)
+    built = {one["image"] for one in found.values() if "build" in one}
+    for service in found.values():
+        assert service["labels"]["fakevm.lab"] == "${FAKEVM_LAB:-fakevm}"
+        assert service["image"] in built
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
+def test_the_containers_say_which_backend_their_lab_has(backend: Backend) -> None:
+    found = services(backend)
+    assert found["neutron-api"]["labels"]["fakevm.backend"] == backend.name
+    for name in ("neutron-api", "network-1", "compute-1"):
+        assert found[name]["environment"]["FAKEVM_BACKEND"] == backend.name
+
+
+def test_a_lab_keeps_its_backend() -> None:
+    with pytest.raises(ConflictError, match="ML2/OVS, which stays") as caught:
+        decide(wishes=Wishes(backend="ovn"), existing=running_lab())
+    assert "fakevm up --name ANOTHER --backend ovn" in caught.value.hint
+    assert decide(wishes=Wishes(backend="ovs"), existing=running_lab()).backend is OVS
+    assert decide(existing=running_lab()).backend is OVS
+
+
+def test_a_new_lab_has_the_backend_that_is_wished() -> None:
+    made = decide(wishes=Wishes(backend="ovn", options={"metadata": "false"}))
+    assert made.backend is OVN
+    assert made.options["metadata"] == "false"
+    assert "FAKEVM_RABBITMQ_PASSWORD" not in made.passwords
+    assert decide().backend is OVS

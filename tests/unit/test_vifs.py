@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fakevm.backends.backend import HostState
+from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.model import PluggedVif, Vm
@@ -269,10 +270,41 @@ def test_a_host_s_l2_agents_are_the_backend_s_on_it() -> None:
     others = [make("compute-2", here.binary), make("compute-1", "neutron-dhcp-agent")]
     assert OVS.l2_agents("compute-1", [*others, here]) == [here]
     down = replace(here, alive=False, datapath="netdev")
-    assert OVS.host_state("compute-1", [*others, down]) == HostState(
+    assert OVS.host_state("compute-1", [*others, down], "") == HostState(
         l2_agent="down", datapath="netdev"
     )
-    assert OVS.host_state("compute-1", others) == HostState()
+    assert OVS.host_state("compute-1", others, "") == HostState()
+
+
+SOUTHBOUND = (
+    '{"data":[[7]],"headings":["nb_cfg"]}\n'
+    '{"data":[["network-1",7],["compute-1",5]],"headings":["name","nb_cfg"]}\n'
+)
+
+
+def test_what_ovn_says_of_its_hosts() -> None:
+    def make(host: str, binary: str) -> NeutronAgent:
+        return NeutronAgent(id="1", binary=binary, host=host, alive=True, admin_state_up=True)
+
+    agents = [
+        replace(make("network-1", "ovn-controller"), is_gateway=True),
+        make("compute-1", "ovn-controller"),
+        replace(make("compute-1", "neutron-ovn-metadata-agent"), alive=False),
+    ]
+    assert OVN.host_state("network-1", agents, SOUTHBOUND) == HostState(
+        l2_agent="alive",
+        details={"chassis": "network-1", "nb_cfg": "7", "metadata_agent": "", "gateway": "yes"},
+    )
+    assert OVN.host_state("compute-1", agents, SOUTHBOUND).details == {
+        "chassis": "compute-1",
+        "nb_cfg": "5, 2 behind",
+        "metadata_agent": "down",
+        "gateway": "",
+    }
+    assert OVN.host_state("compute-2", agents, SOUTHBOUND).details["chassis"] == "missing"
+    # Where nobody answers, nothing is known.
+    silent = OVN.host_state("compute-1", [], "")
+    assert silent == HostState(details=dict.fromkeys(silent.details, ""))
 
 
 @pytest.mark.parametrize("vnic_type", ["direct", "macvtap"])

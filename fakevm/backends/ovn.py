@@ -1,0 +1,103 @@
+"""ML2/OVN: ovn-controller in every host, told by OVN's southbound database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+
+from fakevm.backends.backend import Backend, Handed, HostState, Option, Program
+from fakevm.neutron.values import NeutronAgent
+
+# The service that has OVN's databases and northd.
+CENTRAL = "ovn-central"
+
+METADATA = Option(
+    name="metadata",
+    variable="FAKEVM_METADATA",
+    service="compute-1",
+    environment="FAKEVM_METADATA",
+    values=("true", "false"),
+)
+
+
+class Ovn(Backend):
+    """The mechanism driver ovn."""
+
+    name = "ovn"
+    title = "ML2/OVN"
+    document = "compose/ovn.yml"
+    start_order = (
+        *("nova-events", "mariadb", CENTRAL),
+        *("neutron-api", "neutron-ovn-maintenance", "network"),
+    )
+    passwords = (
+        Handed(
+            variable="FAKEVM_DATABASE_PASSWORD", service="mariadb", environment="DATABASE_PASSWORD"
+        ),
+        Handed(
+            variable="FAKEVM_METADATA_SECRET",
+            service="compute-1",
+            environment="OS_DEFAULT__METADATA_PROXY_SHARED_SECRET",
+        ),
+    )
+    options = (METADATA,)
+    l2_agent_binaries = ("ovn-controller",)
+    dhcp_agents = False
+    programs = MappingProxyType(
+        {
+            "nbctl": Program(name="ovn-nbctl", service=CENTRAL),
+            "sbctl": Program(name="ovn-sbctl", service=CENTRAL),
+            "trace": Program(name="ovn-trace", service=CENTRAL),
+            "appctl": Program(name="ovn-appctl", service=CENTRAL),
+        }
+    )
+    question = (
+        CENTRAL,
+        (
+            *("ovn-sbctl", "--timeout=5", "--format=json"),
+            *("--", "--columns=nb_cfg", "list", "SB_Global"),
+            *("--", "--columns=name,nb_cfg", "list", "Chassis_Private"),
+        ),
+    )
+
+    def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
+        """Return what wires a VM's ports, as in "ML2/OVN, geneve"."""
+        return ", ".join([self.title, *sorted(network_types)])
+
+    def host_state(self, host: str, agents: Iterable[NeutronAgent], answer: str) -> HostState:
+        """Return what Neutron's list of agents and the southbound database say of a host."""
+        there = {agent.binary: agent for agent in agents if agent.host == host}
+        controller = there.get("ovn-controller")
+        metadata = there.get("neutron-ovn-metadata-agent")
+        northd, chassis = configurations(answer)
+        seen = chassis.get(host)
+        return HostState(
+            l2_agent=controller.state if controller else "",
+            details={
+                "chassis": "" if northd is None else "missing" if seen is None else host,
+                "nb_cfg": "" if northd is None or seen is None else behind(northd, seen),
+                "metadata_agent": metadata.state if metadata else "",
+                "gateway": "yes" if controller and controller.is_gateway else "",
+            },
+        )
+
+
+def configurations(answer: str) -> tuple[int | None, dict[str, int]]:
+    """Return the configuration that northd has written, and by chassis the one that it has seen.
+
+    ovn-sb(5), `nb_cfg`; of the answer to the backend's question, where there is one.
+    """
+    tables = [json.loads(line)["data"] for line in answer.splitlines() if line.startswith("{")]
+    if not tables:
+        return None, {}
+    ((northd,),), chassis = tables
+    return northd, dict(chassis)
+
+
+def behind(northd: int, chassis: int) -> str:
+    """Return the configuration that a chassis has, and by how many it is behind."""
+    return f"{chassis}, {northd - chassis} behind" if chassis < northd else str(chassis)
+
+
+OVN = Ovn()

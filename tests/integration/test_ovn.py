@@ -1,0 +1,103 @@
+"""A lab of ML2/OVN, with the same commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.cloud import Cloud, Guest
+from tests.integration.conftest import LOGS
+from tests.integration.lab import Lab
+from tests.integration.traffic import Ping
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def ovn(worker_id: str, lab: Lab) -> Iterator[Lab]:
+    """A lab of two compute hosts beside the session's."""
+    ovn = Lab(f"{lab.name}-ovn")
+    try:
+        ovn.fakevm.ok("up", "--backend", "ovn", "--name", ovn.name, "--computes", "2")
+        yield ovn
+    finally:
+        ovn.save_logs(LOGS / ovn.name)
+        ovn.fakevm.ok("down", "--name", ovn.name)
+
+
+@pytest.fixture
+def guests(ovn: Lab) -> Iterator[tuple[Guest, Guest]]:
+    """Two VMs on two hosts, with addresses by OVN's own DHCP."""
+    with Cloud(ovn, "ovn") as cloud:
+        network = cloud.network()
+        cloud.subnet(network, "10.80.0.0/24")
+        hosts = {"a": "compute-1", "b": "compute-2"}
+        a, b = cloud.guests(network, hosts, "--address", "dhcp")
+        yield a, b
+
+
+def chassis(ovn: Lab, guest: Guest) -> str:
+    """Return the chassis that OVN has a port on."""
+    condition = f"logical_port={guest.port_id}"
+    query = ("--bare", "--columns=chassis", "find", "Port_Binding", condition)
+    row = ovn.fakevm.ok("ovn", "sbctl", *query).strip()
+    name = ovn.fakevm.ok("ovn", "sbctl", "get", "Chassis", row, "name") if row else ""
+    return name.strip().strip('"')
+
+
+def test_its_hosts_are_chassis(ovn: Lab) -> None:
+    hosts = {row["host"]: row for row in ovn.fakevm.json("status")["hosts"]}
+    assert set(hosts) == {"network-1", "compute-1", "compute-2"}
+    for name, row in hosts.items():
+        assert row["state"] == "healthy"
+        assert row["l2_agent"] == "alive"
+        assert row["details"]["chassis"] == name
+        assert row["details"]["nb_cfg"].split(",")[0].isdigit()
+    assert [name for name, row in hosts.items() if row["details"]["gateway"]] == ["network-1"]
+
+
+def test_vms_get_their_addresses_reach_each_other_and_migrate(
+    ovn: Lab, guests: tuple[Guest, Guest]
+) -> None:
+    a, b = guests
+    assert a.host.addresses(a.instance_id) == {f"{a.ip}/24"}
+    a.ping(b.ip)
+    assert chassis(ovn, b) == "compute-2"
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        ovn.fakevm.ok("migrate", "compute-1", b.port_id)
+        ping.wait_for_replies(5)
+    row = ovn.fakevm.json("show", b.port_id)
+    assert (row["host"], row["plugged_host"], row["status"]) == ("compute-1", "compute-1", "ACTIVE")
+    assert row["differs"] == ""
+    assert chassis(ovn, b) == "compute-1"
+    assert ovn.hosts_with(b.port_id) == ["compute-1"]
+
+
+def test_all_heals_when_its_central_services_are_back(
+    ovn: Lab, guests: tuple[Guest, Guest]
+) -> None:
+    a, b = guests
+    central = ovn.host("ovn-central")
+    for service in ("ovnnb", "ovnsb", "northd"):
+        central.run("s6-svc", "-r", f"/run/services/{service}")
+    ovn.wait_until_healthy("ovn-central")
+    ovn.fakevm.ok("unplug", b.port_id)
+    wait_until("the port is unbound", lambda: chassis(ovn, b) == "")
+    ovn.fakevm.ok("plug", b.port_id)
+    a.ping(b.ip)
+
+
+def test_ovn_s_programs_end_with_their_own_exit_codes(ovn: Lab) -> None:
+    assert "switch" not in ovn.fakevm.ok("ovn", "nbctl", "lr-list")
+    assert ovn.fakevm.run("ovn", "nbctl", "no-such-command").exit_code == 1
+    status = ("appctl", "-t", "ovn-controller", "connection-status")
+    assert ovn.fakevm.ok("ovn", "--host", "compute-1", *status).strip() == "connected"
+    assert "nbctl" in ovn.fakevm.fails(2, "ovn", "dbctl")
+
+
+def test_what_is_another_backend_s_is_refused(ovn: Lab, lab: Lab) -> None:
+    refused = ovn.fakevm.fails(4, "up", "--name", ovn.name, "--backend", "ovs")
+    assert "ML2/OVN, which stays" in refused
+    assert "--backend ovs" in refused
+    assert "ML2/OVS, which has no OVN" in lab.fakevm.fails(4, "ovn", "nbctl", "show")
+    assert "ML2/OVS" in ovn.fakevm.fails(1, "scenario", "run", "stays-down")
