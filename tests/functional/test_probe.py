@@ -91,6 +91,10 @@ def pair(agent: Agent) -> tuple[Vm, Vm]:
     return one, two
 
 
+# How long a packet may be under way, on a busy machine.
+_ON_ITS_WAY_S = 0.3
+
+
 def _end(stack: ExitStack, agent: Agent, vm: Vm) -> End:
     return stack.enter_context(End(agent, vm))
 
@@ -113,7 +117,10 @@ def test_packets_are_counted_on_both_ends(agent: Agent, pair: tuple[Vm, Vm], ver
     assert not here.received["udp"]
     for flow, end in (("udp", there), ("one way", there), ("ping", here)):
         received = {seq: rest for seq, *rest in end.received[flow]}
-        assert received.keys() == here.sent[flow].keys()
+        # The last ones may have been on their way when the ends were stopped.
+        last = max(here.sent[flow].values())
+        arrived = {seq for seq, at in here.sent[flow].items() if last - at > _ON_ITS_WAY_S}
+        assert arrived <= received.keys() <= here.sent[flow].keys()
         assert len(received) == len(end.received[flow])
         for seq, (at, sent_at, host) in received.items():
             assert sent_at == here.sent[flow][seq]
