@@ -7,6 +7,7 @@ from typing import Any
 
 from fakevm.errors import ConfigError
 from fakevm.model import Server
+from fakevm_agent.nova_events import metadata
 from fakevm_agent.nova_events.event_log import EventLog
 from fakevm_agent.nova_events.nova_api import Answer, Request, answer
 from fakevm_agent.protocol import rpc
@@ -27,15 +28,25 @@ class NovaEvents:
     """What Nova's database and its waiters know."""
 
     def __init__(
-        self, *, log: EventLog | None = None, on_change: OnChange = lambda *_: None
+        self,
+        *,
+        log: EventLog | None = None,
+        on_change: OnChange = lambda *_: None,
+        metadata_secret: str = "",
     ) -> None:
-        """`on_change` is told server, host and port ("": all) of each network-changed."""
+        """`on_change` is told server, host and port ("": all) of each network-changed.
+
+        `metadata_secret` is what Neutron's metadata agents sign with.
+        """
         self.log = log or EventLog()
+        self._metadata_secret = metadata_secret
         self._on_change = on_change
         self.servers: OrderedDict[str, Server] = OrderedDict()
 
     def receive(self, request: Request, *, source: str) -> Answer:
         """Answer a request of Neutron's, and keep its events."""
+        if metadata.is_for(request.path):
+            return metadata.answer(request, self.servers, secret=self._metadata_secret)
         told = answer(request, self.servers)
         for event in told.events:
             self.log.add(

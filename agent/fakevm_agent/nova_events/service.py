@@ -80,12 +80,13 @@ class Server:
         return True
 
 
-async def run(path: Path, *, port: int, neutron: str = "") -> None:
+async def run(path: Path, *, port: int, neutron: str = "", metadata_secret: str = "") -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    nova = NovaEvents(on_change=reading(neutron)) if neutron else NovaEvents()
+    on_change = reading(neutron) if neutron else lambda *_: None
+    nova = NovaEvents(on_change=on_change, metadata_secret=metadata_secret)
     async with Server(nova).listening(path, address="0.0.0.0", port=port) as bound:
         LOG.info("listens on port %s and on %s", bound, path)
         await stop.wait()
@@ -98,8 +99,12 @@ def reading(neutron: str) -> OnChange:
 
 
 def main() -> None:
-    """Run the service; FAKEVM_ANSWER_AS_NOVA: it reads of Neutron what Nova would."""
+    """Run the service; FAKEVM_ANSWER_AS_NOVA: it reads of Neutron what Nova would.
+
+    FAKEVM_METADATA_SECRET is shared with Neutron's metadata agents.
+    """
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     answers = os.environ.get("FAKEVM_ANSWER_AS_NOVA", "false") == "true"
     neutron = os.environ["FAKEVM_API"] if answers else ""
-    asyncio.run(run(Path(AGENT_SOCKET), port=PORT, neutron=neutron))
+    secret = os.environ.get("FAKEVM_METADATA_SECRET", "")
+    asyncio.run(run(Path(AGENT_SOCKET), port=PORT, neutron=neutron, metadata_secret=secret))
