@@ -15,6 +15,14 @@ L2POPULATION = Option(
     values=("true", "false"),
 )
 
+FIREWALL = Option(
+    name="firewall",
+    variable="FAKEVM_FIREWALL",
+    service="network-1",
+    environment="OS_SECURITYGROUP__FIREWALL_DRIVER",
+    values=("openvswitch", "iptables_hybrid", "noop"),
+)
+
 
 class Ovs(Backend):
     """The mechanism drivers openvswitch and l2population."""
@@ -39,7 +47,7 @@ class Ovs(Backend):
             environment="OS_DEFAULT__METADATA_PROXY_SHARED_SECRET",
         ),
     )
-    options = (L2POPULATION,)
+    options = (L2POPULATION, FIREWALL)
     l2_agent_binaries = ("neutron-openvswitch-agent",)
     dhcp_agents = True
 

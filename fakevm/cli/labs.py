@@ -69,6 +69,13 @@ _release_option = click.option(
     "  [default: the lab's, or yes]",
 )
 @click.option(
+    "--firewall",
+    type=click.Choice(["openvswitch", "iptables_hybrid", "noop"]),
+    envvar=["FAKEVM_UP_FIREWALL", "FAKEVM_FIREWALL"],
+    help="ovs: what carries security groups out; with iptables_hybrid VIFs have a Linux bridge."
+    "  [default: the lab's, or openvswitch]",
+)
+@click.option(
     "--metadata/--no-metadata",
     default=None,
     help="ovn: whether compute hosts have the metadata agent.  [default: the lab's, or yes]",
@@ -100,6 +107,7 @@ def up(
     neutron_version: str | None,
     datapath: str | None,
     l2population: bool | None,
+    firewall: str | None,
     metadata: bool | None,
     answer_as_nova: bool | None,
     no_build: bool,
@@ -110,6 +118,7 @@ def up(
     options = {
         "datapath": datapath,
         "l2population": _yes_or_no(l2population),
+        "firewall": firewall,
         "metadata": _yes_or_no(metadata),
         "answer-as-nova": _yes_or_no(answer_as_nova),
     }

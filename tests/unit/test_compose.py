@@ -100,7 +100,7 @@ def test_l2population_is_as_wished_as_it_was_or_on() -> None:
         ({"datapath": "dpdk"}, r"datapath: auto, system, netdev is expected, not 'dpdk'"),
         (
             {"firewal": "noop"},
-            r"ML2/OVS has no option firewal, but l2population, datapath, answer-as-nova",
+            r"ML2/OVS has no option firewal, but l2population, firewall, datapath, answer-as-nova",
         ),
     ],
 )
@@ -122,6 +122,7 @@ def test_a_lab_that_is_there_stays_as_it_is() -> None:
     assert made.options == {
         "datapath": "netdev",
         "l2population": "true",
+        "firewall": "openvswitch",
         "answer-as-nova": "false",
     }
     assert made.neutron_version == "29.0.0"
