@@ -35,6 +35,10 @@ class Report:
     breakdowns: dict[str, Mapping[str, float]] = field(default_factory=dict)
     machine: Mapping[str, object] = field(default_factory=dict)
 
+    def __getitem__(self, key: str) -> float:
+        """Return what was measured under a key."""
+        return next(figure.value for figure in self.figures if figure.key == key)
+
     def add(self, *figures: Figure) -> None:
         for figure in figures:
             self.figures.append(figure)

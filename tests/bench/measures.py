@@ -213,7 +213,7 @@ class RawPort:
         return json.loads(text) if text else None
 
 
-def memory(report: Report, lab: Lab) -> None:
+def memory(report: Report, lab: Lab, *, prefix: str = "") -> None:
     """Ask Docker what each container of the lab holds, page cache left out."""
     used = {}
     template = "{{.Name}}\t{{.MemUsage}}"
@@ -221,8 +221,9 @@ def memory(report: Report, lab: Lab) -> None:
     for line in docker("stats", "--no-stream", "--format", template, *names.split()).splitlines():
         name, usage = line.split("\t")
         used[name] = mebibytes(usage.split("/")[0].strip())
-    report.add(Figure(key="memory_total_mib", value=sum(used.values()), what="MiB, the whole lab"))
-    report.add_breakdown("memory_mib", dict(sorted(used.items())))
+    total = sum(used.values())
+    report.add(Figure(key=f"{prefix}memory_total_mib", value=total, what="MiB, the whole lab"))
+    report.add_breakdown(f"{prefix}memory_mib", dict(sorted(used.items())))
 
 
 def images(report: Report, lab: Lab) -> None:

@@ -17,19 +17,23 @@ LOGS = Path(__file__).parents[2] / "logs"
 def pytest_configure(config: pytest.Config) -> None:
     # The SDK warns of its own inner calls.
     config.addinivalue_line("filterwarnings", "ignore:::openstack")
+    config.addinivalue_line("markers", "ovs: of ML2/OVS alone; -m 'not ovs' on a lab of ML2/OVN")
 
 
 @pytest.fixture(scope="session")
 def lab(worker_id: str) -> Iterator[Lab]:
     """A lab of three compute hosts: a running one of this name is used as it is.
 
-    FAKEVM_TEST_LAB names it; FAKEVM_TEST_KEEP leaves it running, for a look or the next run. Where
+    FAKEVM_TEST_LAB names it, FAKEVM_TEST_BACKEND says what wires its ports, ovs by default;
+    FAKEVM_TEST_KEEP leaves it running, for a look or the next run. Where
     tests run side by side (pytest -n), each worker has a lab of its own: its name is added.
     """
     name = os.environ.get("FAKEVM_TEST_LAB", "test")
     lab = Lab(name if worker_id == "master" else f"{name}-{worker_id}")
     try:
-        lab.fakevm.ok("up", "--name", lab.name, "--computes", str(len(COMPUTES)))
+        backend = os.environ.get("FAKEVM_TEST_BACKEND", "ovs")
+        argv = ("--name", lab.name, "--computes", str(len(COMPUTES)), "--backend", backend)
+        lab.fakevm.ok("up", *argv)
         yield lab
     finally:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import openstack
@@ -40,6 +41,31 @@ class Lab:
             (cloud,) = clouds.values()
             self._sdk = openstack.connect(load_yaml_config=False, load_envvars=False, **cloud)
         return self._sdk
+
+    @cached_property
+    def backend(self) -> str:
+        """Who wires its ports, by the label that says so."""
+        (api,) = inspect([container_ids(self.name)["neutron-api"]])
+        return str(api["Config"]["Labels"]["fakevm.backend"])
+
+    @property
+    def tunnel_type(self) -> str:
+        """The type of a network that nobody has chosen one for."""
+        return {"ovs": "vxlan", "ovn": "geneve"}[self.backend]
+
+    def is_wired(self, port_id: str, name: str) -> bool:
+        """Tell whether a port that is plugged on a host has its network there."""
+        if self.backend == "ovn":
+            return self.chassis(port_id) == name
+        # 4095 is the L2 agent's VLAN for what nobody may reach.
+        return self.host(name).tag(f"tap{port_id}"[:14]) not in (None, 4095)
+
+    def chassis(self, port_id: str) -> str:
+        """Return the chassis that OVN has a port on; "" if it is on none."""
+        query = ("--bare", "--columns=chassis", "find", "Port_Binding", f"logical_port={port_id}")
+        row = self.fakevm.ok("ovn", "sbctl", *query).strip()
+        name = self.fakevm.ok("ovn", "sbctl", "get", "Chassis", row, "name") if row else ""
+        return name.strip().strip('"')
 
     def host(self, name: str) -> Host:
         return Host(name=name, container=container_ids(self.name)[name])

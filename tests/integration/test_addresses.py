@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
 
@@ -95,6 +97,7 @@ def _guests(lab: Lab, network: str) -> list[dict[str, Any]]:
     return [row for row in lab.fakevm.json("list") if row["network_id"] == network]
 
 
+@pytest.mark.ovs
 def test_a_dhcp_agent_that_does_not_have_the_port_is_told(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "10.2.3.0/24")

@@ -34,11 +34,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def second(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of another release beside the session's, from an empty folder, at the second try."""
+    """A lab of another release beside the session's, from an empty folder, at the second try.
+
+    Its security groups are carried out by iptables, for which VIFs are plugged another way.
+    """
     empty = tmp_path_factory.mktemp("empty")
     second = Lab(f"{lab.name}-second")
     second.fakevm = Fakevm(lab=second.name, executable=installed, cwd=empty)
-    command = ("up", "--name", second.name, "--computes", "2", "--neutron-version", FAULTY)
+    command = (
+        *("up", "--name", second.name, "--computes", "2"),
+        *("--neutron-version", FAULTY, "--firewall", "iptables_hybrid"),
+    )
     try:
         first_try = second.fakevm.start(*command)
         interrupt_when(first_try, "a container", lambda: container_ids(second.name))
@@ -68,6 +74,17 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
         assert second.host("compute-1").container != lab.host("compute-1").container
         assert lab.fakevm.json("cleanup") == second.fakevm.json("cleanup") == []
     here.exec("true")
+
+
+def test_iptables_filter_on_a_bridge_of_the_vif_s_own(second: Lab) -> None:
+    with Cloud(second, "hybrid") as cloud:
+        network, closed = cloud.network(cidr="10.16.0.0/24"), cloud.security_group()
+        a = cloud.guest(network, "a", "compute-1", "--security-group", "default")
+        b = cloud.guest(network, "b", "compute-2", "--security-group", "default")
+        c = cloud.guest(network, "c", "compute-2", "--security-group", closed)
+        assert f"qvo{b.port_id}"[:14] in {one["name"] for one in b.host.interfaces().values()}
+        a.ping(b.ip)
+        a.cannot_ping(c.ip)
 
 
 def test_the_port_that_stays_down_is_found(second: Lab, tmp_path: Path) -> None:
