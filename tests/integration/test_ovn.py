@@ -58,7 +58,7 @@ def test_vms_get_their_addresses_reach_each_other_and_migrate(
     with Ping(a.host, a.instance_id, b.ip) as ping:
         moved = ovn.fakevm.run("migrate", "compute-1", b.port_id)
         ping.wait_for_replies(5)
-    # Now and then Neutron leaves the port DOWN: what OVN says comes before `activate` has set it so.
+    # Now and then Neutron leaves it DOWN: what OVN says of it comes before `activate` is done.
     assert moved.exit_code == 0 or (moved.exit_code == 6 and "is DOWN" in moved.stderr), f"{moved}"
     row = ovn.fakevm.json("show", b.port_id)
     assert (row["host"], row["plugged_host"]) == ("compute-1", "compute-1")
