@@ -12,6 +12,7 @@ from fakevm.scenarios.faults import (
     ignored_after_reboot,
     late_tap,
     lost_rarp,
+    rolled_back_down,
     stale_binding,
     stays_down,
     untagged_window,
@@ -31,6 +32,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ignored_after_reboot.SCENARIO,
     back_too_soon.SCENARIO,
     forgotten_network.SCENARIO,
+    rolled_back_down.SCENARIO,
 )
 
 

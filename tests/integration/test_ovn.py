@@ -10,6 +10,7 @@ import pytest
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.conftest import LOGS
 from tests.integration.lab import Lab
+from tests.integration.play import FAULT, play
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 
@@ -76,6 +77,15 @@ def test_a_vm_is_told_its_metadata(guests: tuple[Guest, Guest]) -> None:
 
 def _get(guest: Guest, url: str) -> tuple[str, ...]:
     return ("exec", guest.port_id, "--", "curl", "-fsS", "--max-time", "5", url)
+
+
+def test_a_rolled_back_migration_leaves_the_port_down(ovn: Lab) -> None:
+    result = play(ovn, "rolled-back-down")
+    assert result.exit_code == FAULT, f"{result}"
+    told = result.json()
+    assert told["measured"]["answers"] is True
+    assert told["measured"]["active_after_s"] is None
+    assert told["measured"]["active_after_admin_state_s"] is not None
 
 
 def test_all_heals_when_its_central_services_are_back(

@@ -23,6 +23,7 @@ OUTCOMES = {
     "ignored-after-reboot": SOUND,
     "back-too-soon": FAULT,
     "forgotten-network": FAULT,
+    "rolled-back-down": SOUND,
 }
 
 
