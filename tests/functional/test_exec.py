@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -322,13 +321,3 @@ def _wait_until_ended(pid: int, *, timeout: float = 20.0) -> None:
         wait_until_ended(handle, timeout=timeout)
     finally:
         os.close(handle)
-
-
-def test_a_command_takes_no_longer_than_it_must(client: Client, guest: Vm) -> None:
-    """The bar is 15 ms; here is room for a machine that does other things as well."""
-    times = []
-    for _ in range(30):
-        began = time.perf_counter()
-        assert client.finish(client.start(guest, "true")).code == 0
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[len(times) // 2] < 0.1
