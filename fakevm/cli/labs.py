@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import click
 
 from fakevm import backends, clients, display
+from fakevm.backends.ovs import FIREWALL
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -70,7 +72,7 @@ _release_option = click.option(
 )
 @click.option(
     "--firewall",
-    type=click.Choice(["openvswitch", "iptables_hybrid", "noop"]),
+    type=click.Choice(FIREWALL.values),
     envvar=["FAKEVM_UP_FIREWALL", "FAKEVM_FIREWALL"],
     help="ovs: what carries security groups out; with iptables_hybrid VIFs have a Linux bridge."
     "  [default: the lab's, or openvswitch]",
@@ -220,15 +222,8 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
         container = lab.service("neutron-api")
     if not arguments and not sys.stdin.isatty():
         say("no command is given: the client takes commands from stdin, and ends with 1 after them")
-    terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
     environment = ("OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}")
-    variables = (word for pair in environment for word in ("--env", pair))
-    clients.process.replace(
-        (
-            *("docker", "exec", "--interactive", *terminal, *variables, container.name),
-            *("openstack", *arguments),
-        )
-    )
+    _become(container.name, ("openstack", *arguments), environment=environment)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -250,10 +245,7 @@ def ovn(session: Session, *, host: str | None, program: str, arguments: tuple[st
             raise ConfigError(f"expected {', '.join(programs)}, not {program!r}")
         chosen = programs[program]
         container = lab.service(host or chosen.service)
-    terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
-    clients.process.replace(
-        (*("docker", "exec", "--interactive", *terminal, container.name), chosen.name, *arguments)
-    )
+    _become(container.name, (chosen.name, *arguments))
 
 
 @click.command("clouds-yaml")
@@ -285,6 +277,15 @@ def _clouds(lab: str, endpoint: str) -> dict[str, object]:
 def _clouds_yaml(lab: str, endpoint: str) -> str:
     return (
         f"clouds:\n  {project(lab)}:\n    auth_type: none\n    auth:\n      endpoint: {endpoint}\n"
+    )
+
+
+def _become(container: str, argv: Sequence[str], *, environment: Sequence[str] = ()) -> NoReturn:
+    """Run a program in a container instead of this one; it has the terminal, if there is one."""
+    terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
+    variables = (word for pair in environment for word in ("--env", pair))
+    clients.process.replace(
+        ("docker", "exec", "--interactive", *terminal, *variables, container, *argv)
     )
 
 

@@ -315,6 +315,9 @@ def test_the_compose_files_hand_each_option_to_where_it_is_read_back(backend: Ba
     for option in settings.options_of(backend):
         value = found[option.service]["environment"][option.environment]
         assert value == f"${{{option.variable}:-{option.values[0]}}}"
+        if option.service == "network-1":
+            # It is every host's.
+            assert found["compute-1"]["environment"][option.environment] == value
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
