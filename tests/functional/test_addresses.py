@@ -18,6 +18,7 @@ from tests.functional.agent import Agent, Client, RefusedError
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import run
 from tests.functional.seen import addresses, devices, routes
+from tests.waiting import wait_until
 
 
 class Network:
@@ -95,14 +96,14 @@ def test_a_vif_that_is_plugged_again_comes_by_its_address_in_another_way(
 
     agent.plug(replace(vif, fixed_ips=(_fixed("10.0.0.5", "none"),)), vm)
     assert addresses(vm.instance_id, "eth0") == set()
-    assert _dhclients(vm) == []
+    _wait_for_clients(vm, 0)
     assert agent.exec(vm, "ip", "route").stdout == ""
 
     agent.plug(vif, vm)
     agent.call("configure", port_id=vif.port_id)
     by_hand = replace(_fixed("10.0.0.5", "static"), gateway_ip="10.0.0.1")
     agent.plug(replace(vif, fixed_ips=(by_hand,)), vm)
-    assert _dhclients(vm) == []
+    _wait_for_clients(vm, 0)
     shown = agent.exec(vm, "ip", "-4", "address", "show", "eth0").stdout
     assert "10.0.0.5/24" in shown
     assert "dynamic" not in shown
@@ -137,6 +138,7 @@ def test_an_unplug_ends_the_clients_of_its_nic_alone(
         agent.call("configure", port_id=vif.port_id)
     assert len(_dhclients(vm)) == 2
     agent.unplug(first.port_id)
+    _wait_for_clients(vm, 1)
     (left,) = _dhclients(vm)
     assert "eth1" in left
 
@@ -319,7 +321,7 @@ def test_a_guest_whose_state_was_lost_gets_its_routes_again(
     _wait_for(agent, vm, "ip route show default | grep -q 10.0.0.1")
     assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24"}
     # Another client, and it alone.
-    assert len(_dhclients(vm)) == 1
+    _wait_for_clients(vm, 1)
     assert agent.exec(vm, "pgrep", "-x", "dhclient").stdout != before
 
 
@@ -331,6 +333,11 @@ def _plug_paused(agent: Agent, vif: Vif, vm: Vm) -> dict[str, Any]:
 def _wait_for(agent: Agent, vm: Vm, script: str) -> None:
     done = agent.exec(vm, "sh", "-c", f"until {script}; do sleep 0.05; done", timeout_s=20.0)
     assert done.code == 0
+
+
+def _wait_for_clients(vm: Vm, count: int) -> None:
+    """Wait until that many run: one that was killed may need a moment to end."""
+    wait_until(f"{count} DHCP clients", lambda: len(_dhclients(vm)) == count)
 
 
 def _dhclients(vm: Vm) -> list[str]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.integration.hosts import Host
-from tests.integration.lab import Lab
+from tests.integration.lab import COMPUTES, Lab
 from tests.waiting import wait_until
 
 # `fakevm` processes at a time: enough to overlap their waiting on two cores.
@@ -183,6 +183,9 @@ def guest_of(lab: Lab, made: Mapping[str, Any]) -> Guest:
 
 
 def places(lab: Lab, guest: Guest) -> tuple[str, str]:
-    """Return where a VM is, and the other one of its two, compute-2 and compute-3."""
+    """Return where a VM is, and where it goes next: to the host that it left longest ago.
+
+    One that is back at once after a live migration may meet scenario N.
+    """
     here = str(lab.sdk.network.get_port(guest.port_id).binding_host_id)
-    return here, "compute-2" if here == "compute-3" else "compute-3"
+    return here, COMPUTES[(COMPUTES.index(here) + 1) % len(COMPUTES)]

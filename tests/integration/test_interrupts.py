@@ -45,7 +45,7 @@ def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
 
 @pytest.fixture(scope="module")
 def guests(lab: Lab) -> Iterator[tuple[Guest, Guest]]:
-    """A VM that looks on, and one that is to migrate between compute-2 and compute-3."""
+    """A VM that looks on, and one that is to migrate."""
     with Cloud(lab, "interrupts") as cloud:
         network = cloud.network(cidr="10.10.1.0/24")
         a, b = cloud.guests(network, {"looks on": "compute-1", "migrates": "compute-2"})

@@ -98,8 +98,9 @@ def test_the_field_s_faults_can_be_had(lab: Lab, cloud: Cloud) -> None:
         # To the sniffer's own host: between hosts l2population opens the way too late for some.
         lab.fakevm.ok("migrate", "--no-rarp", "compute-1", b.port_id)
         assert seen() == []
-        lab.fakevm.ok("migrate", "--late-tap", "compute-2", b.port_id)
-        b.assert_wholly_on("compute-2")
+        # Not back at once, which is scenario N.
+        lab.fakevm.ok("migrate", "--late-tap", "compute-3", b.port_id)
+        b.assert_wholly_on("compute-3")
         a.ping(b.ip)
         before = len(seen())
         lab.fakevm.ok("migrate", "compute-1", b.port_id)
@@ -107,12 +108,12 @@ def test_the_field_s_faults_can_be_had(lab: Lab, cloud: Cloud) -> None:
         assert set(seen()) == {b.mac_address}
 
     # Without the profile's word the L2 agent does not wire the VIF, and Nova waits in vain.
-    faulty = ("migrate", "--no-migrating-to", "--vif-plugging-timeout", "4", "compute-3", b.port_id)
+    faulty = ("migrate", "--no-migrating-to", "--vif-plugging-timeout", "4", "compute-2", b.port_id)
     assert b.port_id in lab.fakevm.fails(6, *faulty)
     b.assert_wholly_on("compute-1")
-    report = lab.fakevm.json("migrate", "--no-migrating-to", "--skip-wait", "compute-3", b.port_id)
+    report = lab.fakevm.json("migrate", "--no-migrating-to", "--skip-wait", "compute-2", b.port_id)
     assert all("migrating_to" not in request["body"] for request in report["requests"])
-    b.assert_wholly_on("compute-3")
+    b.assert_wholly_on("compute-2")
     a.ping(b.ip)
 
 
