@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ DEVICE_OWNER = "compute:nova"
 
 # How often a port is asked whether it is ACTIVE; an answer takes Neutron some 30 ms.
 POLL_S = 0.2
+# What else may end the wait is looked at once a second.
+_POLLS_PER_CHECK = 5
 
 
 class Neutron:
@@ -89,11 +92,19 @@ class Neutron:
             self._send("DELETE", f"/ports/{port_id}")
 
     def wait_until_active(
-        self, port_id: str, *, timeout_s: float, sleep: Callable[[float], None] = time.sleep
+        self,
+        port_id: str,
+        *,
+        timeout_s: float,
+        check: Callable[[], object] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Wait for the port's status ACTIVE: its L2 agent has wired it."""
+        """Wait for the port's status ACTIVE: its L2 agent has wired it.
+
+        `check` is called each second; what it raises ends the wait.
+        """
         deadline = time.monotonic() + timeout_s
-        while True:
+        for round_ in itertools.count(1):
             ports = self.ports(id=port_id, fields=("id", "status"))
             if not ports:
                 raise NotFoundError(f"port {port_id} was deleted while it was waited for")
@@ -104,6 +115,8 @@ class Neutron:
                     f"port {port_id} is {ports[0].status} after {timeout_s:g} s, not ACTIVE",
                     hint=f"fakevm show {port_id}; fakevm status",
                 )
+            if round_ % _POLLS_PER_CHECK == 0:
+                check()
             sleep(POLL_S)
 
     # Bindings

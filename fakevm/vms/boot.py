@@ -10,7 +10,13 @@ from typing import Any, Protocol
 from fakevm import names, vms
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
-from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError, for_each
+from fakevm.errors import (
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+    for_each,
+)
 from fakevm.model import FixedIp, Vm
 from fakevm.neutron.api import DEVICE_OWNER
 from fakevm.neutron.values import Network, Port
@@ -212,7 +218,9 @@ def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: f
     """
     if port.admin_state_up:
         with clock.measured("active"):
-            lab.neutron.wait_until_active(port.id, timeout_s=timeout_s)
+            lab.neutron.wait_until_active(
+                port.id, timeout_s=timeout_s, check=lambda: _check_plugged(agent, port)
+            )
     with clock.measured("configure"):
         try:
             configure(agent, port, timeout_s=timeout_s)
@@ -220,6 +228,14 @@ def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: f
             if lab.backend.dhcp_agents and any(map(vms.dhcp.missing, agent.vifs(port.id))):
                 raise vms.dhcp.explained(lab, port, error) from error
             raise
+
+
+def _check_plugged(agent: Agent, port: Port) -> None:
+    """Refuse to wait for a port that somebody has unplugged: it never becomes ACTIVE."""
+    if not agent.vifs(port.id):
+        raise NotFoundError(
+            f"port {port.id} is not plugged on {agent.host} any more", hint=f"fakevm plug {port.id}"
+        )
 
 
 def configure(agent: Configures, port: Port, *, timeout_s: float) -> None:

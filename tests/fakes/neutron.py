@@ -144,7 +144,14 @@ class FakeNeutron(Neutron):
         self.ports_by_id.pop(port_id, None)
         self.bindings_by_port.pop(port_id, None)
 
-    def wait_until_active(self, port_id: str, *, timeout_s: float, sleep: object = None) -> None:
+    def wait_until_active(
+        self,
+        port_id: str,
+        *,
+        timeout_s: float,
+        check: Callable[[], object] = lambda: None,
+        sleep: object = None,
+    ) -> None:
         self.before("wait_until_active")
         if "wait_until_active" in self.broken:
             raise self.broken["wait_until_active"]
@@ -152,6 +159,7 @@ class FakeNeutron(Neutron):
         port = self.port(port_id)
         assert port.admin_state_up
         if port.host not in self.hosts or port_id not in self.hosts[port.host].vifs_by_port:
+            check()
             raise WaitTimeoutError(f"port {port_id} is DOWN after {timeout_s:g} s, not ACTIVE")
         self.ports_by_id[port_id] = replace(port, status="ACTIVE")
 

@@ -242,6 +242,17 @@ def test_plug_again_changes_nothing(lab: Lab, world: World) -> None:
     assert lab.plug(port_id).differs == ""
 
 
+def test_who_waits_for_what_is_unplugged_is_told(lab: Lab, world: World) -> None:
+    port_id = create(lab)
+    host = world.hosts["compute-1"]
+    world.neutron.before = lambda called: (
+        host.vifs_by_port.clear() if called == "wait_until_active" else None
+    )
+    lab.unplug(port_id)
+    with pytest.raises(NotFoundError, match=f"{port_id} is not plugged on compute-1 any more"):
+        lab.plug(port_id)
+
+
 def test_a_port_whose_boot_fails_is_taken_from_the_vm_again(lab: Lab, world: World) -> None:
     port = world.neutron.create_port({"network_id": world.neutron.network("net").id})
     world.hosts["compute-1"].broken["plug"] = ConflictError("no")
