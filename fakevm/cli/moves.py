@@ -25,7 +25,7 @@ from fakevm.cli.session import (
     timeout_option,
 )
 from fakevm.display import output
-from fakevm.errors import ConfigError
+from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:
     from fakevm.lab import Lab
@@ -199,8 +199,9 @@ def migrate(
     )
     on_request = _trace if trace else _no_trace
     with session.lab(timeout_s=timeout_s) as lab:
+        failures: list[FakevmError] = []
         if repeat:
-            reports = _back_and_forth(lab, ref, request, repeat, on_request)
+            reports, failures = _back_and_forth(lab, ref, request, repeat, on_request)
         else:
             reports = [
                 lab.migrate(
@@ -210,7 +211,11 @@ def migrate(
                     on_report=lambda report: write(report, report_file),
                 )
             ]
-    _show(reports, form, repeated=bool(repeat))
+    if reports:
+        _show(reports, form, repeated=bool(repeat))
+    if failures:
+        failures[0].add_note(f"so ended {len(failures)} of {len(reports)} migrations")
+        raise failures[0]
 
 
 def _show_steps(chosen: Protocol[Move], form: str) -> None:
@@ -238,15 +243,24 @@ def _back_and_forth(
     request: MigrationRequest,
     times: int,
     on_request: Callable[[HttpRequest], None],
-) -> list[MigrationReport]:
-    """Migrate again and again, each time back to where the VM came from."""
+) -> tuple[list[MigrationReport], list[FakevmError]]:
+    """Migrate again and again, each time back to where the VM came from; return the failures, too.
+
+    The first that does not arrive is the last one.
+    """
     reports: list[MigrationReport] = []
+    failures: list[FakevmError] = []
     for number in range(times):
         say(f"migration {number + 1} of {times}, to {request.destination}")
-        report = lab.migrate(ref, request, on_request=on_request)
-        reports.append(report)
-        request = replace(request, destination=report.source, source=None)
-    return reports
+        try:
+            lab.migrate(ref, request, on_request=on_request, on_report=reports.append)
+        except FakevmError as error:
+            failures.append(error)
+            if len(reports) == number or reports[-1].outcome != "unsettled":
+                break
+            say(str(error))
+        request = replace(request, destination=reports[-1].source, source=None)
+    return reports, failures
 
 
 def _trace(request: HttpRequest) -> None:

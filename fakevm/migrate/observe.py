@@ -11,7 +11,7 @@ from typing import Self, cast
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
-from fakevm.migrate.move import Move
+from fakevm.migrate.move import SETTLING, Move
 from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
 from fakevm.probes.flows import reports
@@ -246,4 +246,7 @@ def _outcome(steps: Sequence[StepTime], error: BaseException | None) -> MoveOutc
         return "moved"
     undone = [step for step in steps if step.outcome == "undone"]
     failed = [step for step in steps if step.outcome == "failed"]
+    settling = {step.name for step in SETTLING}
+    if failed and all(step.name in settling for step in failed):
+        return "unsettled"
     return "rolled back" if undone and len(failed) == 1 else "failed"

@@ -12,7 +12,7 @@ from fakevm.protocol.journal import StepTime
 
 # "revert": back from a cold migration that is not confirmed.
 MoveKind = Literal["live", "cold", "evacuate", "revert"]
-MoveOutcome = Literal["moved", "rolled back", "failed"]
+MoveOutcome = Literal["moved", "unsettled", "rolled back", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,8 @@ class MigrationReport:
     port_ids: tuple[str, ...]
     started: float
     ended: float
-    # "moved": it arrived. "rolled back": it stayed where it was. "failed": neither is certain.
+    # "moved": it arrived. "unsettled": it arrived, but what a move waits for at last did not come.
+    # "rolled back": it stayed where it was. "failed": neither is certain.
     outcome: MoveOutcome = "moved"
     error: str = ""
     # As people say it: "ML2/OVS, vxlan, l2population".

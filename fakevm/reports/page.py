@@ -37,7 +37,7 @@ def _tone(report: Json) -> str:
     flows = report["flows"]
     if report["outcome"] == "failed" or any(flow["gap_open"] for flow in flows):
         return "bad"
-    if report["outcome"] == "rolled back":
+    if report["outcome"] in ("rolled back", "unsettled"):
         return "warn"
     if not flows:
         return "plain"

@@ -38,6 +38,8 @@ def _fate(report: Json) -> str:
     failed = [step["name"] for step in report["steps"] if step["outcome"] == "failed"]
     where = f" at “{failed[0]}”" if failed else ""
     why = f": {report['error']}" if report["error"] else ""
+    if report["outcome"] == "unsettled":
+        return f"The VM is on {report['destination']}, but the migration failed{where}{why}."
     if report["outcome"] == "rolled back":
         back = f"The VM stayed on {report['source']}"
     else:

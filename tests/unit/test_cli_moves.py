@@ -9,6 +9,7 @@ import pytest
 from click.testing import Result
 
 from fakevm.cli.moves import _spread
+from fakevm.errors import WaitTimeoutError
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
 
@@ -50,6 +51,28 @@ def test_back_and_forth_ends_in_percentiles(session: FakeSession, port_id: str) 
     table = run(session, "migrate", "--repeat", "2", "compute-1", port_id).stdout
     assert "MEDIAN" in table
     assert "whole, s" in table
+
+
+def test_back_and_forth_goes_on_where_the_vm_has_arrived(
+    session: FakeSession, world: World, port_id: str
+) -> None:
+    world.neutron.broken["wait_until_active"] = WaitTimeoutError("port is DOWN after 5 s")
+    result = run(session, "migrate", "--repeat", "3", "-f", "json", "compute-3", port_id)
+    assert result.exit_code == 6
+    assert "so ended 3 of 3 migrations" in result.stderr
+    assert [report["outcome"] for report in json.loads(result.stdout)] == ["unsettled"] * 3
+    table = run(session, "migrate", "--repeat", "1", "compute-1", port_id).stdout
+    assert "The VM is on compute-1, but the migration failed at “wait for ACTIVE”" in table
+
+
+def test_back_and_forth_ends_where_the_vm_does_not_arrive(
+    session: FakeSession, port_id: str
+) -> None:
+    argv = ("migrate", "--repeat", "3", "--fail-at", "plug", "-f", "json", "compute-3", port_id)
+    result = run(session, *argv)
+    assert result.exit_code == 1
+    assert "so ended 1 of 1 migrations" in result.stderr
+    assert [report["outcome"] for report in json.loads(result.stdout)] == ["rolled back"]
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
