@@ -80,9 +80,14 @@ integration: images images-29.0.0 venv ## The stories, on labs of their own name
 
 .PHONY: test
 test: images venv ## Every test
-	@# The functional tests wait more than they work.
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint unit functional
-	$(MAKE) --no-print-directory integration
+	@# The functional tests, in a container of their own, wait more than they work: they run beside all others.
+	log=$$(mktemp)
+	$(MAKE) --no-print-directory functional >"$$log" 2>&1 &
+	functional=$$!
+	trap 'kill "$$functional" 2>/dev/null || true; wait "$$functional" || true; rm -f "$$log"' EXIT
+	$(MAKE) --no-print-directory lint unit integration
+	wait "$$functional" || { cat "$$log"; exit 1; }
+	tail -n 2 "$$log"
 
 .PHONY: bench
 bench: images venv ## Measure; writes bench.json
