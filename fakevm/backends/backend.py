@@ -63,6 +63,8 @@ class Backend(ABC):
     options: tuple[Option, ...]
     # The agents, by their `binary` in Neutron's list, each of which wires the ports of its host.
     l2_agent_binaries: tuple[str, ...]
+    # What Open vSwitch has of a VIF once it is wired: table, condition (ovs-vsctl(8), wait-until).
+    wired: tuple[str, str]
     # Whether DHCP agents serve the VMs; who else does, does it in each host.
     dhcp_agents: bool
     # By the word that follows the backend's name on the command line.

@@ -43,6 +43,8 @@ class Ovn(Backend):
     )
     options = (METADATA,)
     l2_agent_binaries = ("ovn-controller",)
+    # ovn-controller(8): all OpenFlow rules of the interface are there.
+    wired = ("Interface", "external_ids:ovn-installed=true")
     dhcp_agents = False
     programs = MappingProxyType(
         {

@@ -49,6 +49,8 @@ class Ovs(Backend):
     )
     options = (L2POPULATION, FIREWALL)
     l2_agent_binaries = ("neutron-openvswitch-agent",)
+    # The local VLAN that the L2 agent gives to the port.
+    wired = ("Port", "tag!=[]")
     dhcp_agents = True
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fakevm.errors import ConfigError
 from fakevm.scenarios.faults import (
+    arrived_down,
     back_too_soon,
     bind_nowhere,
     delete_active,
@@ -12,6 +13,7 @@ from fakevm.scenarios.faults import (
     ignored_after_reboot,
     late_tap,
     lost_rarp,
+    plugged_unwired,
     rolled_back_down,
     stale_binding,
     stays_down,
@@ -33,6 +35,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     back_too_soon.SCENARIO,
     forgotten_network.SCENARIO,
     rolled_back_down.SCENARIO,
+    arrived_down.SCENARIO,
+    plugged_unwired.SCENARIO,
 )
 
 

@@ -39,8 +39,8 @@ class Scenario:
     # What a sound Neutron does.
     expects: str
     run: Callable[[Stage], Finding]
-    # The backends that it is about.
-    backends: tuple[str, ...] = ("ovs",)
+    # The backends that cannot have the fault, by name, and why.
+    not_on: Mapping[str, str] = field(default_factory=dict)
     # Whether there is a migration of which a page can be made.
     migrates: bool = False
     # How often it is tried before Neutron is called sound: several times, where it is a race.

@@ -18,6 +18,7 @@ from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
+from fakevm.model import NIC_NAME_LEN
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred
@@ -149,12 +150,15 @@ class Stage:
         request: MigrationRequest,
         *,
         may_fail: Sequence[str] = (),
+        on_request: Callable[[HttpRequest], None] = lambda _request: None,
     ) -> MigrationReport:
         """Migrate a VM and return what was seen, also if one of these steps failed."""
         self.say(f"live migration to {request.destination}")
         reports: list[MigrationReport] = []
         try:
-            return self.lab.migrate(port.id, request, on_report=reports.append)
+            return self.lab.migrate(
+                port.id, request, on_request=on_request, on_report=reports.append
+            )
         except FakevmError as error:
             failed = {
                 step.name for one in reports for step in one.steps if step.outcome == "failed"
@@ -239,6 +243,33 @@ class Stage:
         container = self.lab.running_compute(host).name
         return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
 
+    def in_service(self, service: str, *argv: str) -> str:
+        """Run a program in a service's container and return what it prints, stripped."""
+        container = self.lab.service(service).name
+        return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s).strip()
+
+    def is_wired(self, host: str, port: Port, *, within_s: float) -> bool:
+        """Wait until a port's VIF is wired on a host; tell whether it was in time."""
+        # As os-vif names the OVS port (vif_plug_ovs/ovs.py).
+        prefix = "qvo" if port.vif_details.get("ovs_hybrid_plug") else "tap"
+        table, condition = self.lab.backend.wired
+        wanted = (table, f"{prefix}{port.id}"[:NIC_NAME_LEN], condition)
+        wait = f'timeout {within_s:g} ovs-vsctl wait-until "$@" && echo yes || true'
+        return bool(self.on_host(host, "sh", "-c", wait, "-", *wanted))
+
+    @contextmanager
+    def halted(self, host: str) -> Iterator[None]:
+        """Let who wires a host's VIFs, its L2 agent, stand still as long as the block lasts."""
+        # The kernel cuts a process' name to 15 characters.
+        name = self.lab.backend.l2_agent_binaries[0][:15]
+        self.say(f"{name} of {host} stands still")
+        with ExitStack() as undo:
+            with deferred():
+                undo.callback(self.on_host, host, "pkill", "-CONT", "-x", name)
+                self.on_host(host, "pkill", "-STOP", "-x", name)
+            yield
+        self.say(f"{name} of {host} goes on")
+
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
         """Let the workers of a service stand still as long as the block lasts."""
@@ -250,6 +281,19 @@ class Stage:
                 self._signal_all(container, "STOP")
             yield
         self.say(f"{service} goes on")
+
+    def active_after(self, port: Port) -> float | None:
+        """Return after how long a port was ACTIVE; None: not in the time that that may take."""
+        return self.seconds_until(
+            lambda: self.neutron.port(port.id).status == "ACTIVE", within_s=ACTIVE_S
+        )
+
+    def active_after_admin_state(self, port: Port) -> float | None:
+        """Set a port administratively down and up again; return after how long it was ACTIVE."""
+        self.say("admin_state_up false, and true")
+        self.neutron.update_port(port.id, {"admin_state_up": False})
+        self.neutron.update_port(port.id, {"admin_state_up": True})
+        return self.active_after(port)
 
     def seconds_until(
         self, seen: Callable[[], object], *, within_s: float | None = None

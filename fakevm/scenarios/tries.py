@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fakevm import backends
 from fakevm.errors import ConflictError
 from fakevm.lab import Lab
 from fakevm.scenarios.scenario import Finding, Scenario
@@ -21,9 +20,8 @@ def carry_out(
     tries: int | None = None,
 ) -> Finding:
     """Try a scenario, `tries` times at most if given; return what all tries together found."""
-    if lab.backend.name not in scenario.backends:
-        about = ", ".join(backends.known.get(name).title for name in scenario.backends)
-        raise ConflictError(f"it is about {about}; the lab has {lab.backend.title}")
+    if why := scenario.not_on.get(lab.backend.name):
+        raise ConflictError(f"it does not apply to {lab.backend.title}: {why}")
     wanted = tries or scenario.tries
     findings: list[Finding] = []
     for number in range(1, wanted + 1):

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.cloud import Cloud, Guest
+from tests.integration.command import Result
 from tests.integration.conftest import LOGS
 from tests.integration.lab import Lab
-from tests.integration.play import FAULT, play
+from tests.integration.play import ALONE, AT_ONCE, assert_found, play, play_at_once
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 
@@ -79,13 +80,20 @@ def _get(guest: Guest, url: str) -> tuple[str, ...]:
     return ("exec", guest.port_id, "--", "curl", "-fsS", "--max-time", "5", url)
 
 
-def test_a_rolled_back_migration_leaves_the_port_down(ovn: Lab) -> None:
-    result = play(ovn, "rolled-back-down")
-    assert result.exit_code == FAULT, f"{result}"
-    told = result.json()
-    assert told["measured"]["answers"] is True
-    assert told["measured"]["active_after_s"] is None
-    assert told["measured"]["active_after_admin_state_s"] is not None
+@pytest.fixture(scope="module")
+def at_once(ovn: Lab) -> dict[str, Result]:
+    """What came of the scenarios that may run side by side."""
+    return play_at_once(ovn, AT_ONCE)
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_a_scenario_beside_others(at_once: dict[str, Result], name: str) -> None:
+    assert_found(at_once[name], name, "ovn")
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_scenario(ovn: Lab, name: str) -> None:
+    assert_found(play(ovn, name, "--tries", "1"), name, "ovn")
 
 
 def test_all_heals_when_its_central_services_are_back(
@@ -115,4 +123,3 @@ def test_what_is_another_backend_s_is_refused(ovn: Lab, lab: Lab) -> None:
     assert "ML2/OVN, which stays" in refused
     assert "--backend ovs" in refused
     assert "ML2/OVS, which has no OVN" in lab.fakevm.fails(4, "ovn", "nbctl", "show")
-    assert "ML2/OVS" in ovn.fakevm.fails(1, "scenario", "run", "stays-down")

@@ -6,25 +6,9 @@ import json
 
 import pytest
 
-from tests.integration.command import interrupt_when
+from tests.integration.command import Result, interrupt_when
 from tests.integration.lab import Lab
-from tests.integration.play import FAULT, SOUND, play
-
-# What each says of the default release, 28.0.2: its exit code.
-OUTCOMES = {
-    "stays-down": SOUND,
-    "stale-binding": FAULT,
-    "delete-active-binding": FAULT,
-    "bind-nowhere": FAULT,
-    "late-tap": SOUND,
-    "early-plugged": FAULT,
-    "lost-rarp": SOUND,
-    "untagged-window": FAULT,
-    "ignored-after-reboot": SOUND,
-    "back-too-soon": FAULT,
-    "forgotten-network": FAULT,
-    "rolled-back-down": SOUND,
-}
+from tests.integration.play import ALONE, AT_ONCE, OUTCOMES, assert_found, play, play_at_once
 
 
 def test_every_scenario_has_an_outcome_here(lab: Lab) -> None:
@@ -32,15 +16,21 @@ def test_every_scenario_has_an_outcome_here(lab: Lab) -> None:
     assert [one["name"] for one in listed] == list(OUTCOMES)
 
 
-@pytest.mark.parametrize("name", OUTCOMES)
-def test_a_scenario_on_the_default_release(lab: Lab, name: str) -> None:
+@pytest.fixture(scope="module")
+def at_once(lab: Lab) -> dict[str, Result]:
+    """What came of those that may run side by side."""
+    return play_at_once(lab, AT_ONCE)
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_a_scenario_beside_others(lab: Lab, at_once: dict[str, Result], name: str) -> None:
+    assert_found(at_once[name], name, lab.backend)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_scenario(lab: Lab, name: str) -> None:
     # Once is enough for what is known; how tries are counted needs no lab.
-    result = play(lab, name, "--tries", "1")
-    assert result.exit_code == OUTCOMES[name], f"{result}"
-    told = result.json()
-    assert told["scenario"] == name
-    assert told["outcome"] == ("fault" if result.exit_code else "sound")
-    assert told["measured"]
+    assert_found(play(lab, name, "--tries", "1"), name, lab.backend)
 
 
 def test_nothing_stays_of_a_scenario_that_is_interrupted(lab: Lab) -> None:

@@ -23,10 +23,12 @@ from fakevm.errors import (
 from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
 from fakevm.scenarios.faults import (
+    arrived_down,
     back_too_soon,
     early_plugged,
     forgotten_network,
     frames,
+    plugged_unwired,
     stays_down,
 )
 from fakevm.scenarios.faults.back_too_soon import Back
@@ -306,6 +308,37 @@ def test_a_migration_s_failure_is_a_finding_only_where_it_may_be(
         world.neutron.broken.clear()
 
 
+def test_what_does_not_apply_to_the_backend_is_refused_with_the_reason(world: World) -> None:
+    scenario = replace(
+        make_scenario(lambda _: pytest.fail("played")), not_on={"ovs": "it has none"}
+    )
+    with (
+        world.lab() as lab,
+        pytest.raises(ConflictError, match=r"does not apply to ML2/OVS: it has none"),
+    ):
+        carry_out(scenario, lab, timeout_s=5, say=world.said.append)
+
+
+@pytest.mark.parametrize(("status", "fault"), [("DOWN", True), ("ACTIVE", False)])
+def test_a_port_that_is_down_where_its_vm_has_arrived(status: str, fault: bool) -> None:
+    found = arrived_down.judge(make_report(), status=status, up="up")
+    assert found.fault == fault
+    assert found.measured == {"status": status, "northbound": "up", "dead_flows": 0}
+    if fault:
+        assert "DOWN on compute-2, and it is up in the northbound" in found.words
+        assert "all the same" in found.words
+
+
+@pytest.mark.parametrize(("busy_s", "fault"), [(0.0, False), (60.0, True)])
+def test_an_event_before_the_destination_could_wire_the_vif(busy_s: float, fault: bool) -> None:
+    report = make_report()
+    announced = next(step.start for step in report.steps if step.name == "announce")
+    found = plugged_unwired.judge(report, goes_on=announced + busy_s)
+    assert found.fault == fault
+    assert found.measured["vif_plugged_after_s"]
+    assert ("without network for" in found.words) == fault
+
+
 def test_a_port_that_gets_active_and_packets_that_get_through_are_sound() -> None:
     found = stays_down.judge(make_report(), status="ACTIVE", host="compute-2")
     assert not found.fault
@@ -379,8 +412,8 @@ def test_a_vm_that_is_wired_again_in_spite_of_a_stale_binding_is_sound(world: Wo
 def test_the_events_of_a_live_migration_are_judged_until_the_pause() -> None:
     report = make_report()
     announced = next(step for step in report.steps if step.name == "announce").start
-    wiring = early_plugged.Wiring(missing_at=announced + 0.2, seen_at=announced + 0.3)
-    found = early_plugged.judge(report, wiring)
+    wired_at = announced + 0.3
+    found = early_plugged.judge(report, wired_at=wired_at)
     # make_report's Neutron binds the port anew, which takes it DOWN for a moment.
     assert found.words == "network-vif-unplugged came while the VM ran at the source."
     assert found.measured["wired_after_s"] == 0.3
@@ -390,11 +423,11 @@ def test_the_events_of_a_live_migration_are_judged_until_the_pause() -> None:
     calm = replace(
         report, events=tuple(one for one in report.events if one.name == "network-vif-plugged")
     )
-    assert not early_plugged.judge(calm, wiring).fault
-    late = early_plugged.Wiring(missing_at=announced + 60)
-    assert "before the VIF was wired" in early_plugged.judge(calm, late).words
+    assert not early_plugged.judge(calm, wired_at=wired_at).fault
+    for late in (announced + 60, None):
+        assert "before the VIF was wired" in early_plugged.judge(calm, wired_at=late).words
     twice = replace(calm, events=(*calm.events[:1], *calm.events))
-    assert "came 2 times" in early_plugged.judge(twice, wiring).words
+    assert "came 2 times" in early_plugged.judge(twice, wired_at=wired_at).words
 
 
 def test_an_ovs_port_that_is_gone_when_the_vm_is_back_is_the_fault() -> None:

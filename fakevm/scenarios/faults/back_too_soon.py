@@ -127,5 +127,6 @@ SCENARIO = Scenario(
     ),
     expects="The VM's OVS port stays on the host that the VM is on.",
     run=run,
+    not_on={"ovn": "ovn-controller deletes no OVS port; there is no L2 agent with such a loop"},
     migrates=True,
 )

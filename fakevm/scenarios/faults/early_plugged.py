@@ -6,15 +6,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
-from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError
 from fakevm.migrate.request import MigrationRequest
+from fakevm.neutron.values import Port
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport
 from fakevm.scenarios.scenario import Finding, Scenario
-from fakevm.scenarios.stage import ACTIVE_S, INTERVAL_S, Stage, flow_name
+from fakevm.scenarios.stage import ACTIVE_S, Stage, flow_name
 from fakevm.vms.boot import VIF_PLUGGED
 
 VIF_UNPLUGGED = "network-vif-unplugged"
@@ -25,16 +24,11 @@ PEER = "peer"
 # events for a second.
 COPY_S = 3.0
 
+# How much later than it is wired that may be seen.
+SEEN_S = 0.3
+
 # What was sent just before the pause may be under way then.
 UNDER_WAY_S = 0.2
-
-
-@dataclass(kw_only=True)
-class Wiring:
-    """When a VIF was last seen without its local VLAN, and first with it; since the epoch."""
-
-    missing_at: float = 0.0
-    seen_at: float | None = None
 
 
 def run(stage: Stage) -> Finding:
@@ -50,14 +44,14 @@ def run(stage: Stage) -> Finding:
         faults=Faults(delays={"pause": COPY_S}),
         timeout_s=min(ACTIVE_S, stage.timeout_s),
     )
-    with _watched(stage.lab.agent(destination), vm.id) as wiring:
+    with _watched(stage, destination, vm) as wired:
         # Whether the port is ACTIVE in the end is another scenario's subject.
         report = stage.migrate(vm, request, may_fail=["wait for ACTIVE"])
-    return judge(report, wiring)
+    return judge(report, wired_at=wired[0] if wired else None)
 
 
-def judge(report: MigrationReport, wiring: Wiring) -> Finding:
-    """Return what a migration's report says, and the VIF's wiring on the destination."""
+def judge(report: MigrationReport, *, wired_at: float | None) -> Finding:
+    """Return what a migration's report says, and when the VIF was wired on the destination."""
     start = next(step.start for step in report.steps if step.name == "announce")
     end = next(step.end for step in report.steps if step.name == "activate")
     paused = report.moments.paused or end
@@ -75,7 +69,7 @@ def judge(report: MigrationReport, wiring: Wiring) -> Finding:
         for flow in report.flows
     }
     faults = []
-    if any(t < wiring.missing_at for t in plugged):
+    if any(wired_at is None or t < wired_at - SEEN_S for t in plugged):
         faults.append(f"{VIF_PLUGGED} came before the VIF was wired on the destination")
     if len(plugged) > 1:
         faults.append(f"{VIF_PLUGGED} came {len(plugged)} times")
@@ -87,7 +81,7 @@ def judge(report: MigrationReport, wiring: Wiring) -> Finding:
         fault=bool(faults),
         words=f"{'; '.join(faults)}." if faults else "No event was too early, or too many.",
         measured={
-            "wired_after_s": after([wiring.seen_at])[0] if wiring.seen_at else None,
+            "wired_after_s": after([wired_at])[0] if wired_at else None,
             "vif_plugged_after_s": after(plugged),
             "vif_unplugged_after_s": after(unplugged),
             "paused_after_s": round(paused - start, 1),
@@ -98,26 +92,21 @@ def judge(report: MigrationReport, wiring: Wiring) -> Finding:
 
 
 @contextmanager
-def _watched(agent: Agent, port_id: str) -> Iterator[Wiring]:
-    """Look at a VIF on a host until the L2 agent has given it its local VLAN."""
-    wiring = Wiring()
-    over = threading.Event()
+def _watched(stage: Stage, host: str, port: Port) -> Iterator[list[float]]:
+    """Give the time when a port's VIF was wired on a host, once it was."""
+    times: list[float] = []
 
     def watch() -> None:
-        while wiring.seen_at is None and not over.wait(INTERVAL_S):
-            with suppress(FakevmError):
-                asked = time.time()
-                if any(vif.vlan_tag is not None for vif in agent.vifs(port_id)):
-                    wiring.seen_at = time.time()
-                else:
-                    wiring.missing_at = asked
+        # What goes wrong is seen by the time that is missing.
+        with suppress(FakevmError):
+            if stage.is_wired(host, port, within_s=ACTIVE_S):
+                times.append(time.time())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield wiring
+        yield times
     finally:
-        over.set()
         watcher.join()
 
 

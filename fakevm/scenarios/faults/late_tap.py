@@ -41,18 +41,16 @@ def run(stage: Stage) -> Finding:
     profile = {**port.profile, MIGRATING_TO: destination}
     stage.neutron.update_port(port.id, {"binding:profile": profile})
     seconds = _waited(stage, waiter)
-    tag = stage.on_host(destination, *_GET, "Port", vif.device, "tag").strip()
     measured: dict[str, object] = {
         "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
-        # It gives a VLAN to what it wires.
-        "wired_on_the_destination": tag != "[]",
+        "wired_on_the_destination": stage.is_wired(destination, port, within_s=1),
         "vif_plugged_after_s": seconds,
     }
     if seconds is not None:
         whose = (
-            "the destination's L2 agent has wired it"
+            "the destination has wired it"
             if measured["wired_on_the_destination"]
-            else "the destination's L2 agent has not wired it, so the event was the source's"
+            else "the destination has not wired it, so the event was not about it"
         )
         words = f"{VIF_PLUGGED} came after {seconds} s, though the VIF had no device; {whose}."
         return Finding(fault=False, words=words, measured=measured)
