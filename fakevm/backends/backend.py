@@ -48,6 +48,24 @@ class Program:
     service: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PortFact:
+    """What a backend says of a port, from this time on (seconds since the epoch); "": no more."""
+
+    time: float
+    port_id: str
+    name: str
+    value: str
+
+
+class Trail(ABC):
+    """Reads what a backend says of ports while they move."""
+
+    @abstractmethod
+    def read(self, line: str) -> Iterable[PortFact]:
+        """Return what a line says anew of the ports."""
+
+
 class Backend(ABC):
     """What differs between backends. Of its services' processes, `images/` and `compose/` tell."""
 
@@ -71,6 +89,13 @@ class Backend(ABC):
     programs: Mapping[str, Program] = MappingProxyType({})
     # What `status` asks one of the services, by a command in its container: service, argv.
     question: tuple[str, tuple[str, ...]] | None = None
+
+    # What says of ports where they are, as it changes, until its stdin ends: service, argv.
+    trail: tuple[str, tuple[str, ...]] | None = None
+
+    def read_trail(self, port_ids: Collection[str]) -> Trail:
+        """Return what reads the trail of these ports."""
+        raise NotImplementedError(f"{self.title} has no trail")
 
     @abstractmethod
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
-from fakevm.backends.backend import Backend, Handed, HostState, Option, Program
+from fakevm.backends import southbound
+from fakevm.backends.backend import Backend, Handed, HostState, Option, Program, Trail
 from fakevm.neutron.values import NeutronAgent
 
 # The service that has OVN's databases and northd.
@@ -62,6 +63,12 @@ class Ovn(Backend):
             *("--", "--columns=name,nb_cfg", "list", "Chassis_Private"),
         ),
     )
+
+    trail = (CENTRAL, southbound.COMMAND)
+
+    def read_trail(self, port_ids: Collection[str]) -> Trail:
+        """Return what reads the southbound's Port_Binding of these ports."""
+        return southbound.PortBindings(port_ids)
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVN, geneve"."""

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self, cast
 
+from fakevm.backends.backend import PortFact
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
+from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.migrate.move import SETTLING, Move
 from fakevm.model import Entry
@@ -66,6 +68,8 @@ class Observer:
             {nic.network.type for nic in move.nics} - {""}, lab.options
         )
         self._statuses: list[PortStatus] = []
+        self._facts: list[PortFact] = []
+        self._trail: ProcessStream | None = None
         self._stop = threading.Event()
         self._watching = watch or bool(probes)
         self._probe = self._prober(probes) if probes else None
@@ -73,10 +77,13 @@ class Observer:
     def __enter__(self) -> Self:
         if self._watching:
             threading.Thread(target=self._watch, daemon=True).start()
+            self._follow_trail()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        if self._trail:
+            self._trail.close()
         if self._probe:
             self._probe.close()
 
@@ -203,6 +210,7 @@ class Observer:
             steps=tuple(steps),
             moments=moments,
             statuses=tuple(self._statuses),
+            facts=tuple(self._facts),
             events=self._events(),
             flows=flows,
             rate=self._rate,
@@ -217,6 +225,27 @@ class Observer:
         with suppress(FakevmError):
             return tuple(self._lab.events.kept(self._cursor, instance_ids=ids))
         return ()
+
+    def _follow_trail(self) -> None:
+        backend = self._lab.backend
+        if backend.trail is None:
+            return
+        service, argv = backend.trail
+        container = self._lab.service(service).name
+        stream = ProcessStream(("docker", "exec", "--interactive", container, *argv))
+        trail = backend.read_trail([nic.port.id for nic in self._move.nics])
+
+        def read() -> None:
+            rest = b""
+            # What is cut off, as by the stream's end, says nothing any more.
+            with suppress(OSError, ValueError):
+                while data := stream.read():
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in filter(None, lines):
+                        self._facts += trail.read(line.decode())
+
+        self._trail = stream
+        threading.Thread(target=read, daemon=True).start()
 
     def _watch(self) -> None:
         neutron = self._lab.neutron.traced()

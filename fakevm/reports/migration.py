@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fakevm.backends.backend import PortFact
 from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
 from fakevm.protocol.journal import StepTime
@@ -122,6 +123,8 @@ class MigrationReport:
     steps: tuple[StepTime, ...] = ()
     moments: Moments = Moments()
     statuses: tuple[PortStatus, ...] = ()
+    # What the backend says of where the ports are, those of ML2/OVN: see `backends.southbound`.
+    facts: tuple[PortFact, ...] = ()
     events: tuple[Entry, ...] = ()
     flows: tuple[FlowReport, ...] = ()
     # Packets a second in each flow; 0: nobody probed.

@@ -54,6 +54,7 @@ def _facts(report: Json) -> str:
         "Took": f"{report['ended'] - report['started']:.3f} s",
         "Ports": ", ".join(report["port_ids"]),
         "Probed with": probed if report["flows"] else "",
+        "The wait ended by": words.wait_ended(report),
         "Did not move": ", ".join(f"{pid} {name}" for pid, name in report["processes"].items()),
     }
     return "".join(
@@ -149,6 +150,10 @@ def _events_table(report: Json) -> str:
         (one["time"], "the port’s status", one["status"], one["port_id"], "", "")
         for one in report["statuses"]
     ]
+    found += [
+        (one["time"], one["name"], one["value"] or "—", one["port_id"], "southbound", "")
+        for one in report["facts"]
+    ]
     rows = []
     for t, name, status, port_id, source, code in sorted(found):
         tone = "bad" if status == "failed" or code not in ("", "200") else ""
@@ -161,7 +166,7 @@ def _events_table(report: Json) -> str:
             _cell(code, f"n {tone}"),
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return _table("Neutron’s events, and the port’s status", dict.fromkeys(heads, ""), rows)
+    return _table("Neutron’s events, and what becomes of the port", dict.fromkeys(heads, ""), rows)
 
 
 def _requests_table(report: Json) -> str:

@@ -73,6 +73,24 @@ def _loss(report: Json) -> str:
     return f"{told}{began}."
 
 
+def wait_ended(report: Json) -> str:
+    """Return the last event that the step “wait” waited for and who sent it, "" if none came."""
+    waits = [step for step in report["steps"] if step["name"] == "wait"]
+    if not waits or waits[0]["outcome"] != "done":
+        return ""
+    heard = [
+        event
+        for event in report["events"]
+        if (event["kind"], event["name"]) == ("event", "network-vif-plugged")
+        and report["started"] <= event["time"] <= waits[0]["end"]
+    ]
+    if not heard:
+        return ""
+    last = max(heard, key=lambda event: float(event["time"]))
+    at = last["time"] - report["started"]
+    return f"{last['name']} of port {last['port_id']}, sent by {last['source']}, at {at:.3f} s"
+
+
 def label(step: Json) -> str:
     """Return a step's name, that of an undo told apart."""
     return f"undo {step['name']}" if step["outcome"] == "undone" else str(step["name"])

@@ -28,7 +28,7 @@ _LIVE = [
     ("bind", "conductor", "LiveMigrationTask._bind_ports_on_destination", 0.31, 0.305),
     ("plug", "destination", "ComputeManager.pre_live_migration", 0.12, 0.118),
     ("announce", "destination", "neutron.API.setup_networks_on_host", 0.41, 0.402),
-    ("wait for network-vif-plugged", "source", "ComputeManager._do_live_migration", 1.52, 1.519),
+    ("wait", "source", "ComputeManager._do_live_migration", 1.52, 1.519),
     ("pause", "source", "virDomainMigrate", 0.009, 0.0085),
     ("activate", "source", "neutron.API.migrate_instance_start", 0.4905, 0.490),
     ("resume", "destination", "virDomainMigrate", 0.0095, 0.009),
@@ -97,7 +97,7 @@ def make_report(
             for seq, (t, name) in enumerate(
                 [
                     (at["announce"].end + 0.1, "network-vif-unplugged"),
-                    (at["wait for network-vif-plugged"].end - 0.004, "network-vif-plugged"),
+                    (at["wait"].end - 0.004, "network-vif-plugged"),
                     (at["activate"].end + 0.45, "network-vif-unplugged"),
                     *([] if lasts else [(path + 0.35, "network-vif-plugged")]),
                 ]
@@ -116,7 +116,7 @@ def make_rollback(*, probers: int = 1) -> MigrationReport:
     words = "network-vif-plugged did not come for port d1c0ffee within 3 s"
     done = _steps(STARTED + 0.02, _LIVE[:3])
     waited = StepTime(
-        name="wait for network-vif-plugged",
+        name="wait",
         actor="source",
         start=done[-1].end + 0.001,
         end=done[-1].end + 3.004,

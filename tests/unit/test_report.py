@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from fakevm.backends.backend import PortFact
 from fakevm.reports.migration import MigrationReport
 from fakevm.reports.page import html
 from fakevm.reports.tables import FLOW_COLUMNS, STEP_COLUMNS, flow_rows, step_rows
-from fakevm.reports.words import verdict, worst_flow
-from tests.fakes.migration import make_report, make_rollback
+from fakevm.reports.words import verdict, wait_ended, worst_flow
+from tests.fakes.migration import PORTS, make_report, make_rollback
 
 # What would be markup, a script's end, a placeholder of ours, or another way to break out.
 NASTY = "<b>\"x\"&'y'</script><!--{{data}}\\u003c${z}`"
@@ -106,7 +107,7 @@ def quiet(*, gap: float, lost: int) -> MigrationReport:
         ),
         (
             make_rollback(),
-            "The migration failed at “wait for network-vif-plugged”: network-vif-plugged did not"
+            "The migration failed at “wait”: network-vif-plugged did not"
             " come for port d1c0ffee within 3 s. The VM stayed on compute-1. The VM lost its"
             " network for 140 ms, beginning in step “undo announce”.",
         ),
@@ -162,7 +163,7 @@ def test_each_step_is_a_row_and_so_is_its_undo() -> None:
         "bind",
         "plug",
         "announce",
-        "wait for network-vif-plugged",
+        "wait",
         "undo announce",
         "undo plug",
         "undo bind",
@@ -254,3 +255,25 @@ def test_a_page_of_a_minute_and_eight_flows_is_small() -> None:
         replace(flow, samples=replace(flow.samples, received=times)) for flow in made.flows
     )
     assert len(html(plain(replace(made, flows=flows)))) < 300_000
+
+
+def test_the_event_that_ended_the_wait_and_its_sender_are_named() -> None:
+    made = plain(make_report())
+    told = wait_ended(made)
+    (wait,) = (step for step in made["steps"] if step["name"] == "wait")
+    assert told.startswith(f"network-vif-plugged of port {PORTS[0]}, sent by ")
+    assert float(told.split()[-2]) <= wait["end"] - made["started"]
+    assert wait_ended(plain(make_report(events=()))) == ""
+    assert wait_ended(plain(make_rollback())) == ""
+
+
+def test_a_backend_s_facts_are_in_the_table_and_in_the_picture() -> None:
+    made = make_report()
+    fact = PortFact(
+        time=made.started + 0.5, port_id=PORTS[0], name="activation-strategy", value="rarp"
+    )
+    gone = replace(fact, time=made.started + 0.6, value="")
+    text = html(plain(replace(made, facts=(fact, gone))))
+    assert "<td>rarp</td>" in text
+    assert '"name":"activation-strategy","value":"rarp"' in text
+    assert text.count("southbound") == 2
