@@ -7,7 +7,7 @@ import platform
 import time
 from datetime import UTC, datetime
 
-from tests.bench import measures
+from tests.bench import measures, ovn
 from tests.bench.figures import Figure, Report
 from tests.bench.migrations import migrations
 from tests.bench.timing import timed
@@ -33,7 +33,8 @@ def main() -> None:
         migrations(report, lab)
     finally:
         lab.fakevm.ok("down", "--name", lab.name)
-    ovn(report, Lab("bench-ovn"))
+    ovn.three_hosts(report, Lab("bench-ovn"))
+    ovn.fifty_hosts(report, Lab("bench-fifty"))
     report.write(plain.ROOT / "bench.json")
     print(f"\nThe bars (bench.json has every figure):\n{report.summary()}")
 
@@ -61,7 +62,7 @@ def up(report: Report, lab: Lab, cloud: Cloud, *, raw_s: float) -> tuple[str, Gu
     start = time.perf_counter()
     said = lab.fakevm.json("up", "--name", lab.name, "--computes", str(len(COMPUTES)))
     up_s = time.perf_counter() - start
-    network, one = first_ping(cloud)
+    network, one = measures.first_ping(cloud)
     seconds = time.perf_counter() - start
     report.add(
         Figure(key="up_s", value=seconds, what="s, `up` to a first ping between hosts", bar=30),
@@ -70,34 +71,6 @@ def up(report: Report, lab: Lab, cloud: Cloud, *, raw_s: float) -> tuple[str, Gu
     )
     report.add_breakdown("up_phases", {**said["phases"], "a first ping": seconds - up_s})
     return network, one
-
-
-def first_ping(cloud: Cloud) -> tuple[str, Guest]:
-    """Let one VM ping another on another host; return their network and the VM."""
-    network = cloud.network(cidr="10.99.0.0/24")
-    one, other = cloud.guests(network, {"first": "compute-1", "second": "compute-2"})
-    one.exec("ping", "-n", "-c", "1", "-w", "30", other.ip)
-    return network, one
-
-
-def ovn(report: Report, lab: Lab) -> None:
-    """Measure ML2/OVN against what was measured of ML2/OVS before."""
-    lab.fakevm.ok("down", "--name", lab.name)
-    try:
-        start = time.perf_counter()
-        computes = str(len(COMPUTES))
-        lab.fakevm.ok("up", "--backend", "ovn", "--name", lab.name, "--computes", computes)
-        with Cloud(lab, lab.name) as cloud:
-            first_ping(cloud)
-            seconds = time.perf_counter() - start
-            ratio = seconds / report["up_s"]
-            report.add(
-                Figure(key="ovn_up_s", value=seconds, what="s, ML2/OVN: `up` to a first ping"),
-                Figure(key="ovn_up_ratio", value=ratio, what="of ML2/OVS's", bar=0.8),
-            )
-            measures.memory(report, lab, prefix="ovn_")
-    finally:
-        lab.fakevm.ok("down", "--name", lab.name)
 
 
 if __name__ == "__main__":

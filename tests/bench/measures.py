@@ -21,6 +21,14 @@ from tests.integration.lab import Lab
 MTU = 1450
 
 
+def first_ping(cloud: Cloud) -> tuple[str, Guest]:
+    """Let one VM ping another on another host; return their network and the VM."""
+    network = cloud.network(cidr="10.99.0.0/24")
+    one, other = cloud.guests(network, {"first": "compute-1", "second": "compute-2"})
+    one.exec("ping", "-n", "-c", "1", "-w", "30", other.ip)
+    return network, one
+
+
 def plug(report: Report, lab: Lab) -> None:
     """Plug a VIF by the agent, and by `ip` and `ovs-vsctl` in a shell of the same host."""
     host = lab.host("compute-1")
@@ -215,15 +223,22 @@ class RawPort:
 
 def memory(report: Report, lab: Lab, *, prefix: str = "") -> None:
     """Ask Docker what each container of the lab holds, page cache left out."""
+    used = held(lab)
+    report.add(
+        Figure(key=f"{prefix}memory_total_mib", value=sum(used.values()), what="MiB, the whole lab")
+    )
+    report.add_breakdown(f"{prefix}memory_mib", dict(sorted(used.items())))
+
+
+def held(lab: Lab) -> dict[str, float]:
+    """Return the MiB that each container of a lab holds."""
     used = {}
     template = "{{.Name}}\t{{.MemUsage}}"
     names = docker("ps", "--format", "{{.Names}}", "--filter", f"label=fakevm.lab={lab.name}")
     for line in docker("stats", "--no-stream", "--format", template, *names.split()).splitlines():
         name, usage = line.split("\t")
         used[name] = mebibytes(usage.split("/")[0].strip())
-    total = sum(used.values())
-    report.add(Figure(key=f"{prefix}memory_total_mib", value=total, what="MiB, the whole lab"))
-    report.add_breakdown(f"{prefix}memory_mib", dict(sorted(used.items())))
+    return used
 
 
 def images(report: Report, lab: Lab) -> None:

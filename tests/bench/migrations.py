@@ -26,18 +26,18 @@ def migrations(report: Report, lab: Lab) -> None:
             moving, prober = cloud.guests(network, hosts)
             reports = back_and_forth(lab, moving, prober)
             moving.assert_wholly_on("compute-3" if REPEAT % 2 else "compute-1")
-        _add(report, reports, suffix)
+        add(report, reports, f"migrate{suffix}")
 
 
 def back_and_forth(lab: Lab, moving: Guest, prober: Guest) -> Sequence[Json]:
-    """Migrate a VM between two hosts; one that fails ends the benchmark."""
+    """Migrate a VM between two hosts; one that does not arrive ends the benchmark."""
     argv = ("migrate", "--repeat", str(REPEAT), "--rate", str(RATE), "--probe", prober.port_id)
-    result = lab.fakevm.run(*argv, "-f", "json", "compute-3", moving.port_id, timeout_s=REPEAT * 60)
-    if result.exit_code:
-        raise RuntimeError(str(result))
+    where = ("--timeout", "10", "-f", "json", "compute-3", moving.port_id)
+    result = lab.fakevm.run(*argv, *where, timeout_s=REPEAT * 60)
     printed: Sequence[Json] = result.json()
-    if len(printed) != REPEAT:
-        raise RuntimeError(f"{len(printed)} of {REPEAT} migrations")
+    arrived = [one for one in printed if one["outcome"] in ("moved", "unsettled")]
+    if len(arrived) != REPEAT:
+        raise RuntimeError(f"{len(arrived)} of {REPEAT} migrations: {result}")
     return printed
 
 
@@ -63,7 +63,8 @@ def _covered(spans: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def _add(report: Report, reports: Sequence[Json], suffix: str) -> None:
+def add(report: Report, reports: Sequence[Json], key: str, *, gap_bar: float | None = None) -> None:
+    """Add what the reports of migrations have in common, under keys that begin with `key`."""
     flows = [flow for one in reports for flow in one["flows"]]
     splits = [flow["split"] for flow in flows if flow["split"]]
     gaps = [max(flow["longest_gap_ms"] for flow in one["flows"]) for one in reports]
@@ -72,42 +73,48 @@ def _add(report: Report, reports: Sequence[Json], suffix: str) -> None:
     seconds = [one["ended"] - one["started"] for one in reports]
     shares = [own_share(one) for one in reports]
     report.add(
-        Figure(key=f"migrate{suffix}_s", value=_median(seconds), what="s, a live migration"),
+        Figure(key=f"{key}_s", value=_median(seconds), what="s, a live migration"),
         Figure(
-            key=f"migrate{suffix}_own_share",
+            key=f"{key}_own_share",
             value=_median(shares),
             what="our own part of it",
             bar=0.1,
         ),
         Figure(
-            key=f"migrate{suffix}_gap_median_ms",
+            key=f"{key}_unsettled",
+            value=sum(one["outcome"] == "unsettled" for one in reports),
+            what=f"of {len(reports)} migrations left the port DOWN",
+        ),
+        Figure(
+            key=f"{key}_gap_median_ms",
+            bar=gap_bar,
             value=_median(gaps),
             what=f"ms, the longest gap, median of {len(gaps)}",
         ),
-        Figure(key=f"migrate{suffix}_gap_worst_ms", value=max(gaps), what="ms, the worst of them"),
+        Figure(key=f"{key}_gap_worst_ms", value=max(gaps), what="ms, the worst of them"),
         Figure(
-            key=f"migrate{suffix}_activate_ms",
+            key=f"{key}_activate_ms",
             value=_median([split["activate_ms"] for split in splits]),
             what="ms, pause to the answer to activate",
         ),
         Figure(
-            key=f"migrate{suffix}_path_ms",
+            key=f"{key}_path_ms",
             value=_median([split["path_ms"] for split in splits]),
             what="ms, that answer to the first packet by the new path",
         ),
         Figure(
-            key=f"migrate{suffix}_rest_worst_ms",
+            key=f"{key}_rest_worst_ms",
             value=max(rest),
             what="ms, of a gap that nothing explains, worst",
             bar=20,
         ),
         Figure(
-            key=f"migrate{suffix}_ours_median_ms",
+            key=f"{key}_ours_median_ms",
             value=_median(ours),
             what="ms, that and our own handling within the two, median",
             bar=20,
         ),
-        Figure(key=f"migrate{suffix}_ours_worst_ms", value=max(ours), what="ms, the same, worst"),
+        Figure(key=f"{key}_ours_worst_ms", value=max(ours), what="ms, the same, worst"),
     )
 
 
