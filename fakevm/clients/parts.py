@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
+from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import backends, clients, lazy, names
 from fakevm.clients.engine import Container, Engine
 from fakevm.clients.process import connect
-from fakevm.errors import FakevmError, NotFoundError, UnavailableError
+from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
 from fakevm.model import Server
 from fakevm.names import NEUTRON_PORT, is_uuid
 from fakevm.neutron.api import Neutron
@@ -68,7 +70,14 @@ class Parts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if isinstance(error, UnavailableError | WaitTimeoutError):
+            self._name_the_ill(error)
         self.close()
 
     def close(self) -> None:
@@ -78,6 +87,18 @@ class Parts:
         for agent in self._agents.values():
             agent.close()
         self._agents.clear()
+
+    def _name_the_ill(self, error: FakevmError) -> None:
+        """Add to an error the containers that may be its cause, and are not named yet."""
+        with suppress(FakevmError):
+            for container in self._engine.containers(lab=self.name):
+                if container.service in str(error):
+                    continue
+                if not container.running:
+                    error.add_note(f"{container.service} is {container.state}: {_mend(container)}")
+                elif container.health == "unhealthy":
+                    log = f"docker logs {container.name}"
+                    error.add_note(f"{container.service} is unhealthy: {log}")
 
     @cached_property
     def containers(self) -> list[Container]:

@@ -95,6 +95,28 @@ def test_a_port_that_does_not_get_active_leaves_nothing(lab: Lab, world: World) 
     assert nothing_is_left(world)
 
 
+def test_what_did_not_come_is_told_with_the_services_that_are_ill(world: World) -> None:
+    world.neutron.broken["wait_until_active"] = WaitTimeoutError("DOWN")
+    world.engine.stop("neutron-rpc")
+    world.engine.all_containers = [
+        replace(one, health="unhealthy") if one.service == "rabbitmq" else one
+        for one in world.engine.all_containers
+    ]
+    with pytest.raises(WaitTimeoutError) as caught, world.lab() as lab:
+        create(lab)
+    assert caught.value.__notes__ == [
+        "rabbitmq is unhealthy: docker logs fakevm-rabbitmq-1",
+        "neutron-rpc is exited: docker start fakevm-neutron-rpc-1",
+    ]
+
+
+def test_what_is_named_already_is_not_named_again(world: World) -> None:
+    world.engine.stop("neutron-rpc")
+    with pytest.raises(UnavailableError) as caught, world.lab() as lab:
+        lab.service("neutron-rpc")
+    assert not hasattr(caught.value, "__notes__")
+
+
 def test_a_binding_that_fails_leaves_nothing_and_says_why(lab: Lab, world: World) -> None:
     world.neutron.alive["compute-1"] = False
     with pytest.raises(ConflictError, match="its neutron-openvswitch-agent is down"):
