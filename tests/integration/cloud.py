@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from fakevm.display.output import plain
+from fakevm.lab import Lab as Library
+from fakevm.vms.addresses import Addressing
+from fakevm.vms.requests import PortRequest
 from tests.integration.hosts import Host
 from tests.integration.lab import COMPUTES, Lab
 from tests.waiting import wait_until
 
-# `fakevm` processes at a time: enough to overlap their waiting on two cores.
+# VMs at a time: enough to overlap their waiting on two cores.
 PARALLEL = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """A VIF of a VM, as `create-port` printed it."""
+    """A VIF of a VM, as `create-port` tells it."""
 
     lab: Lab
     port_id: str
@@ -69,7 +73,7 @@ class Guest:
 
 
 class Cloud:
-    """Makes with openstacksdk what the commands work on, and VMs with `create-port`."""
+    """Makes with openstacksdk what the commands work on, and VMs with the library."""
 
     def __init__(self, lab: Lab, name: str) -> None:
         self.lab = lab
@@ -130,20 +134,40 @@ class Cloud:
             self._neutron.delete_security_group_rule(rule)
         return str(group.id)
 
-    def guest(self, network: str, instance: str, host: str, *options: str) -> Guest:
-        """Make a VM, or another NIC of one; static addresses unless options say otherwise."""
-        if "--address" not in options:
-            options = ("--address", "static", *options)
-        if "--no-port-security" not in options and "--security-group" not in options:
-            options = ("--no-port-security", *options)
-        made = self.lab.fakevm.json("create-port", "--host", host, *options, network, instance)
-        return guest_of(self.lab, made)
+    def guest(
+        self,
+        network: str,
+        instance: str,
+        host: str,
+        *,
+        addressing: Addressing = "static",
+        group: str = "",
+        name: str | None = None,
+    ) -> Guest:
+        """Make a VM, or another NIC of one; static addresses unless told otherwise.
 
-    def guests(self, network: str, hosts: Mapping[str, str], *options: str) -> tuple[Guest, ...]:
+        By the library: a process for each would take longer than what it does.
+        """
+        request = PortRequest(
+            network=network,
+            instance=instance,
+            host=host,
+            name=name,
+            addressing=addressing,
+            security_groups=(group,) if group else (),
+            port_security=bool(group),
+        )
+        with Library(self.lab.name) as library:
+            made = library.create_port(request)
+        return guest_of(self.lab, plain(made.row))
+
+    def guests(
+        self, network: str, hosts: Mapping[str, str], *, addressing: Addressing = "static"
+    ) -> tuple[Guest, ...]:
         """Make a VM for each item, `instance: host`, some at a time."""
         with ThreadPoolExecutor(PARALLEL) as pool:
             made = [
-                pool.submit(self.guest, network, instance, host, *options)
+                pool.submit(self.guest, network, instance, host, addressing=addressing)
                 for instance, host in hosts.items()
             ]
             return tuple(future.result() for future in made)

@@ -1,15 +1,20 @@
-"""Looks into a lab's containers with tools that fakevm does not use: docker, ip, ovs-vsctl."""
+"""Looks into a lab's containers from outside fakevm: by Docker's API, ip, ovs-vsctl."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from docker import APIClient, from_env
+
 from tests.waiting import wait_until
+
+_LOCAL = threading.local()
 
 
 def docker(*args: str, check: bool = True, merge: bool = False) -> str:
@@ -28,16 +33,22 @@ def docker(*args: str, check: bool = True, merge: bool = False) -> str:
     return done.stdout
 
 
+def engine() -> APIClient:
+    """Return this thread's connection to the engine; the docker client takes longer to start."""
+    if not hasattr(_LOCAL, "client"):
+        _LOCAL.client = from_env(timeout=120).api
+    client: APIClient = _LOCAL.client
+    return client
+
+
 def container_ids(lab: str) -> dict[str, str]:
     """Return the full id of each container of a lab, by service."""
-    form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
-    label = f"label=fakevm.lab={lab}"
-    lines = docker("ps", "-a", "--no-trunc", "--filter", label, "--format", form).splitlines()
-    return dict(line.split() for line in lines)
+    found = engine().containers(all=True, filters={"label": f"fakevm.lab={lab}"})
+    return {one["Labels"].get("com.docker.compose.service", ""): one["Id"] for one in found}
 
 
 def inspect(ids: list[str]) -> list[dict[str, Any]]:
-    return list(json.loads(docker("inspect", *ids))) if ids else []
+    return [engine().inspect_container(each) for each in ids]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +59,14 @@ class Host:
     container: str
 
     def run(self, *argv: str, check: bool = True) -> str:
-        return docker("exec", self.container, *argv, check=check)
+        """Run a program to its end; return its stdout."""
+        made = engine().exec_create(self.container, list(argv))["Id"]
+        out, err = (
+            (part or b"").decode(errors="replace") for part in engine().exec_start(made, demux=True)
+        )
+        if check and engine().exec_inspect(made)["ExitCode"] != 0:
+            raise AssertionError(f"{self.name}: {' '.join(argv)}: {out}{err}")
+        return out
 
     def vm_names(self) -> set[str]:
         """Return the network namespaces, which are named by device_id."""

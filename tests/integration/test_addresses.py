@@ -13,8 +13,8 @@ from tests.integration.lab import Lab
 def test_dhcp_gives_the_fixed_ip(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "10.2.0.0/24")
-    a = cloud.guest(network, "a", "compute-1", "--address", "dhcp")
-    b = cloud.guest(network, "b", "compute-2", "--address", "dhcp")
+    a = cloud.guest(network, "a", "compute-1", addressing="dhcp")
+    b = cloud.guest(network, "b", "compute-2", addressing="dhcp")
     for guest in (a, b):
         assert guest.host.addresses(guest.instance_id) == {f"{guest.ip}/24"}
         assert len(guest.host.processes("dh", guest.port_id[:11])) <= 2
@@ -32,8 +32,8 @@ def test_dhcp_gives_the_fixed_ip(lab: Lab, cloud: Cloud) -> None:
 def test_static_and_none(cloud: Cloud) -> None:
     network = cloud.network(cidr="10.2.0.0/24")
     cloud.subnet(network, "fd00:2::/64", enable_dhcp=False)
-    static = cloud.guest(network, "static", "compute-1", "--address", "static")
-    none = cloud.guest(network, "none", "compute-1", "--address", "none")
+    static = cloud.guest(network, "static", "compute-1", addressing="static")
+    none = cloud.guest(network, "none", "compute-1", addressing="none")
     assert static.host.addresses(static.instance_id) == {
         f"{ip}/{64 if ':' in ip else 24}" for ip in static.ips
     }
@@ -54,8 +54,8 @@ def test_ipv6_by_router_advertisement_and_by_dhcpv6(lab: Lab, cloud: Cloud) -> N
         ),
     )
     assert router
-    a = cloud.guest(slaac, "a", "compute-1", "--address", "dhcp")
-    b = cloud.guest(stateful, "b", "compute-2", "--address", "dhcp")
+    a = cloud.guest(slaac, "a", "compute-1", addressing="dhcp")
+    b = cloud.guest(stateful, "b", "compute-2", addressing="dhcp")
     assert a.ip in bare(a)
     assert b.ip in bare(b)
     # Through the router, from one subnet to the other.
@@ -101,7 +101,7 @@ def _guests(lab: Lab, network: str) -> list[dict[str, Any]]:
 def test_a_dhcp_agent_that_does_not_have_the_port_is_told(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "10.2.3.0/24")
-    cloud.guest(network, "has-one", "compute-1", "--address", "dhcp")
+    cloud.guest(network, "has-one", "compute-1", addressing="dhcp")
     vm = ("create-port", "--address", "dhcp", "--host", "compute-1", network, f"{cloud.prefix}-vm")
     with lab.host("network-1").stopped("dhcp-agent"):
         result = lab.fakevm.run(*vm, "--timeout", "4")

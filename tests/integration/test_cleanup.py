@@ -12,7 +12,7 @@ def test_leftovers_are_told_and_removed(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "10.11.0.0/24")
     keep = cloud.guest(network, "keep", "compute-1")
-    gone = cloud.guest(network, "gone", "compute-1", "--address", "dhcp")
+    gone = cloud.guest(network, "gone", "compute-1", addressing="dhcp")
     moved = cloud.guest(network, "moved", "compute-2")
     host = gone.host
     bystander = "not-a-vm"

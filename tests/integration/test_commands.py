@@ -137,7 +137,7 @@ def test_delete_port_takes_many_and_is_content_without_the_vif(lab: Lab, cloud: 
 def test_a_vif_goes_by_prefix_and_by_name_and_the_host_is_found(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.1.0.0/24")
     name = f"{cloud.prefix}-port"
-    a = cloud.guest(network, "a", "compute-2", "--name", name)
+    a = cloud.guest(network, "a", "compute-2", name=name)
     for vif in (a.port_id, a.port_id[:13], name):
         assert lab.fakevm.json("show", vif)["port_id"] == a.port_id
         assert lab.fakevm.ok("exec", vif, "hostname") == lab.fakevm.ok(

@@ -79,9 +79,9 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
 def test_iptables_filter_on_a_bridge_of_the_vif_s_own(second: Lab) -> None:
     with Cloud(second, "hybrid") as cloud:
         network, closed = cloud.network(cidr="10.16.0.0/24"), cloud.security_group()
-        a = cloud.guest(network, "a", "compute-1", "--security-group", "default")
-        b = cloud.guest(network, "b", "compute-2", "--security-group", "default")
-        c = cloud.guest(network, "c", "compute-2", "--security-group", closed)
+        a = cloud.guest(network, "a", "compute-1", group="default")
+        b = cloud.guest(network, "b", "compute-2", group="default")
+        c = cloud.guest(network, "c", "compute-2", group=closed)
         assert f"qvo{b.port_id}"[:14] in {one["name"] for one in b.host.interfaces().values()}
         a.ping(b.ip)
         a.cannot_ping(c.ip)

@@ -30,7 +30,7 @@ def test_all_nics_and_addresses_move(lab: Lab, cloud: Cloud) -> None:
     dhcp = cloud.network(name="dhcp")
     cloud.subnet(dhcp, "10.7.2.0/24")
     first = cloud.guest(static, "vm", "compute-1")
-    second = cloud.guest(dhcp, "vm", "compute-1", "--address", "dhcp")
+    second = cloud.guest(dhcp, "vm", "compute-1", addressing="dhcp")
     peer = cloud.guest(static, "peer", "compute-2")
     lab.fakevm.ok("migrate", "compute-2", second.port_id)
     for guest in (first, second):

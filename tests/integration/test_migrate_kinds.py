@@ -23,7 +23,7 @@ RARP = re.compile(r"(\S+) > ff:ff:ff:ff:ff:ff, ethertype Reverse ARP")
 def test_a_cold_migration_boots_the_vm_on_the_other_host(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "10.71.0.0/24")
-    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"}, "--address", "dhcp")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"}, addressing="dhcp")
     b.exec("ip", "address", "add", "192.0.2.7/24", "dev", "eth0")
     report = lab.fakevm.json("migrate", "--cold", "compute-3", b.port_id)
     assert names(report)[:4] == ["unplug", "look for a binding", "bind", "plug"]
@@ -122,7 +122,7 @@ def test_all_that_a_guest_has_moves_but_for_its_processes(lab: Lab, cloud: Cloud
     dhcp = cloud.network(name="dhcp")
     cloud.subnet(dhcp, "10.71.6.0/24")
     vm = cloud.guest(network, "vm", "compute-1")
-    leased = cloud.guest(dhcp, "vm", "compute-1", "--address", "dhcp")
+    leased = cloud.guest(dhcp, "vm", "compute-1", addressing="dhcp")
     vm.exec("sh", "-ec", BY_HAND)
     before = vm.exec("sh", "-ec", LOOK)
     for word in ("192.0.2.7/24", "203.0.113.0/24", "02:00:00:00:00:09", "arp_ignore = 1"):

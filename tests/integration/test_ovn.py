@@ -35,7 +35,7 @@ def guests(ovn: Lab) -> Iterator[tuple[Guest, Guest]]:
         network = cloud.network()
         cloud.subnet(network, "10.80.0.0/24")
         hosts = {"a": "compute-1", "b": "compute-2"}
-        a, b = cloud.guests(network, hosts, "--address", "dhcp")
+        a, b = cloud.guests(network, hosts, addressing="dhcp")
         yield a, b
 
 

@@ -35,7 +35,7 @@ def test_a_host_s_restart_brings_its_vms_back(lab: Lab, cloud: Cloud) -> None:
     cloud.subnet(dhcp, "10.6.2.0/24")
     a = cloud.guest(static, "a", "compute-1")
     b = cloud.guest(static, "b", "compute-2")
-    b2 = cloud.guest(dhcp, "b", "compute-2", "--address", "dhcp")
+    b2 = cloud.guest(dhcp, "b", "compute-2", addressing="dhcp")
     docker("restart", "--time", "5", b.host.container)
     lab.wait_until_healthy("compute-2")
 

@@ -11,7 +11,7 @@ def test_a_rule_taken_away_stops_an_established_ping(lab: Lab, cloud: Cloud) -> 
     network = cloud.network(cidr="10.4.0.0/24")
     group = cloud.security_group()
     outside = cloud.guest(network, "outside", "compute-1")
-    inside = cloud.guest(network, "inside", "compute-2", "--security-group", group)
+    inside = cloud.guest(network, "inside", "compute-2", group=group)
     outside.cannot_ping(inside.ip)
 
     rule = allow_ping(lab, group)
