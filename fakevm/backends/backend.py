@@ -90,6 +90,9 @@ class Backend(ABC):
     # What `status` asks one of the services, by a command in its container: service, argv.
     question: tuple[str, tuple[str, ...]] | None = None
 
+    # What fails where a service does not do its work, sooner than Docker's health check: service,
+    # argv.
+    check: tuple[str, tuple[str, ...]] | None = None
     # What says of ports where they are, as it changes, until its stdin ends: service, argv.
     trail: tuple[str, tuple[str, ...]] | None = None
 

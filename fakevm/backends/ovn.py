@@ -64,6 +64,8 @@ class Ovn(Backend):
         ),
     )
 
+    # What is written to the northbound database arrives in the southbound one (ovn-nbctl(8)).
+    check = (CENTRAL, ("ovn-nbctl", "--timeout=5", "--wait=sb", "sync"))
     trail = (CENTRAL, southbound.COMMAND)
 
     def read_trail(self, port_ids: Collection[str]) -> Trail:

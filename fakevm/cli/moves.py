@@ -199,22 +199,16 @@ def migrate(
     )
     on_request = _trace if trace else _no_trace
     with session.lab(timeout_s=timeout_s) as lab:
-        failures: list[FakevmError] = []
-        if repeat:
-            reports, failures = _back_and_forth(lab, ref, request, repeat, on_request)
-        else:
-            reports = [
-                lab.migrate(
-                    ref,
-                    request,
-                    on_request=on_request,
-                    on_report=lambda report: write(report, report_file),
-                )
-            ]
+        reports, failures = _back_and_forth(
+            *(lab, ref, request, repeat or 1),
+            on_request=on_request,
+            on_report=lambda report: write(report, report_file),
+        )
     if reports:
         _show(reports, form, repeated=bool(repeat))
     if failures:
-        failures[0].add_note(f"so ended {len(failures)} of {len(reports)} migrations")
+        if repeat:
+            failures[0].add_note(f"so ended {len(failures)} of {len(reports)} migrations")
         raise failures[0]
 
 
@@ -242,21 +236,29 @@ def _back_and_forth(
     ref: str,
     request: MigrationRequest,
     times: int,
+    *,
     on_request: Callable[[HttpRequest], None],
+    on_report: Callable[[MigrationReport], None],
 ) -> tuple[list[MigrationReport], list[FakevmError]]:
-    """Migrate again and again, each time back to where the VM came from; return the failures, too.
+    """Migrate, and again, each time back to where the VM came from; return the failures, too.
 
     The first that does not arrive is the last one.
     """
     reports: list[MigrationReport] = []
     failures: list[FakevmError] = []
-    for number in range(times):
-        say(f"migration {number + 1} of {times}, to {request.destination}")
+
+    def keep(report: MigrationReport) -> None:
+        reports.append(report)
+        on_report(report)
+
+    for number in range(1, times + 1):
+        if times > 1:
+            say(f"migration {number} of {times}, to {request.destination}")
         try:
-            lab.migrate(ref, request, on_request=on_request, on_report=reports.append)
+            lab.migrate(ref, request, on_request=on_request, on_report=keep)
         except FakevmError as error:
             failures.append(error)
-            if len(reports) == number or reports[-1].outcome != "unsettled":
+            if number == times or len(reports) < number or reports[-1].outcome != "unsettled":
                 break
             say(str(error))
         request = replace(request, destination=reports[-1].source, source=None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import backends, clients, lazy, names
 from fakevm.clients.engine import Container, Engine
-from fakevm.clients.process import connect
+from fakevm.clients.process import connect, run
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
 from fakevm.model import Server
 from fakevm.names import NEUTRON_PORT, is_uuid
@@ -36,6 +36,9 @@ PLACE = ("id", "name", "device_id", "device_owner", "binding:host_id")
 
 # How long Neutron may take for one answer.
 ANSWER_S = 30.0
+
+# How long a service may take to show that it does its work, after an error.
+CHECK_S = 10.0
 
 # How long an agent may take, which does its work on a busy machine.
 AGENT_S = 60.0
@@ -96,9 +99,18 @@ class Parts:
                     continue
                 if not container.running:
                     error.add_note(f"{container.service} is {container.state}: {_mend(container)}")
-                elif container.health == "unhealthy":
+                elif container.health == "unhealthy" or not self._does_its_work(container):
                     log = f"docker logs {container.name}"
                     error.add_note(f"{container.service} is unhealthy: {log}")
+
+    def _does_its_work(self, container: Container) -> bool:
+        service, argv = self.backend.check or ("", ())
+        if container.service == service:
+            try:
+                run(("docker", "exec", container.name, *argv), timeout_s=CHECK_S)
+            except FakevmError:
+                return False
+        return True
 
     @cached_property
     def containers(self) -> list[Container]:

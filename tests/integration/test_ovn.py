@@ -68,6 +68,30 @@ def test_vms_get_their_addresses_reach_each_other_and_migrate(
     assert ovn.hosts_with(b.port_id) == ["compute-1"]
 
 
+@pytest.mark.parametrize("rarp", [True, False])
+def test_a_report_has_what_the_southbound_says_of_the_port(
+    ovn: Lab, guests: tuple[Guest, Guest], rarp: bool
+) -> None:
+    a, b = guests
+    # The guest runs before the activation: what it sends by RARP opens the way.
+    argv = ("migrate", "--post-copy", "--timeout", "10", "--probe", a.port_id, "-f", "json")
+    options = () if rarp else ("--no-rarp",)
+    told = ovn.fakevm.run(*argv, *options, "compute-1", b.port_id).json()
+    assert told["outcome"] in ("moved", "unsettled")
+    facts = [(one["name"], one["value"]) for one in told["facts"]]
+    for fact in (
+        ("chassis", "compute-2"),
+        ("requested-chassis", "compute-2,compute-1"),
+        ("activation-strategy", "rarp"),
+        ("additional_chassis", "compute-1"),
+        ("chassis", "compute-1"),
+    ):
+        assert fact in facts
+    assert (("additional-chassis-activated", "compute-1") in facts) == rarp
+    times = [one["time"] for one in told["facts"]]
+    assert times == sorted(times)
+
+
 def test_a_vm_is_told_its_metadata(guests: tuple[Guest, Guest]) -> None:
     a, _ = guests
     url = "http://169.254.169.254/openstack/latest/meta_data.json"
@@ -108,6 +132,21 @@ def test_all_heals_when_its_central_services_are_back(
     wait_until("the port is unbound", lambda: ovn.chassis(b.port_id) == "")
     ovn.fakevm.ok("plug", b.port_id)
     a.ping(b.ip)
+
+
+def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
+    ovn: Lab, guests: tuple[Guest, Guest]
+) -> None:
+    a, b = guests
+    network = ovn.sdk.network.get_port(a.port_id).network_id
+    argv = ("create-port", "--timeout", "5", "--host", "compute-1", network, f"{network}-late")
+    with ovn.host("ovn-central").stopped("ovnnb"):
+        assert "ovn-central is unhealthy" in ovn.fakevm.fails(5, *argv)
+    ovn.wait_until_healthy("ovn-central")
+    a.ping(b.ip)
+    # Neutron goes on with what it was asked for, too.
+    wait_until("a port", lambda: ovn.fakevm.run(*argv).exit_code == 0)
+    assert ovn.fakevm.json("cleanup", "--dry-run") == []
 
 
 def test_ovn_s_programs_end_with_their_own_exit_codes(ovn: Lab) -> None:
