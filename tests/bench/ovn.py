@@ -111,10 +111,21 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
         with Cloud(lab, lab.name) as cloud:
             network = cloud.network(cidr="10.99.0.0/24")
             hosts = {f"vm-{n}": f"compute-{n}" for n in range(1, HOSTS + 1)}
+            start = time.perf_counter()
             guests = cloud.guests(network, hosts)
+            made_s = time.perf_counter() - start
+            # Until every ovn-controller has heard of every port.
+            sync = ("ovn", "nbctl", "--timeout=600", "--wait=hv", "sync")
+            sync_s = timed(lambda: lab.fakevm.run(*sync, timeout_s=700))
             answered = pings(guests)
             idle = busy_cores(IDLE_S)
         report.add(
+            Figure(key="ovn_hosts_vms_s", value=made_s, what="s, a VM on each of them"),
+            Figure(
+                key="ovn_hosts_sync_s",
+                value=sync_s,
+                what="s, until every chassis has heard of all (ovn-nbctl --wait=hv sync)",
+            ),
             Figure(
                 key="ovn_hosts_pings",
                 value=answered,

@@ -81,6 +81,7 @@ class Cloud:
         self.prefix = f"{name[:60]}-{uuid.uuid4().hex[:6]}"
         self._networks: list[str] = []
         self._routers: list[str] = []
+        self._floating_ips: list[str] = []
         self._groups: list[str] = []
 
     def __enter__(self) -> Self:
@@ -117,12 +118,20 @@ class Cloud:
         )
         return str(subnet.id)
 
-    def router(self, *subnets: str) -> str:
-        router = self._neutron.create_router(name=self.prefix)
+    def router(self, *subnets: str, outside: str | None = None) -> str:
+        """Make a router between subnets, and to an external network."""
+        gateway = {"external_gateway_info": {"network_id": outside}} if outside else {}
+        router = self._neutron.create_router(name=self.prefix, **gateway)
         self._routers.append(router.id)
         for subnet in subnets:
             self._neutron.add_interface_to_router(router, subnet=subnet)
         return str(router.id)
+
+    def floating_ip(self, outside: str, port_id: str) -> str:
+        """Give a port an address of an external network."""
+        made = self._neutron.create_ip(floating_network_id=outside, port_id=port_id)
+        self._floating_ips.append(made.id)
+        return str(made.floating_ip_address)
 
     def security_group(self) -> str:
         """Make a group that lets everything out and nothing in."""
@@ -182,11 +191,19 @@ class Cloud:
         ]
 
     def close(self) -> None:
+        for floating_ip in self._floating_ips:
+            self._neutron.delete_ip(floating_ip)
         vifs = self.vifs()
         if vifs:
             self.lab.fakevm.ok("delete-port", *vifs)
         for router in self._routers:
-            for port in list(self._neutron.ports(device_id=router)):
+            # Its gateway's port goes with it.
+            inside = [
+                port
+                for port in self._neutron.ports(device_id=router)
+                if port.device_owner != "network:router_gateway"
+            ]
+            for port in inside:
                 self._neutron.remove_interface_from_router(router, port_id=port.id)
             self._neutron.delete_router(router)
         for network in self._networks:

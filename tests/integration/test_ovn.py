@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,13 @@ from tests.integration.command import Result
 from tests.integration.conftest import LOGS
 from tests.integration.lab import Lab
 from tests.integration.play import ALONE, AT_ONCE, assert_found, play, play_at_once
+from tests.integration.routing import assert_routed
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
+
+LIMIT_KBPS = 2000
+# Four seconds of it.
+SENT = 4 * LIMIT_KBPS * 1000 // 8
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +124,40 @@ def test_a_scenario_beside_others(at_once: dict[str, Result], name: str) -> None
 @pytest.mark.parametrize("name", ALONE)
 def test_a_scenario(ovn: Lab, name: str) -> None:
     assert_found(play(ovn, name, "--tries", "1"), name, "ovn")
+
+
+def test_a_router_joins_networks_and_leads_outside(ovn: Lab) -> None:
+    with Cloud(ovn, "ovn-routers") as cloud:
+        assert_routed(cloud)
+
+
+def test_a_bandwidth_limit_holds(ovn: Lab, guests: tuple[Guest, Guest]) -> None:
+    a, b = guests
+    neutron: Any = ovn.sdk.network
+    policy = neutron.create_qos_policy(name="limited")
+    try:
+        rule = {"max_kbps": LIMIT_KBPS, "max_burst_kbps": LIMIT_KBPS // 10, "direction": "egress"}
+        neutron.create_qos_bandwidth_limit_rule(policy, **rule)
+        assert kbps(a, b) > 2 * LIMIT_KBPS
+        neutron.update_port(a.port_id, qos_policy_id=policy.id)
+        wait_until("the limit", lambda: kbps(a, b) < 1.5 * LIMIT_KBPS)
+    finally:
+        neutron.update_port(a.port_id, qos_policy_id=None)
+        neutron.delete_qos_policy(policy)
+
+
+def kbps(source: Guest, target: Guest) -> float:
+    """Send over TCP; return how fast that was."""
+    listen = ("socat", "-u", "TCP-LISTEN:7001,reuseaddr", "OPEN:/dev/null")
+    server = target.lab.fakevm.start("exec", target.port_id, "--", *listen)
+    try:
+        send = (
+            f"head -c {SENT} /dev/zero | socat -u STDIN TCP:{target.ip}:7001,retry=50,interval=0.1"
+        )
+        timed = f"s=$(date +%s%N); {send}; echo $(($(date +%s%N) - s))"
+        return SENT * 8 / 1000 / (int(source.exec("sh", "-ec", timed)) / 1e9)
+    finally:
+        server.communicate(timeout=60)
 
 
 def test_all_heals_when_its_central_services_are_back(
