@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import ExitStack
 
+from fakevm.errors import FakevmError
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import HttpRequest
 from fakevm.reports.migration import MigrationReport
@@ -29,31 +30,29 @@ def run(stage: Stage) -> Finding:
     request = MigrationRequest(
         destination=destination, probes=[peer.name], timeout_s=min(ACTIVE_S, stage.timeout_s)
     )
-    # From its end on.
-    over = threading.Event()
+    halt = ExitStack()
     goes_on: list[float] = []
 
-    def be_busy() -> None:
-        with stage.halted(destination):
-            halted.set()
-            over.wait(BUSY_S)
-            goes_on.append(time.time())
+    def go_on() -> None:
+        halt.close()
+        goes_on.append(time.time())
 
-    halted = threading.Event()
-    busy = threading.Thread(target=be_busy)
+    timer = threading.Timer(BUSY_S, go_on)
 
     def sees(sent: HttpRequest) -> None:
         if sent.method == "POST" and sent.path.endswith("/bindings"):
-            busy.start()
-            halted.wait(stage.timeout_s)
+            halt.enter_context(stage.halted(destination))
+            timer.start()
 
-    with ExitStack() as undo:
-        undo.callback(lambda: busy.join() if busy.ident else None)
-        undo.callback(over.set)
+    try:
         # Whether the port is ACTIVE in the end is another scenario's subject.
         report = stage.migrate(vm, request, may_fail=["wait for ACTIVE"], on_request=sees)
-        # What is lost until then belongs to it.
-        busy.join()
+        timer.join()
+    finally:
+        timer.cancel()
+        halt.close()
+    if not goes_on:
+        raise FakevmError(f"the L2 agent of {destination} could not be let go on")
     return judge(report, goes_on=goes_on[0])
 
 
