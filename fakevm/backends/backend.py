@@ -89,7 +89,6 @@ class Backend(ABC):
     programs: Mapping[str, Program] = MappingProxyType({})
     # What `status` asks one of the services, by a command in its container: service, argv.
     question: tuple[str, tuple[str, ...]] | None = None
-
     # What fails where a service does not do its work, sooner than Docker's health check: service,
     # argv.
     check: tuple[str, tuple[str, ...]] | None = None

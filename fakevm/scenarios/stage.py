@@ -240,13 +240,11 @@ class Stage:
 
     def on_host(self, host: str, *argv: str) -> str:
         """Run a program on a compute host and return what it prints."""
-        container = self.lab.running_compute(host).name
-        return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
+        return self._in_container(self.lab.running_compute(host).name, *argv)
 
     def in_service(self, service: str, *argv: str) -> str:
         """Run a program in a service's container and return what it prints, stripped."""
-        container = self.lab.service(service).name
-        return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s).strip()
+        return self._in_container(self.lab.service(service).name, *argv).strip()
 
     def is_wired(self, host: str, port: Port, *, within_s: float) -> bool:
         """Wait until a port's VIF is wired on a host; tell whether it was in time."""
@@ -312,9 +310,11 @@ class Stage:
 
         `docker pause` fails the container's health check, and it is unhealthy for a while after.
         """
-        kill = ("docker", "exec", container, "sh", "-c", f"kill -{name} -1")
         with deferred():
-            process.run(kill, timeout_s=self.timeout_s)
+            self._in_container(container, "sh", "-c", f"kill -{name} -1")
+
+    def _in_container(self, container: str, *argv: str) -> str:
+        return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
 
     def _clear(self, network_id: str) -> None:
         """Remove a network with all that is on it."""

@@ -72,9 +72,15 @@ class Fakevm:
         )
         return Result(argv=argv, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
-    def ok(self, *args: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    def ok(
+        self,
+        *args: str,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> str:
         """Run, expect success, return stdout."""
-        result = self.run(*args, stdin=stdin, env=env)
+        result = self.run(*args, stdin=stdin, env=env, timeout_s=timeout_s)
         assert result.exit_code == 0, f"{result}"
         return result.stdout
 
