@@ -9,7 +9,7 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError
 from fakevm.lifecycle import reboot, shelve
-from fakevm.migrate.checked import check_confirmed, in_order, looked_up
+from fakevm.migrate.checked import check_confirmed, move_of
 from fakevm.migrate.move import Move, Switches
 from fakevm.model import PluggedVif, Server
 from fakevm.names import may_be_a_vms
@@ -128,24 +128,19 @@ class Lifecycle:
         source: str,
         destination: str,
     ) -> Move:
-        listed = looked_up(self._lab, ports, guests, server)
         vm = vifs.vm_of_port(ports[0], guests.values(), server)
         if vm.name == vm.instance_id:
             # Nobody knew it any more, but the user does.
             vm = replace(vm, name=self._vm.name)
-        return Move(
-            vm=vm,
-            nics=in_order(listed, server),
-            listed=listed,
-            source_name=source,
-            destination_name=destination,
-            neutron=self._lab.neutron,
-            source=self._lab.agent(source) if source else None,
-            destination=self._lab.agent(destination),
-            events=self._lab.events,
+        return replace(
+            move_of(
+                *(self._lab, ports, guests, server),
+                vm=vm,
+                source=(source, self._lab.agent(source) if source else None),
+                destination=(destination, self._lab.agent(destination)),
+            ),
             timeout_s=self._timeout_s,
             switches=Switches(plugging=self._plugging),
-            warn=self._lab.say,
         )
 
     def _ports(self) -> list[Port]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, UnavailableError
 from fakevm.migrate.move import Host, Move, Nic
 from fakevm.migrate.request import MigrationRequest
-from fakevm.model import PluggedVif, Server
+from fakevm.model import PluggedVif, Server, Vm
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import Port
 from fakevm.vms import addresses, vifs
@@ -49,20 +50,16 @@ class Checked:
             guests = {one.port_id: one for one in agent.vifs()}
             source = agent
         self._check_guests(guests)
-        listed = looked_up(self._lab, self._ports, guests, self._server)
-        return Move(
-            vm=vifs.vm_of_port(self._port, guests.values(), self._server),
-            nics=in_order(listed, self._server),
-            listed=listed,
-            source_name=self._port.host,
-            destination_name=self._destination,
+        return replace(
+            move_of(
+                *(self._lab, self._ports, guests, self._server),
+                vm=vifs.vm_of_port(self._port, guests.values(), self._server),
+                source=(self._port.host, source),
+                destination=(self._destination, self._lab.agent(self._destination)),
+            ),
             neutron=neutron,
-            source=source,
-            destination=self._lab.agent(self._destination),
-            events=self._lab.events,
             timeout_s=self._request.timeout_s,
             switches=self._request.switches,
-            warn=self._lab.say,
         )
 
     @property
@@ -163,7 +160,34 @@ def check_confirmed(server: Server, port: Port, vm: str) -> None:
         )
 
 
-def looked_up(
+def move_of(
+    lab: Parts,
+    ports: Sequence[Port],
+    guests: Mapping[str, PluggedVif],
+    server: Server,
+    *,
+    vm: Vm,
+    source: tuple[str, Host | None],
+    destination: tuple[str, Host],
+) -> Move:
+    """Return a VM's move with all its ports from one host to another, each with its name."""
+    listed = _looked_up(lab, ports, guests, server)
+    return Move(
+        vm=vm,
+        nics=_in_order(listed, server),
+        listed=listed,
+        source_name=source[0],
+        destination_name=destination[0],
+        neutron=lab.neutron,
+        source=source[1],
+        destination=destination[1],
+        events=lab.events,
+        timeout_s=lab.neutron.timeout_s,
+        warn=lab.say,
+    )
+
+
+def _looked_up(
     lab: Parts, ports: Sequence[Port], guests: Mapping[str, PluggedVif], server: Server
 ) -> tuple[Nic, ...]:
     """Return a VM's NICs in the order of the ports; `guests` is what a host has of them, by port.
@@ -181,7 +205,7 @@ def looked_up(
     return tuple(map(nic, ports))
 
 
-def in_order(nics: Iterable[Nic], server: Server) -> tuple[Nic, ...]:
+def _in_order(nics: Iterable[Nic], server: Server) -> tuple[Nic, ...]:
     """Return NICs in the order of Nova's cache: as they were plugged, eth0 first.
 
     Where nobody can tell it, in the order of their ports.

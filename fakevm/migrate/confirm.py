@@ -7,9 +7,9 @@ from typing import cast
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError, UnavailableError
-from fakevm.migrate.checked import in_order, looked_up
+from fakevm.migrate.checked import move_of
 from fakevm.migrate.cold import CONFIRM
-from fakevm.migrate.move import Host, Move
+from fakevm.migrate.move import Host
 from fakevm.neutron.values import Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
@@ -38,25 +38,17 @@ def confirm_alone(lab: Parts, port: Port) -> str:
             hint="fakevm migrate --cold --no-confirm DST VIF begins one",
         )
     ports = lab.neutron.ports(device_id=server.instance_id)
-    listed = looked_up(lab, ports, {}, server)
     source: Agent | None = None
     try:
         source = lab.agent(came_from)
     except (NotFoundError, UnavailableError) as error:
         lab.say(f"{error}: nothing is unplugged there")
-    move = Move(
+    move = move_of(
+        *(lab, ports, {}, server),
         vm=vifs.vm_of_port(port, (), server),
-        nics=in_order(listed, server),
-        listed=listed,
-        source_name=came_from,
-        destination_name=port.host,
-        neutron=lab.neutron,
-        source=source,
+        source=(came_from, source),
         # It takes no part.
-        destination=cast(Host, source),
-        events=lab.events,
-        timeout_s=lab.neutron.timeout_s,
-        warn=lab.say,
+        destination=(port.host, cast(Host, source)),
     )
     carry_out(_CONFIRM, move, Journal(say=lab.say, tell=note(lab.events, server.instance_id)))
     lab.events.register(server.instance_id, resized_from="")
