@@ -183,10 +183,24 @@ class Events:
                 self._connection.close()
                 self._connection = None
             if self._connection is None:
-                self._connection = self._connect()
-                for instance_id, told in list(self._registered.items()):
-                    self._connection.notify("register", {"instance_id": instance_id, **told})
+                connection = self._connect()
+                try:
+                    self._register_again(connection)
+                except FakevmError:
+                    connection.close()
+                    raise
+                self._connection = connection
             return self._connection
+
+    def _register_again(self, connection: Connection) -> None:
+        """Tell a service that has restarted what we told it; of the others it knows later news."""
+        if not self._registered:
+            return
+        asked = {"instance_ids": list(self._registered)}
+        known = connection.request("servers", asked, timeout_s=connection.timeout_s)["servers"]
+        for instance_id, told in list(self._registered.items()):
+            if instance_id not in known:
+                connection.notify("register", {"instance_id": instance_id, **told})
 
 
 class Waiter:

@@ -14,6 +14,7 @@ from fakevm.clients.rpc import Connection
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
 from tests.fakes.engine import make_container
 from tests.fakes.events import LocalNovaEvents
+from tests.fakes.host import FakeStream
 from tests.unit.conftest import World
 
 VM = "11111111-0000-4000-8000-000000000001"
@@ -139,6 +140,23 @@ def test_a_waiter_lives_through_a_restart_and_its_server_is_known_again(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert waiting.result(10)[PORT].code == 200
+
+
+def test_a_connection_made_anew_brings_no_old_news(nova: LocalNovaEvents) -> None:
+    streams: list[FakeStream] = []
+
+    def connect() -> Connection:
+        streams.append(nova.stream())
+        return Connection("nova-events", streams[-1], timeout_s=5)
+
+    first, second = Events(connect), Events(connect)
+    first.register(VM, host="compute-1")
+    second.register(VM, host="compute-2")
+    streams[0].close()
+    assert first.server(VM).host == "compute-2"
+    assert nova.streams == 3
+    first.close()
+    second.close()
 
 
 def test_what_is_followed_comes_in_order_over_a_restart(
