@@ -58,12 +58,24 @@ class PortFact:
     value: str
 
 
-class Trail(ABC):
-    """Reads what a backend says of ports while they move."""
+class TrailReader(ABC):
+    """Reads what a backend says of some ports while they move."""
+
+    def __init__(self, port_ids: Collection[str]) -> None:
+        self.port_ids = port_ids
 
     @abstractmethod
     def read(self, line: str) -> Iterable[PortFact]:
         """Return what a line says anew of the ports."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail:
+    """What says of ports where they are, as it changes: a command that runs until stdin ends."""
+
+    service: str
+    argv: tuple[str, ...]
+    reader: type[TrailReader]
 
 
 class Backend(ABC):
@@ -92,12 +104,7 @@ class Backend(ABC):
     # What fails where a service does not do its work, sooner than Docker's health check: service,
     # argv.
     check: tuple[str, tuple[str, ...]] | None = None
-    # What says of ports where they are, as it changes, until its stdin ends: service, argv.
-    trail: tuple[str, tuple[str, ...]] | None = None
-
-    def read_trail(self, port_ids: Collection[str]) -> Trail:
-        """Return what reads the trail of these ports."""
-        raise NotImplementedError(f"{self.title} has no trail")
+    trail: Trail | None = None
 
     @abstractmethod
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:

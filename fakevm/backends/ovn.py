@@ -66,11 +66,7 @@ class Ovn(Backend):
 
     # What is written to the northbound database arrives in the southbound one (ovn-nbctl(8)).
     check = (CENTRAL, ("ovn-nbctl", "--timeout=5", "--wait=sb", "sync"))
-    trail = (CENTRAL, southbound.COMMAND)
-
-    def read_trail(self, port_ids: Collection[str]) -> Trail:
-        """Return what reads the southbound's Port_Binding of these ports."""
-        return southbound.PortBindings(port_ids)
+    trail = Trail(service=CENTRAL, argv=southbound.COMMAND, reader=southbound.PortBindings)
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVN, geneve"."""

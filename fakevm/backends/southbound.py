@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fakevm.backends.backend import PortFact, Trail
+from fakevm.backends.backend import PortFact, TrailReader
 
 _COLUMNS = ("logical_port", "chassis", "additional_chassis", "up", "options")
 # Neutron's driver writes the first two of them (ovn_client.py), ovn-controller the last: the guest
@@ -23,10 +23,11 @@ COMMAND = (
 )
 
 
-class PortBindings(Trail):
+class PortBindings(TrailReader):
     """Reads what the command prints, a line at a time."""
 
     def __init__(self, port_ids: Collection[str]) -> None:
+        super().__init__(port_ids)
         self._last: dict[str, dict[str, str]] = {port_id: {} for port_id in port_ids}
         self._chassis: dict[str, str] | None = None
 

@@ -227,13 +227,12 @@ class Observer:
         return ()
 
     def _follow_trail(self) -> None:
-        backend = self._lab.backend
-        if backend.trail is None:
+        trail = self._lab.backend.trail
+        if trail is None:
             return
-        service, argv = backend.trail
-        container = self._lab.service(service).name
-        stream = ProcessStream(("docker", "exec", "--interactive", container, *argv))
-        trail = backend.read_trail([nic.port.id for nic in self._move.nics])
+        container = self._lab.service(trail.service).name
+        stream = ProcessStream(("docker", "exec", "--interactive", container, *trail.argv))
+        reader = trail.reader([nic.port.id for nic in self._move.nics])
 
         def read() -> None:
             rest = b""
@@ -242,7 +241,7 @@ class Observer:
                 while data := stream.read():
                     *lines, rest = (rest + data).split(b"\n")
                     for line in filter(None, lines):
-                        self._facts += trail.read(line.decode())
+                        self._facts += reader.read(line.decode())
 
         self._trail = stream
         threading.Thread(target=read, daemon=True).start()
