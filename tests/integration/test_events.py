@@ -149,22 +149,12 @@ def test_the_service_is_small_and_has_no_privilege(lab: Lab) -> None:
 
 
 def post(lab: Lab, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Send a request as Neutron would, from its container."""
-    curl = (
-        "curl",
-        "-sS",
-        "-m",
-        "10",
-        "-w",
-        "\n%{http_code}",
-        "-H",
-        "Content-Type: application/json",
-    )
-    url = "http://nova-events:18774/v2.1/os-server-external-events"
-    # A host's container has curl.
-    out = docker(
-        *("exec", container_ids(lab.name)["compute-1"], *curl),
-        *("-H", "X-OpenStack-Nova-API-Version: 2.1", "-d", json.dumps(body), url),
+    """Send a request as Neutron would."""
+    out = lab.host("compute-1").run(
+        *("curl", "-sS", "-m", "10", "-w", r"\n%{http_code}"),
+        *("-H", "Content-Type: application/json", "-H", "X-OpenStack-Nova-API-Version: 2.1"),
+        *("-d", json.dumps(body)),
+        "http://nova-events:18774/v2.1/os-server-external-events",
     )
     answer, _, status = out.rpartition("\n")
     return int(status), json.loads(answer)
