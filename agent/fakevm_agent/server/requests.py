@@ -53,7 +53,8 @@ class Requests:
 
     async def _plug(self, call: Call) -> object:
         given = parsed(params.PlugParams, call)
-        plugged, changed = await self._workers.in_thread(
+        plugged, changed = await self._workers.in_turn(
+            given.vif.port_id,
             plug.plug,
             self._host,
             given.vif,
@@ -66,15 +67,17 @@ class Requests:
 
     async def _suspend(self, call: Call) -> object:
         given = parsed(params.SuspendParams, call)
-        found = await self._workers.in_thread(
-            pause.suspend, self._host, given.instance_id, keep=given.keep
+        found = await self._workers.in_turn(
+            given.instance_id, pause.suspend, self._host, given.instance_id, keep=given.keep
         )
         return wire.dump(found)
 
     async def _resume(self, call: Call) -> object:
         given = parsed(params.ResumeParams, call)
-        now = await self._workers.in_thread(
-            pause.resume, self._host, given.instance_id, given.state, rarp=given.rarp
+        now = await self._workers.in_turn(
+            *(given.instance_id, pause.resume),
+            *(self._host, given.instance_id, given.state),
+            rarp=given.rarp,
         )
         return {"time": now}
 
@@ -87,7 +90,7 @@ class Requests:
 
     async def _unplug(self, call: Call) -> object:
         given = parsed(params.PortParams, call)
-        changed = await self._workers.in_thread(plug.unplug, self._host, given.port_id)
+        changed = await self._workers.in_turn(given.port_id, plug.unplug, self._host, given.port_id)
         return {"port_id": given.port_id, "changed": changed}
 
     async def _list(self, call: Call) -> object:
