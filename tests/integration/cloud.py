@@ -83,6 +83,8 @@ class Cloud:
         self._routers: list[str] = []
         self._floating_ips: list[str] = []
         self._groups: list[str] = []
+        # By their parent ports.
+        self._trunks: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +135,21 @@ class Cloud:
         self._floating_ips.append(made.id)
         return str(made.floating_ip_address)
 
+    def port(self, network: str) -> Any:
+        """Make a port of no VM's."""
+        return self._neutron.create_port(
+            network_id=network, name=self.prefix, port_security_enabled=False, security_groups=[]
+        )
+
+    def trunk(self, parent: str, tags: Mapping[str, int]) -> None:
+        """Make a port a trunk's parent, and others its subports, `port: VLAN`."""
+        subports = [
+            {"port_id": port, "segmentation_type": "vlan", "segmentation_id": tag}
+            for port, tag in tags.items()
+        ]
+        trunk = self._neutron.create_trunk(name=self.prefix, port_id=parent, sub_ports=subports)
+        self._trunks[parent] = trunk.id
+
     def security_group(self) -> str:
         """Make a group that lets everything out and nothing in."""
         group = self._neutron.create_security_group(name=self.prefix)
@@ -170,6 +187,12 @@ class Cloud:
             made = library.create_port(request)
         return guest_of(self.lab, plain(made.row))
 
+    def attached(self, port: str, instance: str, host: str) -> Guest:
+        """Boot a VM with a port that is there already."""
+        with Library(self.lab.name) as library:
+            row = library.attach(instance, port, host=host, addressing="static")
+        return guest_of(self.lab, plain(row))
+
     def guests(
         self, network: str, hosts: Mapping[str, str], *, addressing: Addressing = "static"
     ) -> tuple[Guest, ...]:
@@ -193,6 +216,10 @@ class Cloud:
     def close(self) -> None:
         for floating_ip in self._floating_ips:
             self._neutron.delete_ip(floating_ip)
+        for parent, trunk in self._trunks.items():
+            # ML2/OVS keeps a trunk as long as its parent is bound.
+            self.lab.fakevm.ok("detach", parent)
+            self._neutron.delete_trunk(trunk)
         vifs = self.vifs()
         if vifs:
             self.lab.fakevm.ok("delete-port", *vifs)

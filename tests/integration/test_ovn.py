@@ -15,6 +15,7 @@ from tests.integration.lab import Lab
 from tests.integration.play import ALONE, AT_ONCE, assert_found, play, play_at_once
 from tests.integration.routing import assert_routed
 from tests.integration.traffic import Ping
+from tests.integration.trunking import assert_trunked
 from tests.waiting import wait_until
 
 LIMIT_KBPS = 2000
@@ -131,6 +132,11 @@ def test_a_router_joins_networks_and_leads_outside(ovn: Lab) -> None:
         assert_routed(cloud)
 
 
+def test_a_vm_speaks_with_its_subport_s_network(ovn: Lab) -> None:
+    with Cloud(ovn, "trunk") as cloud:
+        assert_trunked(cloud)
+
+
 def test_a_bandwidth_limit_holds(ovn: Lab, guests: tuple[Guest, Guest]) -> None:
     a, b = guests
     neutron: Any = ovn.sdk.network
@@ -187,6 +193,19 @@ def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     # Neutron goes on with what it was asked for, too.
     wait_until("a port", lambda: ovn.fakevm.run(*argv).exit_code == 0)
     assert ovn.fakevm.json("cleanup", "--dry-run") == []
+
+
+@pytest.mark.parametrize("service", ["ovnnb", "ovnsb", "northd"])
+def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
+    ovn: Lab, guests: tuple[Guest, Guest], service: str
+) -> None:
+    a, b = guests
+    argv = ("migrate", "--timeout", "5", "compute-1", b.port_id)
+    with ovn.host("ovn-central").stopped(service):
+        assert "ovn-central is unhealthy" in ovn.fakevm.fails(6, *argv)
+    ovn.wait_until_healthy("ovn-central")
+    b.assert_wholly_on("compute-2")
+    a.ping(b.ip)
 
 
 def test_ovn_s_programs_end_with_their_own_exit_codes(ovn: Lab) -> None:
