@@ -83,6 +83,7 @@ class Cloud:
         self._routers: list[str] = []
         self._floating_ips: list[str] = []
         self._groups: list[str] = []
+        self._ports: list[str] = []
         # By their parent ports.
         self._trunks: dict[str, str] = {}
 
@@ -137,9 +138,11 @@ class Cloud:
 
     def port(self, network: str) -> Any:
         """Make a port of no VM's."""
-        return self._neutron.create_port(
+        port = self._neutron.create_port(
             network_id=network, name=self.prefix, port_security_enabled=False, security_groups=[]
         )
+        self._ports.append(port.id)
+        return port
 
     def trunk(self, parent: str, tags: Mapping[str, int]) -> None:
         """Make a port a trunk's parent, and others its subports, `port: VLAN`."""
@@ -223,6 +226,8 @@ class Cloud:
         vifs = self.vifs()
         if vifs:
             self.lab.fakevm.ok("delete-port", *vifs)
+        for port_id in self._ports:
+            self._neutron.delete_port(port_id)
         for router in self._routers:
             # Its gateway's port goes with it.
             inside = [
