@@ -204,12 +204,12 @@ def migrate(
             on_request=on_request,
             on_report=lambda report: write(report, report_file),
         )
-    if reports:
-        _show(reports, form, repeated=bool(repeat))
-    if failures:
-        if repeat:
-            failures[0].add_note(f"so ended {len(failures)} of {len(reports)} migrations")
-        raise failures[0]
+        if reports:
+            _show(reports, form, repeated=bool(repeat))
+        if failures:
+            if repeat:
+                failures[0].add_note(f"so ended {len(failures)} of {len(reports)} migrations")
+            raise failures[0]
 
 
 def _show_steps(chosen: Protocol[Move], form: str) -> None:

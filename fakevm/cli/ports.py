@@ -144,8 +144,9 @@ def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, fo
     """
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_ports(refs)
-    output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
-    raise_all(failures)
+        output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
+        # Within the block, where the lab adds to an error what may be its cause.
+        raise_all(failures)
 
 
 @click.command()
@@ -300,6 +301,6 @@ def cleanup(session: Session, *, dry_run: bool, timeout_s: float, form: str) -> 
     """Remove what is left in the hosts of ports that are gone."""
     with session.lab(timeout_s=timeout_s) as lab:
         leftovers, failures = lab.cleanup(dry_run=dry_run)
-    output.show(leftovers, form, columns=("host", "kind", "name", "port_id"))
-    say(f"{'would be removed' if dry_run else 'removed'}: {len(leftovers)}")
-    raise_all(failures)
+        output.show(leftovers, form, columns=("host", "kind", "name", "port_id"))
+        say(f"{'would be removed' if dry_run else 'removed'}: {len(leftovers)}")
+        raise_all(failures)

@@ -129,5 +129,6 @@ def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float,
     """
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_vms(instances)
-    display.output.show([{"port_id": port_id} for port_id in deleted], form, columns=("port_id",))
-    raise_all(failures)
+        shown = [{"port_id": port_id} for port_id in deleted]
+        display.output.show(shown, form, columns=("port_id",))
+        raise_all(failures)

@@ -96,6 +96,7 @@ def _after_plug(steps: Protocol[Move]) -> str:
 
 def _say_where(error: FakevmError, move: Move) -> None:
     error.add_note(f"the VM is on {move.destination_name} all the same")
-    ports = (f"fakevm show {nic.port.id}" for nic in move.nics)
-    left = f"{', '.join(ports)}; fakevm cleanup, for what is left on {move.source_name}"
-    error.hint = "; ".join(filter(None, (error.hint, left)))
+    shows = (f"fakevm show {nic.port.id}" for nic in move.nics)
+    ports = ", ".join(show for show in shows if show not in (error.hint or ""))
+    left = f"fakevm cleanup, for what is left on {move.source_name}"
+    error.hint = "; ".join(filter(None, (error.hint, ports, left)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from tests.integration.cloud import Cloud
+from tests.integration.cloud import Cloud, Guest
 
 
-def assert_routed(cloud: Cloud) -> None:
-    """Two networks reach each other by a router, and outside by SNAT and a floating IP."""
+def assert_routed(cloud: Cloud) -> tuple[Guest, str]:
+    """Two networks reach each other by a router, and outside by SNAT and a floating IP.
+
+    Return who is outside, and that floating IP.
+    """
     one, other = cloud.network(name="one"), cloud.network(name="other")
     subnets = [
         cloud.subnet(network, cidr, enable_dhcp=False)
@@ -28,4 +31,6 @@ def assert_routed(cloud: Cloud) -> None:
     a.ping(b.ip)
     # By the router's own address there.
     a.ping(stranger.ip)
-    stranger.ping(cloud.floating_ip(outside, b.port_id))
+    floating_ip = cloud.floating_ip(outside, b.port_id)
+    stranger.ping(floating_ip)
+    return stranger, floating_ip

@@ -11,6 +11,7 @@ import pytest
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.command import Result
 from tests.integration.conftest import LOGS
+from tests.integration.hosts import docker
 from tests.integration.lab import Lab
 from tests.integration.play import ALONE, AT_ONCE, assert_found, play, play_at_once
 from tests.integration.routing import assert_routed
@@ -129,7 +130,17 @@ def test_a_scenario(ovn: Lab, name: str) -> None:
 
 def test_a_router_joins_networks_and_leads_outside(ovn: Lab) -> None:
     with Cloud(ovn, "ovn-routers") as cloud:
-        assert_routed(cloud)
+        stranger, floating_ip = assert_routed(cloud)
+        # What is made while the gateway chassis is away is whole; it goes on when it is back.
+        docker("kill", ovn.host("network-1").container)
+        network = cloud.network(name="meanwhile")
+        cloud.subnet(network, "10.15.3.0/24")
+        a = cloud.guest(network, "c", "compute-1", addressing="dhcp")
+        b = cloud.guest(network, "d", "compute-2", addressing="dhcp")
+        a.ping(b.ip)
+        docker("start", ovn.host("network-1").container)
+        ovn.wait_until_healthy("network-1")
+        stranger.ping(floating_ip)
 
 
 def test_a_vm_speaks_with_its_subport_s_network(ovn: Lab) -> None:
@@ -195,17 +206,33 @@ def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     assert ovn.fakevm.json("cleanup", "--dry-run") == []
 
 
-@pytest.mark.parametrize("service", ["ovnnb", "ovnsb", "northd"])
+@pytest.mark.parametrize(
+    ("service", "code", "place"),
+    # Neutron binds by the northbound alone; and of what else is away, nobody hears in time.
+    [("ovnnb", 5, "compute-2"), ("ovnsb", 6, "compute-1"), ("northd", 6, "compute-1")],
+)
 def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
-    ovn: Lab, guests: tuple[Guest, Guest], service: str
+    ovn: Lab, guests: tuple[Guest, Guest], service: str, code: int, place: str
 ) -> None:
     a, b = guests
     argv = ("migrate", "--timeout", "5", "compute-1", b.port_id)
     with ovn.host("ovn-central").stopped(service):
-        assert "ovn-central is unhealthy" in ovn.fakevm.fails(6, *argv)
+        assert "ovn-central is unhealthy" in ovn.fakevm.fails(code, *argv)
     ovn.wait_until_healthy("ovn-central")
-    b.assert_wholly_on("compute-2")
+    b.assert_wholly_on(place)
     a.ping(b.ip)
+
+
+def test_what_is_deleted_while_the_southbound_is_away_leaves_nothing_there(
+    ovn: Lab, guests: tuple[Guest, Guest]
+) -> None:
+    _, b = guests
+    query = ("--bare", "--columns=_uuid", "find", "Port_Binding", f"logical_port={b.port_id}")
+    assert ovn.fakevm.ok("ovn", "sbctl", *query).strip()
+    with ovn.host("ovn-central").stopped("ovnsb"):
+        ovn.fakevm.ok("delete-port", b.port_id)
+    wait_until("nothing of it", lambda: not ovn.fakevm.ok("ovn", "sbctl", *query).strip())
+    assert ovn.fakevm.json("cleanup", "--dry-run") == []
 
 
 def test_ovn_s_programs_end_with_their_own_exit_codes(ovn: Lab) -> None:
