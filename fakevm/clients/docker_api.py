@@ -13,7 +13,7 @@ import docker
 from docker import errors
 from requests import exceptions
 
-from fakevm.clients.engine import TIMEOUT_S, silent, unreachable
+from fakevm.clients.engine import WORK_S, silent, unreachable
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 
 
@@ -21,11 +21,11 @@ def connect() -> docker.APIClient:
     """Return a client of the engine that the docker program would use."""
     with translated():
         if os.environ.get("DOCKER_HOST"):
-            return docker.from_env(timeout=TIMEOUT_S).api
+            return docker.from_env(timeout=WORK_S).api
         context = docker.ContextAPI.get_current_context()
         tls = (context and context.TLSConfig) or False
         host = context.Host if context else None
-        return docker.APIClient(base_url=host, tls=tls, version="auto", timeout=TIMEOUT_S)
+        return docker.APIClient(base_url=host, tls=tls, version="auto", timeout=WORK_S)
 
 
 @contextmanager
@@ -38,6 +38,6 @@ def translated() -> Iterator[None]:
         kind = kinds.get(error.status_code, FakevmError)
         raise kind(f"Docker: {error.explanation or error}") from error
     except exceptions.Timeout as error:
-        raise silent() from error
+        raise silent(WORK_S) from error
     except (errors.DockerException, exceptions.RequestException) as error:
         raise unreachable(str(error)) from error

@@ -41,8 +41,10 @@ _SHOWN = "\t".join(
     )
 )
 
-# Removing a container can take seconds on a busy machine.
-TIMEOUT_S = 60
+# How long the first answer may take, and what changes something: the engine removes fifty
+# containers one after another, whoever asks for them at once.
+ANSWER_S = 60
+WORK_S = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +113,9 @@ class Engine:
         # longer than both, and what else is to be imported is so meanwhile.
         argv = ("docker", "ps", "--all", "--no-trunc", "--filter", f"label={label}")
         try:
-            found = run((*argv, "--format", _SHOWN), timeout_s=TIMEOUT_S)
+            found = run((*argv, "--format", _SHOWN), timeout_s=ANSWER_S)
         except WaitTimeoutError as error:
-            raise silent() from error
+            raise silent(ANSWER_S) from error
         except ExitError as error:
             raise unreachable(error.output) from error
         return sorted(map(_container, found.splitlines()), key=lambda c: (c.service, c.name))
@@ -181,7 +183,7 @@ class Engine:
                     raise
                 # Another one removes it; before its end its networks can't be removed.
                 with clients.docker_api.translated():
-                    self._client.wait(container.id, timeout=TIMEOUT_S, condition="removed")
+                    self._client.wait(container.id, timeout=WORK_S, condition="removed")
 
     def pause(self, container: Container) -> None:
         """Freeze what runs in a container; content where nothing does, or will not be frozen."""
@@ -238,10 +240,10 @@ def _place() -> str:
     return f" at {host}" if host else ""
 
 
-def silent() -> UnavailableError:
+def silent(after_s: float) -> UnavailableError:
     """Return the error that the engine takes too long."""
     return UnavailableError(
-        f"the Docker engine{_place()} has not answered within {TIMEOUT_S} s", hint="docker info"
+        f"the Docker engine{_place()} has not answered within {after_s:g} s", hint="docker info"
     )
 
 
