@@ -30,7 +30,7 @@ class Ovn(Backend):
     document = "compose/ovn.yml"
     start_order = (
         *("nova-events", "mariadb", CENTRAL),
-        *("neutron-api", "neutron-ovn-maintenance", "network"),
+        *("neutron-api", "neutron-ovn-maintenance", "neutron-periodic", "network"),
     )
     passwords = (
         Handed(
