@@ -73,7 +73,7 @@ def test_migrate(lab: Lab, guests: tuple[Guest, Guest], step: str) -> None:
     arrived = hosts().get(there) == "ACTIVE"
     b.assert_wholly_on(there if arrived else here)
     if not arrived:
-        lab.fakevm.ok("migrate", there, b.port_id)
+        lab.migrate(there, b.port_id)
         b.assert_wholly_on(there)
     a.ping(b.ip)
 

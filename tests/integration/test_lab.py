@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
 from fakevm.lab import Lab as Library
@@ -18,6 +19,7 @@ CONTROL = (
 )
 
 
+@pytest.mark.ovs
 def test_every_container_is_healthy_and_labelled(lab: Lab) -> None:
     # What an earlier story had Neutron do may have kept a check from its answer.
     lab.wait_until_healthy()
@@ -46,6 +48,7 @@ def test_underlay_and_provider_networks_are_internal(lab: Lab) -> None:
     assert networks["provider"]["Internal"]
 
 
+@pytest.mark.ovs
 def test_passwords_are_made_for_this_lab(lab: Lab) -> None:
     (api,) = inspect([container_ids(lab.name)["neutron-api"]])
     env = dict(entry.split("=", 1) for entry in api["Config"]["Env"])
@@ -65,6 +68,7 @@ def test_status_says_what_neutron_says(lab: Lab) -> None:
         assert hosts[name]["vms"] == len(lab.host(name).vm_names())
 
 
+@pytest.mark.ovs
 def test_the_agents_that_neutron_needs_are_alive(lab: Lab) -> None:
     agents = {(a.binary, a.host) for a in lab.sdk.network.agents() if a.is_alive}
     expected = {("neutron-openvswitch-agent", name) for name in (*COMPUTES, "network-1")}

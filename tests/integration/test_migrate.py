@@ -14,7 +14,7 @@ def test_a_vm_moves_while_it_is_pinged(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.7.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with Ping(a.host, a.instance_id, b.ip) as ping:
-        lab.fakevm.ok("migrate", "compute-3", b.port_id)
+        lab.migrate("compute-3", b.port_id)
         assert is_contiguous(ping.wait_for_replies(20))
         lost = ping.stop()
     # The guest is away once: one run of requests gets no answer, and none before or after.
@@ -32,7 +32,7 @@ def test_all_nics_and_addresses_move(lab: Lab, cloud: Cloud) -> None:
     first = cloud.guest(static, "vm", "compute-1")
     second = cloud.guest(dhcp, "vm", "compute-1", addressing="dhcp")
     peer = cloud.guest(static, "peer", "compute-2")
-    lab.fakevm.ok("migrate", "compute-2", second.port_id)
+    lab.migrate("compute-2", second.port_id)
     for guest in (first, second):
         guest.assert_wholly_on("compute-2")
     host = lab.host("compute-2")
@@ -42,7 +42,7 @@ def test_all_nics_and_addresses_move(lab: Lab, cloud: Cloud) -> None:
     peer.ping(first.ip)
 
     # And on: nothing of the first journey is in the way. (Back at once is scenario N.)
-    lab.fakevm.ok("migrate", "--host", "compute-2", "compute-3", first.port_id)
+    lab.migrate("--host", "compute-2", "compute-3", first.port_id)
     for guest in (first, second):
         guest.assert_wholly_on("compute-3")
     peer.ping(first.ip)
@@ -96,7 +96,7 @@ def test_a_host_without_its_l2_agent_gets_no_vm(lab: Lab, cloud: Cloud) -> None:
     # The same commands, now that the agent is well.
     lab.wait_until_alive("compute-3")
     assert l2_agent(lab) == "alive"
-    lab.fakevm.ok("migrate", "compute-3", b.port_id)
+    lab.migrate("compute-3", b.port_id)
     b.assert_wholly_on("compute-3")
     a.ping(b.ip)
     cloud.guest(network, "c", "compute-3").ping(b.ip)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
@@ -96,18 +98,23 @@ def test_the_field_s_faults_can_be_had(lab: Lab, cloud: Cloud) -> None:
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
     with sniffing(a) as seen:
         # To the sniffer's own host: between hosts l2population opens the way too late for some.
-        lab.fakevm.ok("migrate", "--no-rarp", "compute-1", b.port_id)
+        lab.migrate("--no-rarp", "compute-1", b.port_id)
         assert seen() == []
         # Not back at once, which is scenario N.
-        lab.fakevm.ok("migrate", "--late-tap", "compute-3", b.port_id)
+        lab.migrate("--late-tap", "compute-3", b.port_id)
         b.assert_wholly_on("compute-3")
         a.ping(b.ip)
         before = len(seen())
-        lab.fakevm.ok("migrate", "compute-1", b.port_id)
+        lab.migrate("compute-1", b.port_id)
         wait_until("its RARP", lambda: len(seen()) > before)
         assert set(seen()) == {b.mac_address}
 
-    # Without the profile's word the L2 agent does not wire the VIF, and Nova waits in vain.
+
+@pytest.mark.ovs
+def test_without_the_profile_s_word_nova_waits_in_vain(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.71.7.0/24")
+    a, b = cloud.guests(network, {"a": "compute-2", "b": "compute-1"})
+    # The L2 agent does not wire the VIF.
     faulty = ("migrate", "--no-migrating-to", "--vif-plugging-timeout", "4", "compute-2", b.port_id)
     assert b.port_id in lab.fakevm.fails(6, *faulty)
     b.assert_wholly_on("compute-1")

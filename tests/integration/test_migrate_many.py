@@ -12,7 +12,7 @@ from fakevm.migrate.request import MigrationRequest
 from fakevm.vms.requests import PortRequest
 from fakevm.vms.rows import Row
 from tests.integration.cloud import Cloud
-from tests.integration.lab import COMPUTES, Lab
+from tests.integration.lab import COMPUTES, Lab, migrate
 
 COUNT = 20
 T = TypeVar("T")
@@ -40,12 +40,12 @@ def test_twenty_vms_at_once_between_three_hosts(lab: Lab, cloud: Cloud) -> None:
             )
             return library.create_port(request, timeout_s=180).row
 
-        def migrate(row: Row) -> str:
+        def move(row: Row) -> None:
             request = MigrationRequest(destination=destination[row.host], timeout_s=180)
-            return library.migrate(row.port_id, request).outcome
+            migrate(library, row.port_id, request)
 
         rows = at_once(boot, sources, side_by_side=8)
-        assert at_once(migrate, rows) == ["moved"] * COUNT
+        at_once(move, rows)
 
     # With other tools than fakevm: Neutron's API, ovs-vsctl, ip.
     homes = {row.port_id: destination[row.host] for row in rows}
@@ -59,7 +59,9 @@ def test_twenty_vms_at_once_between_three_hosts(lab: Lab, cloud: Cloud) -> None:
         assert left == {f"tap{row.port_id}"[:14] for row in mine}
     for port_id, home in homes.items():
         port = lab.sdk.network.get_port(port_id)
-        assert (port.status, port.binding_host_id) == ("ACTIVE", home)
+        assert port.binding_host_id == home
+        # Of ML2/OVN some are DOWN, although they work: scenario Q.
+        assert port.status == "ACTIVE" or lab.backend == "ovn"
         bindings = lab.sdk.network.get(f"/ports/{port_id}/bindings").json()["bindings"]
         assert [(b["host"], b["status"]) for b in bindings] == [(home, "ACTIVE")]
     # Each reaches one on another host.

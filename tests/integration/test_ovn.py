@@ -9,14 +9,28 @@ from typing import Any
 import pytest
 
 from tests.integration.cloud import Cloud, Guest
-from tests.integration.command import Result
 from tests.integration.conftest import LOGS
 from tests.integration.hosts import docker
-from tests.integration.lab import Lab
-from tests.integration.play import ALONE, AT_ONCE, assert_found, play, play_at_once
+from tests.integration.lab import COMPUTES, Lab
 from tests.integration.routing import assert_routed
+
+# What both backends have, here of this one.
+from tests.integration.test_scenarios import (  # noqa: F401
+    at_once,
+    test_a_scenario,
+    test_a_scenario_beside_others,
+)
+from tests.integration.test_trunks import test_a_vm_speaks_with_its_subport_s_network  # noqa: F401
+from tests.integration.test_writes import (  # noqa: F401
+    given,
+    story,
+    test_a_build_that_is_rescheduled,
+    test_a_cold_migration_that_is_left_open,
+    test_a_vm_on_its_host_and_on_none,
+    test_a_vm_with_one_port,
+    test_a_vm_with_two_ports_one_of_them_given,
+)
 from tests.integration.traffic import Ping
-from tests.integration.trunking import assert_trunked
 from tests.waiting import wait_until
 
 LIMIT_KBPS = 2000
@@ -25,11 +39,12 @@ SENT = 4 * LIMIT_KBPS * 1000 // 8
 
 
 @pytest.fixture(scope="module")
-def ovn(worker_id: str, lab: Lab) -> Iterator[Lab]:
-    """A lab of two compute hosts beside the session's."""
+def lab(lab: Lab) -> Iterator[Lab]:
+    """A lab of ML2/OVN beside the session's."""
     ovn = Lab(f"{lab.name}-ovn")
     try:
-        ovn.fakevm.ok("up", "--backend", "ovn", "--name", ovn.name, "--computes", "2")
+        argv = ("--name", ovn.name, "--computes", str(len(COMPUTES)), "--backend", "ovn")
+        ovn.fakevm.ok("up", *argv)
         yield ovn
     finally:
         ovn.save_logs(LOGS / ovn.name)
@@ -37,19 +52,17 @@ def ovn(worker_id: str, lab: Lab) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def guests(ovn: Lab) -> Iterator[tuple[Guest, Guest]]:
+def guests(cloud: Cloud) -> tuple[Guest, Guest]:
     """Two VMs on two hosts, with addresses by OVN's own DHCP."""
-    with Cloud(ovn, "ovn") as cloud:
-        network = cloud.network()
-        cloud.subnet(network, "10.80.0.0/24")
-        hosts = {"a": "compute-1", "b": "compute-2"}
-        a, b = cloud.guests(network, hosts, addressing="dhcp")
-        yield a, b
+    network = cloud.network()
+    cloud.subnet(network, "10.80.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"}, addressing="dhcp")
+    return a, b
 
 
-def test_its_hosts_are_chassis(ovn: Lab) -> None:
-    hosts = {row["host"]: row for row in ovn.fakevm.json("status")["hosts"]}
-    assert set(hosts) == {"network-1", "compute-1", "compute-2"}
+def test_its_hosts_are_chassis(lab: Lab) -> None:
+    hosts = {row["host"]: row for row in lab.fakevm.json("status")["hosts"]}
+    assert set(hosts) == {"network-1", *COMPUTES}
     for name, row in hosts.items():
         assert row["state"] == "healthy"
         assert row["l2_agent"] == "alive"
@@ -59,32 +72,30 @@ def test_its_hosts_are_chassis(ovn: Lab) -> None:
 
 
 def test_vms_get_their_addresses_reach_each_other_and_migrate(
-    ovn: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, guests: tuple[Guest, Guest]
 ) -> None:
     a, b = guests
     assert a.host.addresses(a.instance_id) == {f"{a.ip}/24"}
     a.ping(b.ip)
-    assert ovn.chassis(b.port_id) == "compute-2"
+    assert lab.chassis(b.port_id) == "compute-2"
     with Ping(a.host, a.instance_id, b.ip) as ping:
-        moved = ovn.fakevm.run("migrate", "compute-1", b.port_id)
+        lab.migrate("compute-1", b.port_id)
         ping.wait_for_replies(5)
-    # Now and then Neutron leaves it DOWN: what OVN says of it comes before `activate` is done.
-    assert moved.exit_code == 0 or (moved.exit_code == 6 and "is DOWN" in moved.stderr), f"{moved}"
-    row = ovn.fakevm.json("show", b.port_id)
+    row = lab.fakevm.json("show", b.port_id)
     assert (row["host"], row["plugged_host"]) == ("compute-1", "compute-1")
-    assert ovn.chassis(b.port_id) == "compute-1"
-    assert ovn.hosts_with(b.port_id) == ["compute-1"]
+    assert lab.chassis(b.port_id) == "compute-1"
+    assert lab.hosts_with(b.port_id) == ["compute-1"]
 
 
 @pytest.mark.parametrize("rarp", [True, False])
 def test_a_report_has_what_the_southbound_says_of_the_port(
-    ovn: Lab, guests: tuple[Guest, Guest], rarp: bool
+    lab: Lab, guests: tuple[Guest, Guest], rarp: bool
 ) -> None:
     a, b = guests
     # The guest runs before the activation: what it sends by RARP opens the way.
     argv = ("migrate", "--post-copy", "--timeout", "10", "--probe", a.port_id, "-f", "json")
     options = () if rarp else ("--no-rarp",)
-    told = ovn.fakevm.run(*argv, *options, "compute-1", b.port_id).json()
+    told = lab.fakevm.run(*argv, *options, "compute-1", b.port_id).json()
     assert told["outcome"] in ("moved", "unsettled")
     facts = [(one["name"], one["value"]) for one in told["facts"]]
     for fact in (
@@ -112,45 +123,23 @@ def _get(guest: Guest, url: str) -> tuple[str, ...]:
     return ("exec", guest.port_id, "--", "curl", "-fsS", "--max-time", "5", url)
 
 
-@pytest.fixture(scope="module")
-def at_once(ovn: Lab) -> dict[str, Result]:
-    """What came of the scenarios that may run side by side."""
-    return play_at_once(ovn, AT_ONCE)
+def test_a_router_joins_networks_and_leads_outside(lab: Lab, cloud: Cloud) -> None:
+    stranger, floating_ip = assert_routed(cloud)
+    # What is made while the gateway chassis is away is whole; it goes on when it is back.
+    docker("kill", lab.host("network-1").container)
+    network = cloud.network(name="meanwhile")
+    cloud.subnet(network, "10.15.3.0/24")
+    c = cloud.guest(network, "c", "compute-1", addressing="dhcp")
+    d = cloud.guest(network, "d", "compute-2", addressing="dhcp")
+    c.ping(d.ip)
+    docker("start", lab.host("network-1").container)
+    lab.wait_until_healthy("network-1")
+    stranger.ping(floating_ip)
 
 
-@pytest.mark.parametrize("name", AT_ONCE)
-def test_a_scenario_beside_others(at_once: dict[str, Result], name: str) -> None:
-    assert_found(at_once[name], name, "ovn")
-
-
-@pytest.mark.parametrize("name", ALONE)
-def test_a_scenario(ovn: Lab, name: str) -> None:
-    assert_found(play(ovn, name, "--tries", "1"), name, "ovn")
-
-
-def test_a_router_joins_networks_and_leads_outside(ovn: Lab) -> None:
-    with Cloud(ovn, "ovn-routers") as cloud:
-        stranger, floating_ip = assert_routed(cloud)
-        # What is made while the gateway chassis is away is whole; it goes on when it is back.
-        docker("kill", ovn.host("network-1").container)
-        network = cloud.network(name="meanwhile")
-        cloud.subnet(network, "10.15.3.0/24")
-        a = cloud.guest(network, "c", "compute-1", addressing="dhcp")
-        b = cloud.guest(network, "d", "compute-2", addressing="dhcp")
-        a.ping(b.ip)
-        docker("start", ovn.host("network-1").container)
-        ovn.wait_until_healthy("network-1")
-        stranger.ping(floating_ip)
-
-
-def test_a_vm_speaks_with_its_subport_s_network(ovn: Lab) -> None:
-    with Cloud(ovn, "trunk") as cloud:
-        assert_trunked(cloud)
-
-
-def test_a_bandwidth_limit_holds(ovn: Lab, guests: tuple[Guest, Guest]) -> None:
+def test_a_bandwidth_limit_holds(lab: Lab, guests: tuple[Guest, Guest]) -> None:
     a, b = guests
-    neutron: Any = ovn.sdk.network
+    neutron: Any = lab.sdk.network
     policy = neutron.create_qos_policy(name="limited")
     try:
         rule = {"max_kbps": LIMIT_KBPS, "max_burst_kbps": LIMIT_KBPS // 10, "direction": "egress"}
@@ -178,32 +167,32 @@ def kbps(source: Guest, target: Guest) -> float:
 
 
 def test_all_heals_when_its_central_services_are_back(
-    ovn: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, guests: tuple[Guest, Guest]
 ) -> None:
     a, b = guests
-    central = ovn.host("ovn-central")
+    central = lab.host("ovn-central")
     for service in ("ovnnb", "ovnsb", "northd"):
         central.run("s6-svc", "-r", f"/run/services/{service}")
-    ovn.wait_until_healthy("ovn-central")
-    ovn.fakevm.ok("unplug", b.port_id)
-    wait_until("the port is unbound", lambda: ovn.chassis(b.port_id) == "")
-    ovn.fakevm.ok("plug", b.port_id)
+    lab.wait_until_healthy("ovn-central")
+    lab.fakevm.ok("unplug", b.port_id)
+    wait_until("the port is unbound", lambda: lab.chassis(b.port_id) == "")
+    lab.fakevm.ok("plug", b.port_id)
     a.ping(b.ip)
 
 
 def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
-    ovn: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, guests: tuple[Guest, Guest]
 ) -> None:
     a, b = guests
-    network = ovn.sdk.network.get_port(a.port_id).network_id
+    network = lab.sdk.network.get_port(a.port_id).network_id
     argv = ("create-port", "--timeout", "5", "--host", "compute-1", network, f"{network}-late")
-    with ovn.host("ovn-central").stopped("ovnnb"):
-        assert "ovn-central is unhealthy" in ovn.fakevm.fails(5, *argv)
-    ovn.wait_until_healthy("ovn-central")
+    with lab.host("ovn-central").stopped("ovnnb"):
+        assert "ovn-central is unhealthy" in lab.fakevm.fails(5, *argv)
+    lab.wait_until_healthy("ovn-central")
     a.ping(b.ip)
     # Neutron goes on with what it was asked for, too.
-    wait_until("a port", lambda: ovn.fakevm.run(*argv).exit_code == 0)
-    assert ovn.fakevm.json("cleanup", "--dry-run") == []
+    wait_until("a port", lambda: lab.fakevm.run(*argv).exit_code == 0)
+    assert lab.fakevm.json("cleanup", "--dry-run") == []
 
 
 @pytest.mark.parametrize(
@@ -212,39 +201,49 @@ def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     [("ovnnb", 5, "compute-2"), ("ovnsb", 6, "compute-1"), ("northd", 6, "compute-1")],
 )
 def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
-    ovn: Lab, guests: tuple[Guest, Guest], service: str, code: int, place: str
+    lab: Lab, guests: tuple[Guest, Guest], service: str, code: int, place: str
 ) -> None:
     a, b = guests
     argv = ("migrate", "--timeout", "5", "compute-1", b.port_id)
-    with ovn.host("ovn-central").stopped(service):
-        assert "ovn-central is unhealthy" in ovn.fakevm.fails(code, *argv)
-    ovn.wait_until_healthy("ovn-central")
+    with lab.host("ovn-central").stopped(service):
+        assert "ovn-central is unhealthy" in lab.fakevm.fails(code, *argv)
+    lab.wait_until_healthy("ovn-central")
+
+    def undone() -> bool:
+        # Neutron goes on with what it was asked for, also after what was to undo it.
+        lab.fakevm.ok("migrate", "--abort", b.port_id)
+        bindings = lab.sdk.network.get(f"/ports/{b.port_id}/bindings").json()["bindings"]
+        profile = lab.sdk.network.get_port(b.port_id).binding_profile
+        return len(bindings) == 1 and "migrating_to" not in profile
+
+    wait_until("what could not be undone", undone)
     b.assert_wholly_on(place)
     a.ping(b.ip)
 
 
 def test_what_is_deleted_while_the_southbound_is_away_leaves_nothing_there(
-    ovn: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, guests: tuple[Guest, Guest]
 ) -> None:
     _, b = guests
     query = ("--bare", "--columns=_uuid", "find", "Port_Binding", f"logical_port={b.port_id}")
-    assert ovn.fakevm.ok("ovn", "sbctl", *query).strip()
-    with ovn.host("ovn-central").stopped("ovnsb"):
-        ovn.fakevm.ok("delete-port", b.port_id)
-    wait_until("nothing of it", lambda: not ovn.fakevm.ok("ovn", "sbctl", *query).strip())
-    assert ovn.fakevm.json("cleanup", "--dry-run") == []
+    assert lab.fakevm.ok("ovn", "sbctl", *query).strip()
+    with lab.host("ovn-central").stopped("ovnsb"):
+        lab.fakevm.ok("delete-port", b.port_id)
+    wait_until("nothing of it", lambda: not lab.fakevm.ok("ovn", "sbctl", *query).strip())
+    assert lab.fakevm.json("cleanup", "--dry-run") == []
 
 
-def test_ovn_s_programs_end_with_their_own_exit_codes(ovn: Lab) -> None:
-    assert "switch" not in ovn.fakevm.ok("ovn", "nbctl", "lr-list")
-    assert ovn.fakevm.run("ovn", "nbctl", "no-such-command").exit_code == 1
+def test_ovn_s_programs_end_with_their_own_exit_codes(lab: Lab) -> None:
+    assert "switch" not in lab.fakevm.ok("ovn", "nbctl", "lr-list")
+    assert lab.fakevm.run("ovn", "nbctl", "no-such-command").exit_code == 1
     status = ("appctl", "-t", "ovn-controller", "connection-status")
-    assert ovn.fakevm.ok("ovn", "--host", "compute-1", *status).strip() == "connected"
-    assert "nbctl" in ovn.fakevm.fails(2, "ovn", "dbctl")
+    assert lab.fakevm.ok("ovn", "--host", "compute-1", *status).strip() == "connected"
+    assert "nbctl" in lab.fakevm.fails(2, "ovn", "dbctl")
 
 
-def test_what_is_another_backend_s_is_refused(ovn: Lab, lab: Lab) -> None:
-    refused = ovn.fakevm.fails(4, "up", "--name", ovn.name, "--backend", "ovs")
+def test_what_is_another_backend_s_is_refused(lab: Lab) -> None:
+    refused = lab.fakevm.fails(4, "up", "--name", lab.name, "--backend", "ovs")
     assert "ML2/OVN, which stays" in refused
     assert "--backend ovs" in refused
-    assert "ML2/OVS, which has no OVN" in lab.fakevm.fails(4, "ovn", "nbctl", "show")
+    other = Lab(lab.name.removesuffix("-ovn"))
+    assert "ML2/OVS, which has no OVN" in other.fakevm.fails(4, "ovn", "nbctl", "show")

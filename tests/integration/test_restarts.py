@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
@@ -67,6 +69,7 @@ def test_a_vswitchd_s_restart_brings_the_network_back(lab: Lab, cloud: Cloud) ->
         assert host.interfaces()[b.port_id]["ofport"] > 0
 
 
+@pytest.mark.ovs
 def test_rabbitmq_s_restart_heals_by_itself(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.6.4.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})

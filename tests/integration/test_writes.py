@@ -17,7 +17,7 @@ from fakevm.neutron.api import Neutron
 from fakevm.protocol.steps import Faults
 from fakevm.vms.requests import PortRequest
 from tests.integration.cloud import Cloud
-from tests.integration.lab import Lab
+from tests.integration.lab import Lab, migrate
 from tests.integration.recorder import Recorder, Request
 
 OWNER = "compute:nova"
@@ -59,7 +59,7 @@ class Story:
         self.library.attach(self.instance, port_id, addressing="static")
 
     def migrate(self, port_id: str, destination: str, **wishes: Any) -> None:
-        self.library.migrate(port_id, MigrationRequest(destination=destination, **wishes))
+        migrate(self.library, port_id, MigrationRequest(destination=destination, **wishes))
 
     def listed(self) -> list[str]:
         """Return the ports' names in the order in which Neutron lists them."""
