@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 
 from fakevm.clients.parts import Parts
-from fakevm.errors import FakevmError
+from fakevm.errors import FakevmError, UnavailableError
 from fakevm.migrate.checked import Checked
 from fakevm.migrate.move import Move
 from fakevm.migrate.observe import Observer
@@ -63,6 +63,10 @@ def migrate(
             error = caught
             if _arrived(steps, journal):
                 _say_where(caught, move)
+            elif isinstance(caught, UnavailableError) or _half_undone(journal):
+                # Who did not answer may do later what it was asked for.
+                abort = f"what is left of it: fakevm migrate --abort {port.id}"
+                caught.hint = "; ".join(filter(None, (caught.hint, abort)))
             raise
         except BaseException as caught:
             error = caught
@@ -86,6 +90,11 @@ def _arrived(steps: Protocol[Move], journal: Journal) -> bool:
     """Tell whether the point of no return was passed: the VM is at the destination."""
     last = steps.steps[-1].name
     return any(one.name == last and one.outcome == "done" for one in journal.times)
+
+
+def _half_undone(journal: Journal) -> bool:
+    """Tell whether an undo failed, too."""
+    return sum(one.outcome == "failed" for one in journal.times) > 1
 
 
 def _after_plug(steps: Protocol[Move]) -> str:

@@ -230,6 +230,16 @@ def test_an_undo_that_fails_is_told_with_the_error(lab: Lab, world: World, vm: l
     with pytest.raises(ConflictError, match="no room") as caught:
         move(lab, vm[0], "compute-3")
     assert caught.value.__notes__ == ["and 'unbind the destination' failed: Neutron is gone"]
+    assert f"fakevm migrate --abort {vm[0]}" in caught.value.hint
+
+
+def test_where_all_is_undone_nothing_is_to_be_aborted(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    world.hosts["compute-3"].broken["plug"] = ConflictError("no room")
+    with pytest.raises(ConflictError, match="no room") as caught:
+        move(lab, vm[0], "compute-3")
+    assert "--abort" not in (caught.value.hint or "")
 
 
 def test_a_destination_that_nobody_wires_is_given_up_in_time(
