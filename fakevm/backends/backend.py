@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -61,9 +61,6 @@ class PortFact:
 class TrailReader(ABC):
     """Reads what a backend says of some ports while they move."""
 
-    def __init__(self, port_ids: Collection[str]) -> None:
-        self.port_ids = port_ids
-
     @abstractmethod
     def read(self, line: str) -> Iterable[PortFact]:
         """Return what a line says anew of the ports."""
@@ -75,7 +72,8 @@ class Trail:
 
     service: str
     argv: tuple[str, ...]
-    reader: type[TrailReader]
+    # By the ids of the ports.
+    reader: Callable[[Collection[str]], TrailReader]
 
 
 class Backend(ABC):

@@ -27,7 +27,6 @@ class PortBindings(TrailReader):
     """Reads what the command prints, a line at a time."""
 
     def __init__(self, port_ids: Collection[str]) -> None:
-        super().__init__(port_ids)
         self._last: dict[str, dict[str, str]] = {port_id: {} for port_id in port_ids}
         self._chassis: dict[str, str] | None = None
 

@@ -65,8 +65,7 @@ def migrate(
                 _say_where(caught, move)
             elif isinstance(caught, UnavailableError) or _half_undone(journal):
                 # Who did not answer may do later what it was asked for.
-                abort = f"what is left of it: fakevm migrate --abort {port.id}"
-                caught.hint = "; ".join(filter(None, (caught.hint, abort)))
+                _hint(caught, f"what is left of it: fakevm migrate --abort {port.id}")
             raise
         except BaseException as caught:
             error = caught
@@ -107,5 +106,9 @@ def _say_where(error: FakevmError, move: Move) -> None:
     error.add_note(f"the VM is on {move.destination_name} all the same")
     shows = (f"fakevm show {nic.port.id}" for nic in move.nics)
     ports = ", ".join(show for show in shows if show not in (error.hint or ""))
-    left = f"fakevm cleanup, for what is left on {move.source_name}"
-    error.hint = "; ".join(filter(None, (error.hint, ports, left)))
+    _hint(error, ports, f"fakevm cleanup, for what is left on {move.source_name}")
+
+
+def _hint(error: FakevmError, *more: str) -> None:
+    """Add to what an error says of its mending."""
+    error.hint = "; ".join(filter(None, (error.hint, *more)))

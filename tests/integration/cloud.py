@@ -61,8 +61,7 @@ class Guest:
         port = neutron.get_port(self.port_id)
         assert port.binding_host_id == name
         assert "migrating_to" not in port.binding_profile
-        bindings = neutron.get(f"/ports/{self.port_id}/bindings").json()["bindings"]
-        assert [(b["host"], b["status"]) for b in bindings] == [(name, "ACTIVE")]
+        assert self.lab.bindings(self.port_id) == [(name, "ACTIVE")]
         wait_until("the port is wired", lambda: self.lab.is_wired(self.port_id, name))
 
     def cannot_ping(self, address: str) -> None:

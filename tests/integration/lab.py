@@ -67,6 +67,11 @@ class Lab:
         down = self.backend == "ovn" and result.exit_code == 6 and "is DOWN" in result.stderr
         assert result.exit_code == 0 or down, f"{result}"
 
+    def bindings(self, port_id: str) -> list[tuple[str, str]]:
+        """Return the host and the status of each of a port's bindings."""
+        rows = self.sdk.network.get(f"/ports/{port_id}/bindings").json()["bindings"]
+        return [(row["host"], row["status"]) for row in rows]
+
     def is_wired(self, port_id: str, name: str) -> bool:
         """Tell whether a port that is plugged on a host has its network there."""
         if self.backend == "ovn":

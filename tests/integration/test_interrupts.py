@@ -59,8 +59,7 @@ def test_migrate(lab: Lab, guests: tuple[Guest, Guest], step: str) -> None:
     target = lab.host(there)
 
     def hosts() -> dict[str, str]:
-        rows = lab.sdk.network.get(f"/ports/{b.port_id}/bindings").json()["bindings"]
-        return {row["host"]: row["status"] for row in rows}
+        return dict(lab.bindings(b.port_id))
 
     steps: dict[str, Callable[[], object]] = {
         "bound": lambda: there in hosts(),

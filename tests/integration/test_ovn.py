@@ -212,9 +212,8 @@ def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
     def undone() -> bool:
         # Neutron goes on with what it was asked for, also after what was to undo it.
         lab.fakevm.ok("migrate", "--abort", b.port_id)
-        bindings = lab.sdk.network.get(f"/ports/{b.port_id}/bindings").json()["bindings"]
         profile = lab.sdk.network.get_port(b.port_id).binding_profile
-        return len(bindings) == 1 and "migrating_to" not in profile
+        return len(lab.bindings(b.port_id)) == 1 and "migrating_to" not in profile
 
     wait_until("what could not be undone", undone)
     b.assert_wholly_on(place)
