@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import subprocess
 from typing import Any
 
 import pytest
 
 from tests.integration.cloud import Cloud, Guest
-from tests.integration.lab import COMPUTES
+from tests.integration.lab import COMPUTES, Lab
 
 VLAN: dict[str, Any] = {
     "provider_network_type": "vlan",
@@ -28,6 +29,7 @@ def test_two_vms_on_each_of_three_hosts_all_pairs(cloud: Cloud, kind: str) -> No
     where = {f"{host}-{n}": host for n in (1, 2) for host in COMPUTES}
     guests = cloud.guests(network, where)
     assert len({guest.ip for guest in guests}) == 6
+    answered_by_kernels = unreachable(cloud.lab)
 
     for source in guests:
         others = [guest.ip for guest in guests if guest is not source]
@@ -42,6 +44,17 @@ def test_two_vms_on_each_of_three_hosts_all_pairs(cloud: Cloud, kind: str) -> No
     assert guests[3].host_name == same_host.host_name != other_host.host_name
     for a, b in itertools.pairwise((guests[3], same_host, other_host)):
         assert transfer(a, b) == hashlib.sha256(b"\0" * BYTES).hexdigest()
+    # The kernel hears the underlay beside the userspace datapath, and is to say nothing of it.
+    assert unreachable(cloud.lab) == answered_by_kernels
+
+
+def unreachable(lab: Lab) -> dict[str, int]:
+    """Return how often each host's kernel has told a peer that nobody listens there."""
+    command = ("nstat", "--json", "-asz", "IcmpOutDestUnreachs")
+    return {
+        name: json.loads(host.run(*command))["kernel"]["IcmpOutDestUnreachs"]
+        for name, host in lab.hosts().items()
+    }
 
 
 def transfer(source: Guest, target: Guest) -> str:
