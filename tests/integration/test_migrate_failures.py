@@ -96,7 +96,9 @@ def test_what_a_killed_migration_left_is_named_and_mended(
     lab.fakevm.ok("migrate", "--abort", b.port_id)
     b.assert_wholly_on(there if step == "resume" else here)
     a.ping(b.ip)
-    assert lab.fakevm.json("show", b.port_id)["differs"] == ""
+    differs = lab.fakevm.json("show", b.port_id)["differs"]
+    # ML2/OVN leaves the port DOWN: scenario Q.
+    assert not differs or (lab.backend == "ovn" and differs == "plugged, but the port is DOWN")
     # Nothing is left to do.
     assert lab.fakevm.json("migrate", "--abort", b.port_id) == []
 

@@ -15,10 +15,33 @@ from tests.integration.lab import COMPUTES, Lab
 from tests.integration.routing import assert_routed
 
 # What both backends have, here of this one.
+from tests.integration.test_addresses import (  # noqa: F401
+    test_dhcp_gives_the_fixed_ip,
+    test_ipv6_by_router_advertisement_and_by_dhcpv6,
+    test_static_and_none,
+    test_two_nics_on_two_networks,
+)
+from tests.integration.test_connectivity import (  # noqa: F401
+    test_two_vms_on_each_of_three_hosts_all_pairs,
+)
+from tests.integration.test_migrate_failures import (  # noqa: F401
+    guests,
+    test_a_failure_after_activation_goes_forward,
+    test_a_failure_before_the_pause_is_not_felt,
+    test_a_failure_to_activate_lets_the_vm_run_where_it_was,
+)
+from tests.integration.test_restarts import (  # noqa: F401
+    test_a_host_s_restart_brings_its_vms_back,
+    test_a_vswitchd_s_restart_brings_the_network_back,
+)
 from tests.integration.test_scenarios import (  # noqa: F401
     at_once,
     test_a_scenario,
     test_a_scenario_beside_others,
+)
+from tests.integration.test_security_groups import (  # noqa: F401
+    test_a_rule_taken_away_stops_an_established_ping,
+    test_port_security_off_lets_everything_in,
 )
 from tests.integration.test_trunks import test_a_vm_speaks_with_its_subport_s_network  # noqa: F401
 from tests.integration.test_writes import (  # noqa: F401
@@ -52,7 +75,7 @@ def lab(lab: Lab) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def guests(cloud: Cloud) -> tuple[Guest, Guest]:
+def by_dhcp(cloud: Cloud) -> tuple[Guest, Guest]:
     """Two VMs on two hosts, with addresses by OVN's own DHCP."""
     network = cloud.network()
     cloud.subnet(network, "10.80.0.0/24")
@@ -72,9 +95,9 @@ def test_its_hosts_are_chassis(lab: Lab) -> None:
 
 
 def test_vms_get_their_addresses_reach_each_other_and_migrate(
-    lab: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:
-    a, b = guests
+    a, b = by_dhcp
     assert a.host.addresses(a.instance_id) == {f"{a.ip}/24"}
     a.ping(b.ip)
     assert lab.chassis(b.port_id) == "compute-2"
@@ -89,9 +112,9 @@ def test_vms_get_their_addresses_reach_each_other_and_migrate(
 
 @pytest.mark.parametrize("rarp", [True, False])
 def test_a_report_has_what_the_southbound_says_of_the_port(
-    lab: Lab, guests: tuple[Guest, Guest], rarp: bool
+    lab: Lab, by_dhcp: tuple[Guest, Guest], rarp: bool
 ) -> None:
-    a, b = guests
+    a, b = by_dhcp
     # The guest runs before the activation: what it sends by RARP opens the way.
     argv = ("migrate", "--post-copy", "--timeout", "10", "--probe", a.port_id, "-f", "json")
     options = () if rarp else ("--no-rarp",)
@@ -111,8 +134,8 @@ def test_a_report_has_what_the_southbound_says_of_the_port(
     assert times == sorted(times)
 
 
-def test_a_vm_is_told_its_metadata(guests: tuple[Guest, Guest]) -> None:
-    a, _ = guests
+def test_a_vm_is_told_its_metadata(by_dhcp: tuple[Guest, Guest]) -> None:
+    a, _ = by_dhcp
     url = "http://169.254.169.254/openstack/latest/meta_data.json"
     # The agent of the host makes the network's proxy when the first VM is there.
     wait_until("the metadata", lambda: a.lab.fakevm.run(*_get(a, url)).exit_code == 0)
@@ -137,8 +160,8 @@ def test_a_router_joins_networks_and_leads_outside(lab: Lab, cloud: Cloud) -> No
     stranger.ping(floating_ip)
 
 
-def test_a_bandwidth_limit_holds(lab: Lab, guests: tuple[Guest, Guest]) -> None:
-    a, b = guests
+def test_a_bandwidth_limit_holds(lab: Lab, by_dhcp: tuple[Guest, Guest]) -> None:
+    a, b = by_dhcp
     neutron: Any = lab.sdk.network
     policy = neutron.create_qos_policy(name="limited")
     try:
@@ -167,9 +190,9 @@ def kbps(source: Guest, target: Guest) -> float:
 
 
 def test_all_heals_when_its_central_services_are_back(
-    lab: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:
-    a, b = guests
+    a, b = by_dhcp
     central = lab.host("ovn-central")
     for service in ("ovnnb", "ovnsb", "northd"):
         central.run("s6-svc", "-r", f"/run/services/{service}")
@@ -181,9 +204,9 @@ def test_all_heals_when_its_central_services_are_back(
 
 
 def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
-    lab: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:
-    a, b = guests
+    a, b = by_dhcp
     network = lab.sdk.network.get_port(a.port_id).network_id
     argv = ("create-port", "--timeout", "5", "--host", "compute-1", network, f"{network}-late")
     with lab.host("ovn-central").stopped("ovnnb"):
@@ -201,9 +224,9 @@ def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     [("ovnnb", 5, "compute-2"), ("ovnsb", 6, "compute-1"), ("northd", 6, "compute-1")],
 )
 def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
-    lab: Lab, guests: tuple[Guest, Guest], service: str, code: int, place: str
+    lab: Lab, by_dhcp: tuple[Guest, Guest], service: str, code: int, place: str
 ) -> None:
-    a, b = guests
+    a, b = by_dhcp
     argv = ("migrate", "--timeout", "5", "compute-1", b.port_id)
     with lab.host("ovn-central").stopped(service):
         assert "ovn-central is unhealthy" in lab.fakevm.fails(code, *argv)
@@ -221,9 +244,9 @@ def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
 
 
 def test_what_is_deleted_while_the_southbound_is_away_leaves_nothing_there(
-    lab: Lab, guests: tuple[Guest, Guest]
+    lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:
-    _, b = guests
+    _, b = by_dhcp
     query = ("--bare", "--columns=_uuid", "find", "Port_Binding", f"logical_port={b.port_id}")
     assert lab.fakevm.ok("ovn", "sbctl", *query).strip()
     with lab.host("ovn-central").stopped("ovnsb"):
