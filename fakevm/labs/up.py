@@ -6,12 +6,18 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
-from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
+from fakevm.errors import (
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
 from fakevm.labs import compose, images, settings, share, status
 from fakevm.labs.compose import Compose
 from fakevm.labs.settings import Existing, Settings, Wishes
@@ -122,7 +128,12 @@ class Up:
         backend = settings.backend_of(self._lab, self._wishes, found)
         handed = (*backend.passwords, *settings.options_of(backend))
         asked = {"neutron-api", *(one.service for one in handed)}
-        recipes = {c.service: self._engine.recipe(c) for c in containers if c.service in asked}
+        recipes = {}
+        for container in containers:
+            # One of an `up` that was interrupted may be on its way out.
+            with suppress(NotFoundError):
+                if container.service in asked:
+                    recipes[container.service] = self._engine.recipe(container)
         return replace(found, recipes=recipes)
 
     def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:

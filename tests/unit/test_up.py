@@ -12,8 +12,8 @@ import docker
 import pytest
 import requests
 
-from fakevm.clients.engine import Container, Engine, Network
-from fakevm.errors import ConflictError, FakevmError, UnavailableError
+from fakevm.clients.engine import Container, Engine, Network, Recipe
+from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.labs.down import down
 from fakevm.labs.settings import Existing, Wishes, settings
 from fakevm.labs.up import Up, _check_port
@@ -232,6 +232,19 @@ def test_what_an_ended_compose_left_is_swept() -> None:
     engine = RemovingEngine(make_container("compute-1"), half)
     make_up(engine, [])._sweep(Existing(containers=tuple(engine.all_containers)))
     assert [container.name for container in engine.all_containers] == ["fakevm-compute-1-1"]
+
+
+def test_a_container_that_goes_meanwhile_is_none() -> None:
+    api, mariadb = make_container("neutron-api"), make_container("mariadb")
+
+    class Leaving(FakeEngine):
+        def recipe(self, container: Container) -> Recipe:
+            if container is mariadb:
+                raise NotFoundError(f"Docker: No such container: {mariadb.id}")
+            return super().recipe(container)
+
+    up = Up("fakevm", Wishes(), engine=Leaving(api, mariadb), say=print)
+    assert up._existing([api, mariadb], []).recipes.keys() == {"neutron-api"}
 
 
 def test_a_container_that_never_ran_is_made_anew() -> None:
