@@ -22,6 +22,7 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
+    from fakevm.labs.config import Setting
     from fakevm.labs.status import Status
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.request import MigrationRequest
@@ -304,6 +305,10 @@ class Lab(Parts):
         Return what that was, and the errors of hosts that could not be looked at.
         """
         return vms.cleanup.clean_up(self, dry_run=dry_run)
+
+    def configuration(self, service: str | None = None) -> list[Setting]:
+        """Return what Neutron's processes were started with, in one service or host or in all."""
+        return labs.config.settings_of(self, service)
 
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""

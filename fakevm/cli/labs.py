@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -23,7 +24,7 @@ from fakevm.cli.session import (
 )
 from fakevm.display import output
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs.settings import DEFAULT_NEUTRON, Wishes
+from fakevm.labs.settings import DEFAULT_NEUTRON, NO_CONFIG, Wishes
 from fakevm.labs.status import Status
 from fakevm.names import NEUTRON_PORT, project
 
@@ -88,6 +89,14 @@ _release_option = click.option(
     help="Whether each network-changed makes nova-events read of Neutron what it makes Nova read:"
     " its load at scale.  [default: the lab's, or no]",
 )
+@click.option(
+    "--config",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Files laid over Neutron's configuration: neutron.conf.d/, ml2_conf.ini,"
+    " openvswitch_agent.ini, …, policy.yaml; for one host in hosts/NAME/.  [default: the lab's]",
+)
+@click.option("--no-config", is_flag=True, help="Take the lab's folder of --config away again.")
 @click.option("--no-build", is_flag=True, help="Refuse where images are missing or stale.")
 @click.option(
     "--timeout",
@@ -112,11 +121,15 @@ def up(
     firewall: str | None,
     metadata: bool | None,
     answer_as_nova: bool | None,
+    config: Path | None,
+    no_config: bool,
     no_build: bool,
     timeout_s: float,
     form: str,
 ) -> None:
     """Start a lab, complete it, or change it to what is asked for."""
+    if config and no_config:
+        raise click.UsageError("--config and --no-config exclude each other.")
     options = {
         "datapath": datapath,
         "l2population": _yes_or_no(l2population),
@@ -129,6 +142,7 @@ def up(
         backend=backend,
         api_port=api_port,
         neutron_version=neutron_version,
+        config=NO_CONFIG if no_config else config,
         build=not no_build,
         options={name: value for name, value in options.items() if value is not None},
     )

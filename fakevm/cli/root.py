@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "build": "labs:build",
         "down": "labs:down",
         "status": "labs:status",
+        "config": "config:config",
         "openstack": "labs:openstack",
         "ovn": "labs:ovn",
         "clouds-yaml": "labs:clouds_yaml",

@@ -33,6 +33,9 @@ OPTIONS = (
     ),
 )
 
+# What Compose mounts instead of a folder where there is none.
+NO_CONFIG = Path("/dev/null")
+
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"
 
@@ -52,6 +55,8 @@ class Settings:
     options: Mapping[str, str]
     # By the Compose variable that hands them in.
     passwords: Mapping[str, str]
+    # The folder whose files are laid over Neutron's configuration; None: there is none.
+    config: Path | None = None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -69,6 +74,8 @@ class Wishes:
     neutron_version: str | None = None
     # By name.
     options: Mapping[str, str] = field(default_factory=dict)
+    # The folder to lay over Neutron's configuration; NO_CONFIG: none.
+    config: Path | None = None
     # Whether images that are missing or stale may be built.
     build: bool = True
 
@@ -106,6 +113,13 @@ class Existing:
         """Where Neutron's API is published."""
         recipe = self.recipes.get("neutron-api")
         return recipe.ports.get(NEUTRON_PORT) if recipe else None
+
+    @property
+    def config(self) -> Path | None:
+        """The folder that is laid over Neutron's configuration."""
+        recipe = self.recipes.get("neutron-api")
+        found = recipe.environment.get("FAKEVM_CONFIG") if recipe else None
+        return Path(found) if found else None
 
     @property
     def neutron_version(self) -> str:
@@ -167,7 +181,20 @@ def settings(
             one.variable: existing.handed(one) or _password(one.variable, environ) or new_password()
             for one in backend.passwords
         },
+        config=_config(wishes.config or existing.config, environ),
     )
+
+
+def _config(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
+    folder = Path(chosen or environ.get("FAKEVM_CONFIG") or NO_CONFIG).absolute()
+    if folder == NO_CONFIG:
+        return None
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{folder}, the lab's configuration, is no folder",
+            hint="fakevm up --config ANOTHER, or fakevm up --no-config",
+        )
+    return folder
 
 
 def _options(

@@ -18,7 +18,7 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.labs import compose, images, settings, share, status
+from fakevm.labs import compose, config, images, settings, share, status
 from fakevm.labs.compose import Compose
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.names import check_lab, container_name, project
@@ -78,6 +78,9 @@ class Up:
                     build=self._wishes.build,
                     say=self._say,
                 )
+            if wanted.config:
+                with self._phase("configuration"):
+                    config.check(wanted.config, release=wanted.neutron_version, say=self._say)
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
                 self._sweep(existing)

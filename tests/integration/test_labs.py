@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from openstack.exceptions import ForbiddenException
 
 from tests.integration import plain
 from tests.integration.cloud import Cloud
@@ -19,6 +20,13 @@ from tests.integration.play import FAULT, play
 
 # The default release has mended what is wrong in this one: a migrated port stays DOWN.
 FAULTY = "29.0.0"
+
+# What the user lays over Neutron's configuration there.
+LAID_OVER = {
+    "neutron.conf.d/quotas.conf": "[quotas]\nquota_subnetpool = 7\n",
+    "policy.yaml": '"create_address_scope": "!"\n',
+    "hosts/compute-1/openvswitch_agent.ini": "[agent]\nquitting_rpc_timeout = 9\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +47,16 @@ def second(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) 
     Its security groups are carried out by iptables, for which VIFs are plugged another way.
     """
     empty = tmp_path_factory.mktemp("empty")
+    config = tmp_path_factory.mktemp("config")
+    for name, text in LAID_OVER.items():
+        (config / name).parent.mkdir(parents=True, exist_ok=True)
+        (config / name).write_text(text, encoding="utf-8")
     second = Lab(f"{lab.name}-second")
     second.fakevm = Fakevm(lab=second.name, executable=installed, cwd=empty)
     command = (
         *("up", "--name", second.name, "--computes", "2"),
         *("--neutron-version", FAULTY, "--firewall", "iptables_hybrid"),
+        *("--config", str(config)),
     )
     try:
         first_try = second.fakevm.start(*command)
@@ -74,6 +87,26 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
         assert second.host("compute-1").container != lab.host("compute-1").container
         assert lab.fakevm.json("cleanup") == second.fakevm.json("cleanup") == []
     here.exec("true")
+
+
+def test_what_is_laid_over_neutron_s_configuration_has_the_word(
+    second: Lab, tmp_path: Path
+) -> None:
+    assert second.sdk.network.get_quota("any").subnet_pools == 7
+    with pytest.raises(ForbiddenException):
+        second.sdk.network.create_address_scope(name="refused", ip_version=4)
+    rows = second.fakevm.json("config", "show", "--process", "l2-agent")
+    found = {row["service"]: row for row in rows if row["option"] == "quitting_rpc_timeout"}
+    assert found.keys() == {"compute-1"}
+    assert found["compute-1"]["value"] == "9"
+    assert found["compute-1"]["file"].endswith("hosts/compute-1/openvswitch_agent.ini")
+
+    # What could not be read changes nothing.
+    before = container_ids(second.name)
+    (tmp_path / "ml2_conf.ini").write_text("[ml2\n", encoding="utf-8")
+    refused = second.fakevm.fails(2, "up", "--name", second.name, "--config", str(tmp_path))
+    assert "ml2_conf.ini" in refused
+    assert container_ids(second.name) == before
 
 
 def test_iptables_filter_on_a_bridge_of_the_vif_s_own(second: Lab) -> None:

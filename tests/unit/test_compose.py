@@ -94,6 +94,25 @@ def test_l2population_is_as_wished_as_it_was_or_on() -> None:
     assert l2population(environ={"FAKEVM_L2_POPULATION": "False"}) == "false"
 
 
+def test_the_configuration_s_folder_is_as_wished_as_it_was_or_none(tmp_path: Path) -> None:
+    def folder(**given: Any) -> Path | None:
+        return decide(**given).config
+
+    existing = Existing(recipes={"neutron-api": make_recipe(FAKEVM_CONFIG=str(tmp_path))})
+    plain = Existing(recipes={"neutron-api": make_recipe(FAKEVM_CONFIG="/dev/null")})
+    other = tmp_path / "other"
+    other.mkdir()
+    assert folder() is folder(existing=plain) is None
+    assert folder(existing=existing) == folder(environ={"FAKEVM_CONFIG": str(tmp_path)}) == tmp_path
+    assert folder(existing=existing, wishes=Wishes(config=other)) == other
+    assert folder(existing=existing, wishes=Wishes(config=settings.NO_CONFIG)) is None
+    # Compose mounts a path of this machine's; what is there instead of a folder is none.
+    assert compose.environment(decide(), {})["FAKEVM_CONFIG"] == "/dev/null"
+    other.rmdir()
+    with pytest.raises(ConfigError, match="other, the lab's configuration, is no folder"):
+        folder(wishes=Wishes(config=other))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

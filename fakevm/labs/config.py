@@ -1,0 +1,86 @@
+"""What a lab's user lays over Neutron's configuration, and what Neutron's processes have of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakevm.clients.engine import Container
+from fakevm.clients.parts import Parts
+from fakevm.clients.process import ExitError, run
+from fakevm.errors import ConfigError, FakevmError
+
+# Where the containers have the user's folder.
+MOUNTED = "/etc/fakevm/config"
+
+# Neutron's modules are loaded to know its options.
+CHECK_S = 120.0
+
+# How long a container may take to read its files.
+SHOW_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """An option that a file sets, with the file that has the last word."""
+
+    # A service of the lab's, or one of its hosts.
+    service: str
+    # What runs with it there: "api", "l2-agent".
+    process: str
+    group: str
+    option: str
+    # Passwords and secrets are hidden.
+    value: str
+    # Below MOUNTED it is the user's.
+    file: str
+
+
+def check(folder: Path, *, release: str, say: Callable[[str], None]) -> None:
+    """Look at the user's files before anything reads them.
+
+    ConfigError where a process that reads them would end at once; tell what has no effect.
+    """
+    mount = f"type=bind,source={folder},target={MOUNTED},readonly"
+    # The host's image has every file that there may be one for.
+    argv = (
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--mount",
+        mount,
+        f"fakevm/host:{release}",
+    )
+    found = json.loads(run((*argv, "neutron-config-check"), timeout_s=CHECK_S))
+    if found["error"]:
+        raise ConfigError(f"{folder}: {found['error'].replace(MOUNTED + '/', '')}")
+    for warning in found["warnings"]:
+        say(f"warning: {folder}: {warning}")
+
+
+def settings_of(lab: Parts, service: str | None = None) -> list[Setting]:
+    """Return what Neutron's processes were started with, of one service or all of them."""
+    if service is not None:
+        containers = [lab.service(service)]
+    else:
+        containers = [c for c in lab.containers if c.running and _has_neutron(c)]
+    with ThreadPoolExecutor(max(1, len(containers))) as pool:
+        return [setting for found in pool.map(_settings, containers) for setting in found]
+
+
+def _has_neutron(container: Container) -> bool:
+    return container.role in ("network", "compute") or container.role.startswith("neutron-")
+
+
+def _settings(container: Container) -> list[Setting]:
+    argv = ("docker", "exec", container.name, "neutron-config-show")
+    try:
+        found = json.loads(run(argv, timeout_s=SHOW_S))
+    except ExitError as error:
+        raise FakevmError(f"{container.service}: {error.output}") from error
+    return [Setting(service=container.service, **row) for row in found]
