@@ -23,6 +23,7 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent, Execution, Terminal
     from fakevm.labs.config import Setting
+    from fakevm.labs.restart import Restarted
     from fakevm.labs.status import Status
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.request import MigrationRequest
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0
+
+# How long Neutron's processes may take to be well again.
+RESTART_S = 120.0
 
 
 class Lab(Parts):
@@ -305,6 +309,17 @@ class Lab(Parts):
         Return what that was, and the errors of hosts that could not be looked at.
         """
         return vms.cleanup.clean_up(self, dry_run=dry_run)
+
+    def restart(
+        self, services: Sequence[str] = (), *, only: str | None = None, timeout_s: float = RESTART_S
+    ) -> list[Restarted]:
+        """Start Neutron's processes anew, in some services and hosts or in all: VMs stay.
+
+        only: this process alone, as "l2-agent" or "api".
+        """
+        return labs.restart.restart(
+            self, services, only=only, engine=self._engine, timeout_s=timeout_s
+        )
 
     def configuration(self, service: str | None = None) -> list[Setting]:
         """Return what Neutron's processes were started with, in one service or host or in all."""

@@ -1,11 +1,19 @@
-"""Commands on the configuration of Neutron's processes."""
+"""Commands on Neutron's own processes: what they are configured with, and that they begin anew."""
 
 from __future__ import annotations
 
 import click
 
-from fakevm.cli.session import Session, format_option, lab_option, pass_session
+from fakevm.cli.session import (
+    SECONDS,
+    Session,
+    format_option,
+    lab_option,
+    pass_session,
+    say,
+)
 from fakevm.display import output
+from fakevm.lab import RESTART_S
 
 _COLUMNS = ("service", "process", "group", "option", "value", "file")
 
@@ -31,3 +39,34 @@ def show(session: Session, *, host: str | None, process: str | None, form: str) 
         found = lab.configuration(host)
     chosen = [setting for setting in found if process in (None, setting.process)]
     output.show([vars(setting) for setting in chosen], form, columns=_COLUMNS)
+
+
+@click.command()
+@lab_option
+@click.option("--only", metavar="PROCESS", help="This process alone: l2-agent, dhcp-agent, api, …")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=SECONDS,
+    default=RESTART_S,
+    show_default=True,
+    help="How long they may take to be well again.",
+)
+@click.argument("services", metavar="[HOST]...", nargs=-1)
+@format_option
+@pass_session
+def restart(
+    session: Session, *, services: tuple[str, ...], only: str | None, timeout_s: float, form: str
+) -> None:
+    """Start Neutron's processes anew, with the code and the configuration that are there now.
+
+    In these hosts or services, or in all. Hosts and VMs stay as they are.
+    """
+    with session.lab() as lab:
+        done = lab.restart(services, only=only, timeout_s=timeout_s)
+    if form != "table":
+        output.show(done, form)
+        return
+    for one in done:
+        say(f"{one.service}: {', '.join(one.processes)} ({one.seconds:.1f} s)")

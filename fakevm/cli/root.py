@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "down": "labs:down",
         "status": "labs:status",
         "config": "config:config",
+        "restart": "config:restart",
         "openstack": "labs:openstack",
         "ovn": "labs:ovn",
         "clouds-yaml": "labs:clouds_yaml",

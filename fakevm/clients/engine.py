@@ -72,6 +72,16 @@ class Container:
         """Whether processes can be started in it."""
         return self.state == "running"
 
+    @property
+    def is_host(self) -> bool:
+        """Whether it is a network or a compute host."""
+        return self.role in ("network", "compute")
+
+    @property
+    def has_neutron(self) -> bool:
+        """Whether Neutron's own processes run in it."""
+        return self.is_host or self.role.startswith("neutron-")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -184,6 +194,11 @@ class Engine:
                 # Another one removes it; before its end its networks can't be removed.
                 with clients.docker_api.translated():
                     self._client.wait(container.id, timeout=WORK_S, condition="removed")
+
+    def restart(self, container: Container) -> None:
+        """End what runs in a container and start it again."""
+        with clients.docker_api.translated():
+            self._client.restart(container.id)
 
     def pause(self, container: Container) -> None:
         """Freeze what runs in a container; content where nothing does, or will not be frozen."""

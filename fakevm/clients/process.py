@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class ExitError(FakevmError):
-    """A program ended with an exit code other than 0; `output` is what it said."""
+    """A program ended with another exit code than 0, its `status`; `output` is what it said."""
 
     def __init__(self, argv: Sequence[str], exit_code: int, output: str) -> None:
         super().__init__(f"{shlex.join(argv)}: exit code {exit_code}\n{output}")
+        self.status = exit_code
         self.output = output
 
 

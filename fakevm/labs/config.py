@@ -68,13 +68,9 @@ def settings_of(lab: Parts, service: str | None = None) -> list[Setting]:
     if service is not None:
         containers = [lab.service(service)]
     else:
-        containers = [c for c in lab.containers if c.running and _has_neutron(c)]
+        containers = [c for c in lab.containers if c.running and c.has_neutron]
     with ThreadPoolExecutor(max(1, len(containers))) as pool:
         return [setting for found in pool.map(_settings, containers) for setting in found]
-
-
-def _has_neutron(container: Container) -> bool:
-    return container.role in ("network", "compute") or container.role.startswith("neutron-")
 
 
 def _settings(container: Container) -> list[Setting]:

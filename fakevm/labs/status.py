@@ -63,7 +63,7 @@ def of(lab: Parts) -> Status:
     except FakevmError as error:
         words = str(error)
     answer = _asked(lab)
-    hosts = [c for c in lab.containers if c.role in ("network", "compute")]
+    hosts = [c for c in lab.containers if c.is_host]
     return Status(
         lab=lab.name,
         endpoint=endpoint,

@@ -31,6 +31,29 @@ def test_an_agent_s_restart_loses_no_packet(lab: Lab, cloud: Cloud) -> None:
     assert _shape(*before) == _shape(host.links(a.instance_id), host.interfaces()[a.port_id])
 
 
+@pytest.mark.ovs
+def test_l2_agents_begin_anew_and_vms_keep_their_network(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.6.4.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    before = {name: host.service_pid("l2-agent") for name, host in lab.hosts().items()}
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        ping.wait_for_replies(5)
+        done = lab.fakevm.json("restart", "--only", "l2-agent")
+        assert {row["service"] for row in done} == {"network-1", *COMPUTES}
+        assert all(row["processes"] == ["l2-agent"] for row in done)
+        ping.wait_for_replies(10)
+        lost = ping.stop()
+    # As Neutron promises: drop_flows_on_start is false, and flows of an earlier life go last.
+    assert lost == []
+    for name, host in lab.hosts().items():
+        assert host.service_pid("l2-agent") not in (0, before[name])
+    # What has begun anew does its work.
+    c = cloud.guest(network, "c", "compute-3")
+    a.ping(c.ip)
+    argv = ("restart", "--only", "l3", "compute-1")
+    assert "no process 'l3' in compute-1" in lab.fakevm.fails(3, *argv)
+
+
 def test_a_host_s_restart_brings_its_vms_back(lab: Lab, cloud: Cloud) -> None:
     static = cloud.network(name="static", cidr="10.6.1.0/24")
     dhcp = cloud.network(name="dhcp")

@@ -1,0 +1,107 @@
+"""Neutron's processes begin anew, with what is on disk by now; hosts and their VMs stay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from fakevm.clients.engine import Container, Engine
+from fakevm.clients.parts import Parts
+from fakevm.clients.process import ExitError, run
+from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
+
+# neutron-restart's exit code, of a host that has no such process.
+_NO_PROCESS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restarted:
+    """What was started anew in a service or a host, and is well again."""
+
+    service: str
+    processes: tuple[str, ...]
+    seconds: float
+
+
+def restart(
+    lab: Parts,
+    services: Collection[str] = (),
+    *,
+    only: str | None,
+    engine: Engine,
+    timeout_s: float,
+) -> list[Restarted]:
+    """Start Neutron's processes anew and wait until they are well.
+
+    Of these services and hosts, or all; `only`: this process, as "l2-agent" or "api";
+    NotFoundError, where none of them has it. The services come first, since hosts' agents would
+    wait for them.
+    """
+    chosen = [lab.service(name) for name in services] if services else lab.containers
+    found = [c for c in chosen if c.running and c.has_neutron]
+    deadline = time.monotonic() + timeout_s
+
+    def in_host(container: Container) -> Restarted | None:
+        start = time.monotonic()
+        argv = ("docker", "exec", container.name, "neutron-restart", *([only] if only else []))
+        try:
+            said = run(argv, timeout_s=max(1.0, deadline - start))
+        except ExitError as error:
+            if error.status == _NO_PROCESS:
+                return None
+            raise FakevmError(f"{container.service}: {error.output}") from error
+        except WaitTimeoutError as error:
+            raise _late(container, timeout_s) from error
+        return _restarted(container, said.split(), start)
+
+    def whole(container: Container) -> Restarted | None:
+        process = container.role.removeprefix("neutron-")
+        if only not in (None, process):
+            return None
+        start = time.monotonic()
+        engine.restart(container)
+        while not _is_well(container, engine):
+            if time.monotonic() > deadline:
+                raise _late(container, timeout_s)
+            time.sleep(0.2)
+        return _restarted(container, [process], start)
+
+    done = [
+        *_at_once(whole, [c for c in found if not c.is_host]),
+        *_at_once(in_host, [c for c in found if c.is_host]),
+    ]
+    if not done:
+        where = ", ".join(services) or f"the lab {lab.name!r}"
+        raise NotFoundError(
+            f"no process {only!r} in {where}", hint=f"fakevm config show --lab {lab.name}"
+        )
+    return done
+
+
+def _at_once(
+    work: Callable[[Container], Restarted | None], containers: Collection[Container]
+) -> list[Restarted]:
+    with ThreadPoolExecutor(max(1, len(containers))) as pool:
+        return [done for done in pool.map(work, containers) if done]
+
+
+def _restarted(container: Container, processes: Iterable[str], start: float) -> Restarted:
+    return Restarted(
+        service=container.service,
+        processes=tuple(processes),
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+def _is_well(container: Container, engine: Engine) -> bool:
+    now = [c for c in engine.containers(lab=container.lab) if c.id == container.id]
+    return any(c.running and c.health in ("healthy", "") for c in now)
+
+
+def _late(container: Container, timeout_s: float) -> WaitTimeoutError:
+    return WaitTimeoutError(
+        f"{container.service} was not well again within {timeout_s:g} s",
+        hint=f"docker logs {container.name}",
+    )
