@@ -31,13 +31,14 @@ def write(path: Path, text: str) -> None:
 
 
 def settings(*, host: str) -> dict[str, tuple[str, str]]:
-    """Start what prints oslo.config's own view of three options, and return what `show` says."""
+    """Start what prints oslo.config's own view of two options, and return what `show` says."""
     own = {"OS_AGENT__L2_POPULATION": "true", "OS_DEFAULT__TRANSPORT_URL": "rabbit://n:pw@mq/"}
     program = (
-        "import sys; from oslo_config import cfg; from neutron.conf import common;"
-        "import oslo_messaging; from neutron.conf.plugins.ml2.drivers import ovs_conf, agent;"
-        "agent.register_agent_opts(); cfg.CONF(sys.argv[1:], project='neutron');"
-        "c = cfg.CONF; print(c.AGENT.l2_population, c.AGENT.polling_interval)"
+        "import sys; from oslo_config import cfg;"
+        "from neutron.conf.plugins.ml2.drivers import agent, ovs_conf;"
+        "agent.register_agent_opts(); ovs_conf.register_ovs_agent_opts();"
+        "cfg.CONF(sys.argv[1:], project='neutron');"
+        "print(cfg.CONF.AGENT.l2_population, cfg.CONF.AGENT.polling_interval)"
     )
     files = ("neutron.conf", "openvswitch_agent.ini")
     command = ("neutron-config", "l2-agent", *files, "--", "python", "-c", program)
@@ -73,7 +74,7 @@ def check() -> dict[str, Any]:
 
 def test_the_last_file_has_the_word_and_a_host_s_own_is_the_last(laid_over: Path) -> None:
     write(laid_over / "neutron.conf.d/a.conf", "[agent]\npolling_interval = 4\n")
-    write(laid_over / "hosts/here/openvswitch_agent.ini", "[AGENT]\nl2-population = false\n")
+    write(laid_over / "hosts/here/openvswitch_agent.ini", "[AGENT]\nl2_population = false\n")
     own = str(STARTED / "l2-agent.ini")
     there = settings(host="there")
     assert there["[agent] l2_population"] == ("true", own)
@@ -98,6 +99,7 @@ def test_what_has_no_effect_is_told_with_the_nearest_name(laid_over: Path) -> No
         "error": "",
         "warnings": [
             "hosts/compute-1/policy.yaml: nobody reads this",
+            "ml2_conf.ini: [ml2] extension-drivers is unknown; extension_drivers?",
             "openvswitch_agent.ini: [agent] tunel_types is unknown; tunnel_types?",
             "openvswitch_agent.ini: [ovss] is unknown; ovs?",
         ],
