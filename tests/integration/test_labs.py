@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ FAULTY = "29.0.0"
 
 # What the user lays over Neutron's configuration there.
 LAID_OVER = {
-    "neutron.conf.d/quotas.conf": "[quotas]\nquota_subnetpool = 7\n",
+    "neutron.conf.d/quotas.conf": "[quotas]\nquota_router = 7\n",
     "policy.yaml": '"create_address_scope": "!"\n',
     "hosts/compute-1/openvswitch_agent.ini": "[agent]\nquitting_rpc_timeout = 9\n",
 }
@@ -92,10 +93,10 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
 def test_what_is_laid_over_neutron_s_configuration_has_the_word(
     second: Lab, tmp_path: Path
 ) -> None:
-    assert second.sdk.network.get_quota("any").subnet_pools == 7
+    assert second.sdk.network.get_quota("any").routers == 7
     with pytest.raises(ForbiddenException):
         second.sdk.network.create_address_scope(name="refused", ip_version=4)
-    rows = second.fakevm.json("config", "show", "--process", "l2-agent")
+    rows = json.loads(second.fakevm.ok("config", "show", "-f", "json", "--process", "l2-agent"))
     found = {row["service"]: row for row in rows if row["option"] == "quitting_rpc_timeout"}
     assert found.keys() == {"compute-1"}
     assert found["compute-1"]["value"] == "9"
