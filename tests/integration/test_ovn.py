@@ -203,6 +203,25 @@ def test_all_heals_when_its_central_services_are_back(
     a.ping(b.ip)
 
 
+def test_an_ovn_controller_s_end_is_not_felt(
+    lab: Lab, cloud: Cloud, by_dhcp: tuple[Guest, Guest]
+) -> None:
+    a, b = by_dhcp
+    pid = b.host.service_pid("ovn-controller")
+    with Ping(a.host, a.instance_id, b.ip) as ping:
+        ping.wait_for_replies(5)
+        b.host.run("kill", "-KILL", str(pid))
+        wait_until(
+            "another ovn-controller", lambda: b.host.service_pid("ovn-controller") not in (0, pid)
+        )
+        ping.wait_for_replies(20)
+        lost = ping.stop()
+    assert lost == []
+    # What has begun anew does its work.
+    network = lab.sdk.network.get_port(a.port_id).network_id
+    a.ping(cloud.guest(network, "c", "compute-2").ip)
+
+
 def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:
