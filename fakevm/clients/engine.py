@@ -73,6 +73,11 @@ class Container:
         return self.state == "running"
 
     @property
+    def is_well(self) -> bool:
+        """Whether it runs, and no health check says otherwise."""
+        return self.running and self.health in ("healthy", "")
+
+    @property
     def is_host(self) -> bool:
         """Whether it is a network or a compute host."""
         return self.role in ("network", "compute")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakevm import clients
 from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
@@ -46,17 +46,9 @@ def check(folder: Path, *, release: str, say: Callable[[str], None]) -> None:
     """
     mount = f"type=bind,source={folder},target={MOUNTED},readonly"
     # The host's image has every file that there may be one for.
-    argv = (
-        "docker",
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--mount",
-        mount,
-        f"fakevm/host:{release}",
-    )
-    found = json.loads(run((*argv, "neutron-config-check"), timeout_s=CHECK_S))
+    program = (f"fakevm/host:{release}", "neutron-config-check")
+    argv = ("docker", "run", "--rm", "--network=none", "--mount", mount, *program)
+    found = json.loads(run(argv, timeout_s=CHECK_S))
     if found["error"]:
         raise ConfigError(f"{folder}: {found['error'].replace(MOUNTED + '/', '')}")
     for warning in found["warnings"]:
@@ -69,8 +61,7 @@ def settings_of(lab: Parts, service: str | None = None) -> list[Setting]:
         containers = [lab.service(service)]
     else:
         containers = [c for c in lab.containers if c.running and c.has_neutron]
-    with ThreadPoolExecutor(max(1, len(containers))) as pool:
-        return [setting for found in pool.map(_settings, containers) for setting in found]
+    return [one for found in clients.at_once.each(_settings, containers) for one in found]
 
 
 def _settings(container: Container) -> list[Setting]:

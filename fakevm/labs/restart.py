@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from fakevm import clients
 from fakevm.clients.engine import Container, Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
@@ -69,22 +69,14 @@ def restart(
         return _restarted(container, [process], start)
 
     done = [
-        *_at_once(whole, [c for c in found if not c.is_host]),
-        *_at_once(in_host, [c for c in found if c.is_host]),
+        *clients.at_once.each(whole, [c for c in found if not c.is_host]),
+        *clients.at_once.each(in_host, [c for c in found if c.is_host]),
     ]
-    if not done:
+    if not any(done):
+        what = f"process {only!r}" if only else "process of Neutron's"
         where = ", ".join(services) or f"the lab {lab.name!r}"
-        raise NotFoundError(
-            f"no process {only!r} in {where}", hint=f"fakevm config show --lab {lab.name}"
-        )
-    return done
-
-
-def _at_once(
-    work: Callable[[Container], Restarted | None], containers: Collection[Container]
-) -> list[Restarted]:
-    with ThreadPoolExecutor(max(1, len(containers))) as pool:
-        return [done for done in pool.map(work, containers) if done]
+        raise NotFoundError(f"no {what} in {where}", hint=f"fakevm config show --lab {lab.name}")
+    return [one for one in done if one]
 
 
 def _restarted(container: Container, processes: Iterable[str], start: float) -> Restarted:
@@ -96,8 +88,8 @@ def _restarted(container: Container, processes: Iterable[str], start: float) -> 
 
 
 def _is_well(container: Container, engine: Engine) -> bool:
-    now = [c for c in engine.containers(lab=container.lab) if c.id == container.id]
-    return any(c.running and c.health in ("healthy", "") for c in now)
+    now = engine.containers(lab=container.lab)
+    return any(c.id == container.id and c.is_well for c in now)
 
 
 def _late(container: Container, timeout_s: float) -> WaitTimeoutError:

@@ -33,6 +33,9 @@ OPTIONS = (
     ),
 )
 
+# The folder whose files are laid over Neutron's configuration.
+CONFIG = Handed(variable="FAKEVM_CONFIG", service="neutron-api", environment="FAKEVM_CONFIG")
+
 # What Compose mounts instead of a folder where there is none.
 NO_CONFIG = Path("/dev/null")
 
@@ -115,13 +118,6 @@ class Existing:
         return recipe.ports.get(NEUTRON_PORT) if recipe else None
 
     @property
-    def config(self) -> Path | None:
-        """The folder that is laid over Neutron's configuration."""
-        recipe = self.recipes.get("neutron-api")
-        found = recipe.environment.get("FAKEVM_CONFIG") if recipe else None
-        return Path(found) if found else None
-
-    @property
     def neutron_version(self) -> str:
         """Neutron's release, which its image is tagged with."""
         recipe = self.recipes.get("neutron-api")
@@ -181,12 +177,13 @@ def settings(
             one.variable: existing.handed(one) or _password(one.variable, environ) or new_password()
             for one in backend.passwords
         },
-        config=_config(wishes.config or existing.config, environ),
+        config=_config(wishes, existing, environ),
     )
 
 
-def _config(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
-    folder = Path(chosen or environ.get("FAKEVM_CONFIG") or NO_CONFIG).absolute()
+def _config(wishes: Wishes, existing: Existing, environ: Mapping[str, str]) -> Path | None:
+    chosen = wishes.config or existing.handed(CONFIG) or environ.get(CONFIG.variable) or NO_CONFIG
+    folder = Path(chosen).absolute()
     if folder == NO_CONFIG:
         return None
     if not folder.is_dir():

@@ -132,11 +132,10 @@ class Up:
         handed = (*backend.passwords, *settings.options_of(backend))
         asked = {"neutron-api", *(one.service for one in handed)}
         recipes = {}
-        for container in containers:
+        for container in (c for c in containers if c.service in asked):
             # One of an `up` that was interrupted may be on its way out.
             with suppress(NotFoundError):
-                if container.service in asked:
-                    recipes[container.service] = self._engine.recipe(container)
+                recipes[container.service] = self._engine.recipe(container)
         return replace(found, recipes=recipes)
 
     def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:
@@ -218,7 +217,7 @@ class Up:
     def _explained(self, error: FakevmError, timeout_s: float) -> FakevmError:
         """Return the error with what the containers say that are not well."""
         containers = self._engine.containers(lab=self._lab)
-        ill = [c for c in containers if c.health not in ("healthy", "") or not c.running]
+        ill = [c for c in containers if not c.is_well]
         if not ill:
             return error
         states = ", ".join(f"{c.service} is {c.health or c.state}" for c in ill)

@@ -13,8 +13,10 @@ import pytest
 import requests
 
 from fakevm.clients.engine import Container, Engine, Network, Recipe
+from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.labs.down import down
+from fakevm.labs.restart import restart
 from fakevm.labs.settings import Existing, Wishes, settings
 from fakevm.labs.up import Up, _check_port
 from fakevm.protocol.lock import exclusive
@@ -321,3 +323,13 @@ def test_nothing_is_taken_off_a_network_that_is_gone() -> None:
     engine = Engine(cast("docker.APIClient", Client()))
     network = Network(id="1", name="lab", lab="lab", project="", role="", subnets=())
     engine.disconnect(network, [make_container("compute-1")])
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [(None, "no process of Neutron's in mariadb"), ("l3", "no process 'l3' in mariadb")],
+)
+def test_what_has_no_neutron_can_t_begin_it_anew(only: str | None, words: str) -> None:
+    engine = FakeEngine(make_container("mariadb"))
+    with Parts("fakevm", engine=engine) as lab, pytest.raises(NotFoundError, match=words):
+        restart(lab, ["mariadb"], only=only, engine=engine, timeout_s=1)
