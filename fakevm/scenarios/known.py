@@ -13,6 +13,7 @@ from fakevm.scenarios.faults import (
     ignored_after_reboot,
     late_tap,
     lost_rarp,
+    never_retried,
     plugged_unwired,
     rolled_back_down,
     stale_binding,
@@ -37,6 +38,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     rolled_back_down.SCENARIO,
     arrived_down.SCENARIO,
     plugged_unwired.SCENARIO,
+    never_retried.SCENARIO,
 )
 
 

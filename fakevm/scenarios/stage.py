@@ -24,7 +24,7 @@ from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.reports.migration import FlowReport, MigrationReport
 from fakevm.vms.addresses import Addressing
-from fakevm.vms.requests import PortRequest
+from fakevm.vms.requests import AS_NOVA, Plugging, PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).
 CIDRS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
@@ -121,7 +121,13 @@ class Stage:
         return self.neutron.network(made.id)
 
     def vm(
-        self, network: Network, name: str, host: str, *, addressing: Addressing = "static"
+        self,
+        network: Network,
+        name: str,
+        host: str,
+        *,
+        addressing: Addressing = "static",
+        plugging: Plugging = AS_NOVA,
     ) -> Port:
         """Boot a VM, or give another NIC to one, that anybody may talk to; return its port."""
         self.say(f"VM {name} on {host}")
@@ -133,8 +139,8 @@ class Stage:
             port_security=False,
             addressing=addressing,
         )
-        row = self.lab.create_port(request, timeout_s=self.timeout_s).row
-        return self.neutron.port(row.port_id)
+        made = self.lab.create_port(request, plugging=plugging, timeout_s=self.timeout_s)
+        return self.neutron.port(made.row.port_id)
 
     def settle(self) -> None:
         """Let the L2 agents finish what they still do after a boot, so that it is not in the way.
@@ -256,10 +262,13 @@ class Stage:
         return bool(self.on_host(host, "sh", "-c", wait, "-", *wanted))
 
     @contextmanager
-    def halted(self, host: str) -> Iterator[None]:
-        """Let who wires a host's VIFs, its L2 agent, stand still as long as the block lasts."""
+    def halted(self, host: str, program: str = "") -> Iterator[None]:
+        """Let a host's program stand still as long as the block lasts.
+
+        If none is named, who wires its VIFs, its L2 agent.
+        """
         # The kernel cuts a process' name to 15 characters.
-        name = self.lab.backend.l2_agent_binaries[0][:15]
+        name = (program or self.lab.backend.l2_agent_binaries[0])[:15]
         self.say(f"{name} of {host} stands still")
         with ExitStack() as undo:
             with deferred():

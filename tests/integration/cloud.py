@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fakevm.display.output import plain
+from fakevm.errors import WaitTimeoutError
 from fakevm.lab import Lab as Library
 from fakevm.vms.addresses import Addressing
 from fakevm.vms.requests import PortRequest
@@ -185,8 +188,16 @@ class Cloud:
             security_groups=(group,) if group else (),
             port_security=bool(group),
         )
+        start = time.time()
         with Library(self.lab.name) as library:
-            made = library.create_port(request)
+            try:
+                made = library.create_port(request)
+            except WaitTimeoutError as error:
+                # Scenario S, once in some thousand boots. Nothing else is tried again.
+                if not self.lab.has_never_retried(str(error), since=start):
+                    raise
+                warnings.warn(f"scenario S was met: {error}", stacklevel=2)
+                made = library.create_port(request)
         return guest_of(self.lab, plain(made.row))
 
     def attached(self, port: str, instance: str, host: str) -> Guest:

@@ -23,6 +23,7 @@ from tests.waiting import wait_until
 COMPUTES = ("compute-1", "compute-2", "compute-3")
 # What a lab that is well says all the time.
 NOISE = re.compile(r"rpc_loop|already registered|memcache|ETHTOOL|closing AMQP|closed TCP")
+TOO_EARLY = re.compile(r"VIF port: (?P<port>\S+) has no valid ofport")
 SUSPICIOUS = re.compile(r"ERROR|CRITICAL|WARN|Traceback|Error:|panic|FATAL")
 
 
@@ -122,6 +123,14 @@ class Lab:
             return set(hosts) <= {a.host for a in agents if a.is_alive}
 
         wait_until(f"the L2 agents of {hosts} alive", all_alive, timeout_s=180)
+
+    def has_never_retried(self, said: str, *, since: float) -> bool:
+        """Tell whether an L2 agent looked at a port that `said` names too early (scenario S)."""
+        return any(
+            found["port"] in said
+            for container in container_ids(self.name).values()
+            for found in TOO_EARLY.finditer(docker_logs(container, "--since", f"{since:.3f}"))
+        )
 
     def save_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

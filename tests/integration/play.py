@@ -28,6 +28,7 @@ OUTCOMES: Mapping[str, tuple[int, int]] = {
     "rolled-back-down": (SOUND, FAULT),
     "arrived-down": (ELSEWHERE, FAULT),
     "plugged-unwired": (FAULT, FAULT),
+    "never-retried": (FAULT, ELSEWHERE),
 }
 
 # They wait for the most part, and stop nothing that is another one's.

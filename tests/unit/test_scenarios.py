@@ -28,6 +28,7 @@ from fakevm.scenarios.faults import (
     early_plugged,
     forgotten_network,
     frames,
+    never_retried,
     plugged_unwired,
     stays_down,
 )
@@ -458,6 +459,16 @@ def test_a_vm_without_a_lease_is_the_fault_whoever_has_its_port() -> None:
     sound = forgotten_network.judge(has, leased_after_s=1.2, after_an_update_s=None)
     assert not sound.fault
     assert sound.words == "The VM had its address by DHCP after 1.2 s."
+
+
+def test_a_port_that_an_l2_agent_does_not_come_back_to_is_the_fault() -> None:
+    assert not never_retried.judge(active_after_s=1.1).fault
+    healed = never_retried.judge(active_after_s=None, after_an_update_s=0.9)
+    assert healed.fault
+    assert healed.words.endswith("it was 0.9 s after the port's name was changed.")
+    assert healed.measured == {"active_after_s": None, "active_after_another_update_s": 0.9}
+    never = never_retried.judge(active_after_s=None)
+    assert never.words.endswith("it was not even after the port's name was changed.")
 
 
 def test_a_program_s_lines_are_read_as_long_as_the_block_lasts(world: World) -> None:
