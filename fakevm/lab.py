@@ -315,8 +315,10 @@ class Lab(Parts):
     ) -> list[Restarted]:
         """Start Neutron's processes anew, in some services and hosts or in all: VMs stay.
 
-        only: this process alone, as "l2-agent" or "api".
+        With what is by now in the working tree and the packages that the lab was given. only: this
+        process alone, as "l2-agent" or "api".
         """
+        labs.overlay.renew(self, engine=self._engine)
         return labs.restart.restart(
             self, services, only=only, engine=self._engine, timeout_s=timeout_s
         )

@@ -23,10 +23,10 @@ class Handed:
 
 @dataclass(frozen=True, kw_only=True)
 class Option(Handed):
-    """A setting of a lab that only its backend has."""
+    """A setting of a lab."""
 
     name: str
-    # The first one is the default.
+    # The first one is the default; empty: anything, by default what the images have.
     values: tuple[str, ...]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from fakevm.cli.session import (
 )
 from fakevm.display import output
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs.settings import DEFAULT_NEUTRON, NO_CONFIG, Wishes
+from fakevm.labs.settings import DEFAULT_NEUTRON, NOTHING, Wishes
 from fakevm.labs.status import Status
 from fakevm.names import NEUTRON_PORT, project
 
@@ -90,6 +91,15 @@ _release_option = click.option(
     " its load at scale.  [default: the lab's, or no]",
 )
 @click.option(
+    "--mechanism-drivers",
+    metavar="NAME,…",
+    help="What ML2 binds ports with; as with the next three, `default` takes the lab's own again."
+    "  [default: the lab's]",
+)
+@click.option("--type-drivers", metavar="NAME,…", help="ML2's network types.")
+@click.option("--extension-drivers", metavar="NAME,…", help="ML2's extension drivers.")
+@click.option("--service-plugins", metavar="NAME,…", help="Neutron's service plug-ins.")
+@click.option(
     "--config",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -97,6 +107,23 @@ _release_option = click.option(
     " openvswitch_agent.ini, …, policy.yaml; for one host in hosts/NAME/.  [default: the lab's]",
 )
 @click.option("--no-config", is_flag=True, help="Take the lab's folder of --config away again.")
+@click.option(
+    "--neutron-src",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run Neutron from a working tree, a checkout or an sdist; `fakevm restart` takes over what"
+    " was edited since.  [default: the lab's]",
+)
+@click.option("--no-neutron-src", is_flag=True, help="Run the release itself again.")
+@click.option(
+    "--package",
+    "packages",
+    metavar="SPEC",
+    multiple=True,
+    help="Install what pip understands, a folder, a wheel or NAME==VERSION, beside Neutron, in all"
+    " services and hosts; again and again.  [default: the lab's]",
+)
+@click.option("--no-package", is_flag=True, help="Take the lab's packages away again.")
 @click.option("--no-build", is_flag=True, help="Refuse where images are missing or stale.")
 @click.option(
     "--timeout",
@@ -121,28 +148,47 @@ def up(
     firewall: str | None,
     metadata: bool | None,
     answer_as_nova: bool | None,
+    mechanism_drivers: str | None,
+    type_drivers: str | None,
+    extension_drivers: str | None,
+    service_plugins: str | None,
     config: Path | None,
     no_config: bool,
+    neutron_src: Path | None,
+    no_neutron_src: bool,
+    packages: tuple[str, ...],
+    no_package: bool,
     no_build: bool,
     timeout_s: float,
     form: str,
 ) -> None:
     """Start a lab, complete it, or change it to what is asked for."""
-    if config and no_config:
-        raise click.UsageError("--config and --no-config exclude each other.")
+    for given, name in (
+        (config and no_config, "config"),
+        (neutron_src and no_neutron_src, "neutron-src"),
+        (packages and no_package, "package"),
+    ):
+        if given:
+            raise click.UsageError(f"--{name} and --no-{name} exclude each other.")
     options = {
         "datapath": datapath,
         "l2population": _yes_or_no(l2population),
         "firewall": firewall,
         "metadata": _yes_or_no(metadata),
         "answer-as-nova": _yes_or_no(answer_as_nova),
+        "mechanism-drivers": mechanism_drivers,
+        "type-drivers": type_drivers,
+        "extension-drivers": extension_drivers,
+        "service-plugins": service_plugins,
     }
     wishes = Wishes(
         computes=computes,
         backend=backend,
         api_port=api_port,
         neutron_version=neutron_version,
-        config=NO_CONFIG if no_config else config,
+        config=NOTHING if no_config else config,
+        neutron_src=NOTHING if no_neutron_src else neutron_src,
+        packages=tuple(map(_spec, packages)) if packages or no_package else None,
         build=not no_build,
         options={name: value for name, value in options.items() if value is not None},
     )
@@ -163,6 +209,16 @@ def up(
         f"  fakevm {flag}status\n"
         f"  fakevm {flag}down"
     )
+
+
+def _spec(spec: str) -> str:
+    """Return what pip is to install; a path is to be found from everywhere."""
+    path = Path(spec)
+    if spec.startswith(".") or os.sep in spec.partition("://")[0]:
+        if not path.exists():
+            raise ConfigError(f"there is no {spec!r}, a package's folder or file")
+        return str(path.absolute())
+    return spec
 
 
 @click.command()

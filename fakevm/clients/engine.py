@@ -245,6 +245,11 @@ class Engine:
         except NotFoundError:
             return set()
 
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a volume; content if there is one of this name."""
+        with clients.docker_api.translated():
+            self._client.create_volume(name, labels=dict(labels))
+
     def delete_volume(self, name: str) -> None:
         """Remove a volume; content if it is gone."""
         with suppress(NotFoundError), clients.docker_api.translated():

@@ -14,7 +14,14 @@ import yaml
 from fakevm.clients import process
 from fakevm.clients.engine import Container, Network
 from fakevm.errors import ConflictError, UnavailableError
-from fakevm.labs.settings import CONFIG, NO_CONFIG, Settings, options_of
+from fakevm.labs.settings import (
+    CONFIG,
+    NEUTRON_SRC,
+    NOTHING,
+    PACKAGES,
+    Settings,
+    options_of,
+)
 from fakevm.labs.share import build_context, ca_bundle
 from fakevm.names import LAB_LABEL, project
 
@@ -36,7 +43,9 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
         **{one.variable: wanted.options[one.name] for one in options_of(wanted.backend)},
         **{f"FAKEVM_{role.upper()}_SUBNET": subnet for role, subnet in wanted.subnets.items()},
         **wanted.passwords,
-        CONFIG.variable: str(wanted.config or NO_CONFIG),
+        CONFIG.variable: str(wanted.config or NOTHING),
+        NEUTRON_SRC.variable: str(wanted.neutron_src or NOTHING),
+        PACKAGES.variable: json.dumps(wanted.packages),
     }
 
 

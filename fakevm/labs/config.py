@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fakevm import clients
 from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, FakevmError
+from fakevm.labs import overlay
+from fakevm.labs.settings import DRIVERS, Settings
 
 # Where the containers have the user's folder.
 MOUNTED = "/etc/fakevm/config"
@@ -39,20 +40,36 @@ class Setting:
     file: str
 
 
-def check(folder: Path, *, release: str, say: Callable[[str], None]) -> None:
-    """Look at the user's files before anything reads them.
+def check(wanted: Settings, *, say: Callable[[str], None]) -> None:
+    """Look at the user's files, and at the drivers that are named, before anything reads them.
 
     ConfigError where a process that reads them would end at once; tell what has no effect.
     """
-    mount = f"type=bind,source={folder},target={MOUNTED},readonly"
-    # The host's image has every file that there may be one for.
-    program = (f"fakevm/host:{release}", "neutron-config-check")
-    argv = ("docker", "run", "--rm", "--network=none", "--mount", mount, *program)
+    drivers = [
+        f"{option.environment}={wanted.options[option.name]}"
+        for option in DRIVERS
+        if wanted.options[option.name]
+    ]
+    if not (wanted.config or drivers):
+        return
+    mounts = []
+    if wanted.neutron_src or wanted.packages:
+        mounts.append(overlay.mount(wanted.lab, "readonly"))
+    if wanted.config:
+        mounts.append(f"type=bind,source={wanted.config},target={MOUNTED},readonly")
+    argv = [
+        *("docker", "run", "--rm", "--network=none"),
+        *(word for mount in mounts for word in ("--mount", mount)),
+        *(word for driver in drivers for word in ("--env", driver)),
+        # The host's image has every file that there may be one for.
+        *(f"fakevm/host:{wanted.neutron_version}", "neutron-config-check"),
+    ]
     found = json.loads(run(argv, timeout_s=CHECK_S))
+    place = f"{wanted.config}: " if wanted.config else ""
     if found["error"]:
-        raise ConfigError(f"{folder}: {found['error'].replace(MOUNTED + '/', '')}")
+        raise ConfigError(f"{place}{found['error'].replace(MOUNTED + '/', '')}")
     for warning in found["warnings"]:
-        say(f"warning: {folder}: {warning}")
+        say(f"warning: {place}{warning}")
 
 
 def settings_of(lab: Parts, service: str | None = None) -> list[Setting]:

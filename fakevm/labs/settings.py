@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -15,8 +16,29 @@ from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs.subnets import ROLES, choose_slice, collisions, slice_of
 from fakevm.names import NEUTRON_PORT
 
+# What ML2 and Neutron load.
+DRIVERS = tuple(
+    Option(
+        name=name,
+        variable=f"FAKEVM_{name.replace('-', '_').upper()}",
+        service="neutron-api",
+        environment=f"OS_{group}__{name.replace('-', '_').upper()}",
+        values=(),
+    )
+    for name, group in (
+        ("mechanism-drivers", "ML2"),
+        ("type-drivers", "ML2"),
+        ("extension-drivers", "ML2"),
+        ("service-plugins", "DEFAULT"),
+    )
+)
+
+# Instead of drivers: those that the images have.
+AS_IMAGES = "default"
+
 # Of every backend.
 OPTIONS = (
+    *DRIVERS,
     Option(
         name="datapath",
         variable="FAKEVM_DATAPATH",
@@ -36,8 +58,15 @@ OPTIONS = (
 # The folder whose files are laid over Neutron's configuration.
 CONFIG = Handed(variable="FAKEVM_CONFIG", service="neutron-api", environment="FAKEVM_CONFIG")
 
-# What Compose mounts instead of a folder where there is none.
-NO_CONFIG = Path("/dev/null")
+# What lies over the Python of the images: a working tree of Neutron's, and what pip is to install,
+# as JSON. neutron-overlay lays it there; the API's container remembers what it was.
+NEUTRON_SRC = Handed(
+    variable="FAKEVM_NEUTRON_SRC", service="neutron-api", environment="FAKEVM_NEUTRON_SRC"
+)
+PACKAGES = Handed(variable="FAKEVM_PACKAGES", service="neutron-api", environment="FAKEVM_PACKAGES")
+
+# Instead of a folder: none. What Compose mounts then.
+NOTHING = Path("/dev/null")
 
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"
@@ -60,6 +89,10 @@ class Settings:
     passwords: Mapping[str, str]
     # The folder whose files are laid over Neutron's configuration; None: there is none.
     config: Path | None = None
+    # A working tree that Neutron runs from; None: the release itself.
+    neutron_src: Path | None = None
+    # What pip is to install beside it.
+    packages: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -77,8 +110,12 @@ class Wishes:
     neutron_version: str | None = None
     # By name.
     options: Mapping[str, str] = field(default_factory=dict)
-    # The folder to lay over Neutron's configuration; NO_CONFIG: none.
+    # The folder to lay over Neutron's configuration; NOTHING: none.
     config: Path | None = None
+    # The working tree to run Neutron from; NOTHING: none.
+    neutron_src: Path | None = None
+    # What pip is to install beside it; empty: nothing.
+    packages: tuple[str, ...] | None = None
     # Whether images that are missing or stale may be built.
     build: bool = True
 
@@ -110,6 +147,11 @@ class Existing:
         """Return what Compose handed to a container; "" where it is not known."""
         recipe = self.recipes.get(what.service)
         return recipe.environment.get(what.environment, "") if recipe else ""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What pip has installed beside Neutron."""
+        return tuple(json.loads(self.handed(PACKAGES) or "[]"))
 
     @property
     def api_port(self) -> int | None:
@@ -177,19 +219,23 @@ def settings(
             one.variable: existing.handed(one) or _password(one.variable, environ) or new_password()
             for one in backend.passwords
         },
-        config=_config(wishes, existing, environ),
+        config=_folder(CONFIG, "config", wishes.config, existing, environ),
+        neutron_src=_folder(NEUTRON_SRC, "neutron-src", wishes.neutron_src, existing, environ),
+        packages=wishes.packages if wishes.packages is not None else existing.packages,
     )
 
 
-def _config(wishes: Wishes, existing: Existing, environ: Mapping[str, str]) -> Path | None:
-    chosen = wishes.config or existing.handed(CONFIG) or environ.get(CONFIG.variable) or NO_CONFIG
+def _folder(
+    what: Handed, option: str, wished: Path | None, existing: Existing, environ: Mapping[str, str]
+) -> Path | None:
+    chosen = wished or existing.handed(what) or environ.get(what.variable) or NOTHING
     folder = Path(chosen).absolute()
-    if folder == NO_CONFIG:
+    if folder == NOTHING:
         return None
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder}, the lab's configuration, is no folder",
-            hint="fakevm up --config ANOTHER, or fakevm up --no-config",
+            f"{folder}, the lab's --{option}, is no folder",
+            hint=f"fakevm up --{option} ANOTHER, or fakevm up --no-{option}",
         )
     return folder
 
@@ -210,6 +256,9 @@ def _options(
 
 def _option(option: Option, wishes: Wishes, existing: Existing, environ: Mapping[str, str]) -> str:
     found = (wishes.options.get(option.name), existing.handed(option), environ.get(option.variable))
+    if not option.values:
+        value = next(filter(None, found), AS_IMAGES)
+        return "" if value == AS_IMAGES else value
     value = next(filter(None, found), option.values[0]).lower()
     if value not in option.values:
         raise ConfigError(f"{option.name}: {', '.join(option.values)} is expected, not {value!r}")

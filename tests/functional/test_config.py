@@ -111,3 +111,37 @@ def test_what_no_program_could_read_is_an_error(laid_over: Path) -> None:
     found = check()
     assert "neutron.conf.d/bad.conf:1" in found["error"]
     assert "Section must be started" in found["error"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        (
+            "ml2_conf.ini",
+            "[ml2]\nmechanism_drivers = openvswitch,l2populations\n",
+            "ml2_conf.ini: mechanism_drivers names l2populations, which nothing that is installed"
+            " has (entry points neutron.ml2.mechanism_drivers); l2population?",
+        ),
+        ("ml2_conf.ini", "[ml2]\ntype_drivers = vxlan\nextension_drivers = port_security\n", ""),
+        (
+            "neutron.conf.d/a.conf",
+            "[DEFAULT]\nservice_plugins = router, my.plug.in\n[ml2]\nextension_drivers = dnss\n",
+            "neutron.conf.d/a.conf: extension_drivers names dnss, which nothing that is installed"
+            " has (entry points neutron.ml2.extension_drivers); dns?",
+        ),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_an_error(
+    laid_over: Path, file: str, text: str, words: str
+) -> None:
+    write(laid_over / file, text)
+    assert check()["error"] == words
+
+
+def test_a_driver_in_the_environment_is_looked_for_without_a_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OS_ML2__MECHANISM_DRIVERS", "ovn,nothing")
+    assert check()["error"].startswith("mechanism_drivers names nothing, which")
+    monkeypatch.setenv("OS_ML2__MECHANISM_DRIVERS", "")
+    assert check() == {"error": "", "warnings": []}
