@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fakevm import clients
@@ -11,7 +11,6 @@ from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, FakevmError
-from fakevm.labs import overlay
 from fakevm.labs.settings import DRIVERS, Settings
 
 # Where the containers have the user's folder.
@@ -45,31 +44,41 @@ def check(wanted: Settings, *, say: Callable[[str], None]) -> None:
 
     ConfigError where a process that reads them would end at once; tell what has no effect.
     """
-    drivers = [
-        f"{option.environment}={wanted.options[option.name]}"
+    if given := options(wanted):
+        # The host's image has every file that there may be one for.
+        program = (f"fakevm/host:{wanted.neutron_version}", "neutron-config-check")
+        argv = ("docker", "run", "--rm", "--network=none", *given, *program)
+        found = json.loads(run(argv, timeout_s=CHECK_S))
+        if found["error"]:
+            raise refused(wanted, found["error"])
+        warn(wanted, found["warnings"], say=say)
+
+
+def options(wanted: Settings) -> list[str]:
+    """Return with what `docker run` gives neutron-config-check a lab's configuration, if any."""
+    found = [
+        f"--env={option.environment}={wanted.options[option.name]}"
         for option in DRIVERS
         if wanted.options[option.name]
     ]
-    if not (wanted.config or drivers):
-        return
-    mounts = []
-    if wanted.neutron_src or wanted.packages:
-        mounts.append(overlay.mount(wanted.lab, "readonly"))
     if wanted.config:
-        mounts.append(f"type=bind,source={wanted.config},target={MOUNTED},readonly")
-    argv = [
-        *("docker", "run", "--rm", "--network=none"),
-        *(word for mount in mounts for word in ("--mount", mount)),
-        *(word for driver in drivers for word in ("--env", driver)),
-        # The host's image has every file that there may be one for.
-        *(f"fakevm/host:{wanted.neutron_version}", "neutron-config-check"),
-    ]
-    found = json.loads(run(argv, timeout_s=CHECK_S))
-    place = f"{wanted.config}: " if wanted.config else ""
-    if found["error"]:
-        raise ConfigError(f"{place}{found['error'].replace(MOUNTED + '/', '')}")
-    for warning in found["warnings"]:
-        say(f"warning: {place}{warning}")
+        found.append(f"--mount=type=bind,source={wanted.config},target={MOUNTED},readonly")
+    return found
+
+
+def refused(wanted: Settings, words: str) -> ConfigError:
+    """Return what neutron-config-check says is wrong."""
+    return ConfigError(_place(wanted) + words.replace(f"{MOUNTED}/", ""))
+
+
+def warn(wanted: Settings, warnings: Iterable[str], *, say: Callable[[str], None]) -> None:
+    """Tell what neutron-config-check says has no effect."""
+    for warning in warnings:
+        say(f"warning: {_place(wanted)}{warning}")
+
+
+def _place(wanted: Settings) -> str:
+    return f"{wanted.config}: " if wanted.config else ""
 
 
 def settings_of(lab: Parts, service: str | None = None) -> list[Setting]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from fakevm.clients.engine import PROJECT_LABEL, Engine
+from fakevm import clients
+from fakevm.clients.engine import PROJECT_LABEL, Container, Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError
+from fakevm.labs import config
 from fakevm.labs.settings import NEUTRON_SRC, NOTHING, PACKAGES, Existing, Settings
 from fakevm.labs.share import ca_bundle
 from fakevm.names import LAB_LABEL, project
+from fakevm.protocol.lock import exclusive_lab
 
 # Compose's name of the volume, and its label for it.
 _VOLUME = "python"
@@ -26,6 +31,9 @@ _PACKAGES = "/mnt/packages"
 # pip's work is a download and a build for each package.
 LAY_S = 600.0
 
+# neutron-overlay's exit codes: it can't be made; the configuration is none for it.
+_REFUSED, _CONFIG = 1, 4
+
 # What pip is told of this machine's way to the package index.
 _PASSED_ON = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST"),
@@ -33,10 +41,30 @@ _PASSED_ON = (
 )
 
 
-def lay(wanted: Settings, existing: Existing, *, engine: Engine) -> bool:
-    """Lay a lab's tree and packages over its images' Python; tell whether anything is new.
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """What is to lie over a lab's Python."""
 
-    ConfigError says what is wrong with them; what lay there before does so still.
+    lab: str
+    release: str
+    # A working tree; None: the release itself.
+    src: Path | None
+    # What pip is to install.
+    packages: tuple[str, ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """What of it is on this machine."""
+        return [*filter(is_path, self.packages), *([str(self.src)] if self.src else [])]
+
+
+def lay(
+    wanted: Settings, existing: Existing, *, engine: Engine, say: Callable[[str], None]
+) -> bool:
+    """Lay a lab's tree and packages over its images' Python; tell whether there are or were any.
+
+    With them the lab's configuration is checked, too. ConfigError says what is wrong; what lay
+    there before does so still.
     """
     had = existing.handed(NEUTRON_SRC) not in ("", str(NOTHING)) or existing.packages
     if not (wanted.neutron_src or wanted.packages or had):
@@ -48,23 +76,52 @@ def lay(wanted: Settings, existing: Existing, *, engine: Engine) -> bool:
     }
     # Compose's would be made with the containers.
     engine.create_volume(_volume(wanted.lab), labels)
+    overlay = Overlay(
+        lab=wanted.lab,
+        release=wanted.neutron_version,
+        src=wanted.neutron_src,
+        packages=wanted.packages,
+    )
     try:
-        return _lay(wanted.lab, wanted.neutron_version, wanted.neutron_src, wanted.packages)
-    except BaseException:
-        if not existing.containers:
+        said = _lay(overlay, docker=config.options(wanted), check="--check-config")
+    except ExitError as error:
+        if error.status != _CONFIG:
+            raise
+        raise config.refused(wanted, json.loads(error.output)["error"]) from error
+    finally:
+        if not existing.containers and sys.exception():
             engine.delete_volume(_volume(wanted.lab))
-        raise
+    config.warn(wanted, json.loads(said)["warnings"], say=say)
+    return True
 
 
-def renew(lab: Parts, *, engine: Engine) -> bool:
-    """Lay over what the lab was given as it is by now; tell whether anything is new."""
+def renew(lab: Parts, *, engine: Engine) -> None:
+    """Lay over what the lab was given as it is by now; what starts from then on runs with it."""
     recipe = engine.recipe(lab.service("neutron-api"))
     src = Path(recipe.environment.get(NEUTRON_SRC.environment) or NOTHING)
     packages = json.loads(recipe.environment.get(PACKAGES.environment) or "[]")
-    if src == NOTHING and not any(map(is_path, packages)):
-        return False
-    release = recipe.image.rpartition(":")[2]
-    return _lay(lab.name, release, None if src == NOTHING else src, packages)
+    if src != NOTHING or any(map(is_path, packages)):
+        wanted = Overlay(
+            lab=lab.name,
+            release=recipe.image.rpartition(":")[2],
+            src=None if src == NOTHING else src,
+            packages=tuple(packages),
+        )
+        with exclusive_lab(lab.name):
+            _lay(wanted)
+
+
+def older(lab: Parts) -> list[str]:
+    """Return the services and hosts where a process runs that is older than what lies over it."""
+    # neutron-config leaves a file for each that it starts.
+    ask = "[ -e /opt/overlay/now ] && find /run/neutron/config -type f ! -newer /opt/overlay/now"
+
+    def is_older(container: Container) -> bool:
+        return bool(run(("docker", "exec", container.name, "sh", "-c", f"{ask} || true")))
+
+    running = [c for c in lab.containers if c.running and c.has_neutron]
+    found = clients.at_once.each(is_older, running)
+    return [c.service for c, old in zip(running, found, strict=True) if old]
 
 
 def is_path(spec: str) -> bool:
@@ -72,57 +129,52 @@ def is_path(spec: str) -> bool:
     return os.sep in spec and "://" not in spec
 
 
-def mount(lab: str, *how: str) -> str:
-    """Return how Docker mounts what lies over a lab's images."""
-    return ",".join((f"type=volume,source={_volume(lab)},target=/opt/overlay", *how))
-
-
 def _volume(lab: str) -> str:
     return f"{project(lab)}_{_VOLUME}"
 
 
-def _lay(lab: str, release: str, src: Path | None, packages: Sequence[str]) -> bool:
-    for path in filter(is_path, [*packages, *([str(src)] if src else [])]):
+def _lay(wanted: Overlay, *, docker: Sequence[str] = (), check: str = "") -> str:
+    """Let neutron-overlay do it; return what it prints. `docker`: more options of `docker run`."""
+    for path in wanted.paths:
         if not Path(path).exists():
             raise ConfigError(
-                f"{path}, which the lab {lab!r} runs with, is gone",
-                hint="fakevm up --neutron-src or --package with another one, or with --no-… to do"
-                " without",
+                f"{path}, which the lab {wanted.lab!r} runs with, is gone",
+                hint="fakevm up with another --neutron-src or --package, or with --no-neutron-src"
+                " or --no-package",
             )
-    mounts = [mount(lab)]
-    program = ["neutron-overlay"]
+    mounts = [f"type=volume,source={_volume(wanted.lab)},target=/opt/overlay"]
+    program = ["neutron-overlay", *filter(None, [check])]
     # What neutron-overlay calls what the user gave, and what the user calls it.
-    names = {_TREE: "the working tree"}
-    if src:
-        mounts.append(f"type=bind,source={src},target={_TREE},readonly")
-        program += ["--tree", release]
-    for number, spec in enumerate(packages):
+    names = {}
+    if wanted.src:
+        mounts.append(f"type=bind,source={wanted.src},target={_TREE},readonly")
+        program += ["--tree", wanted.release]
+        names[_TREE] = str(wanted.src)
+    for number, spec in enumerate(wanted.packages):
         inside = spec
         if is_path(spec):
             inside = f"{_PACKAGES}/{number}/{Path(spec).name}"
             mounts.append(f"type=bind,source={spec},target={inside},readonly")
-        names[inside] = spec
+            names[inside] = spec
         program.append(inside)
     settings = [f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ]
     if bundle := ca_bundle():
         mounts.append(f"type=bind,source={bundle},target=/run/ca.pem,readonly")
         settings.append("PIP_CERT=/run/ca.pem")
     argv = [
-        *("docker", "run", "--rm"),
-        *(word for mount in mounts for word in ("--mount", mount)),
-        *(word for setting in settings for word in ("--env", setting)),
-        f"fakevm/neutron:{release}",
-        *program,
+        *("docker", "run", "--rm", *docker),
+        *(f"--mount={mount}" for mount in mounts),
+        *(f"--env={setting}" for setting in settings),
+        # The host's image has every file that the user may lay another one over.
+        *(f"fakevm/host:{wanted.release}", *program),
     ]
     try:
-        said = run(argv, timeout_s=LAY_S)
+        return run(argv, timeout_s=LAY_S)
     except ExitError as error:
-        # The others are Docker's own.
-        if error.status != 1:
+        if error.status != _REFUSED:
             raise
         words = error.output
         for inside, name in names.items():
             words = words.replace(inside, name)
-        given = ", ".join([str(src)] if src else []) or ", ".join(packages)
-        raise ConfigError(f"{given}: {words}") from error
-    return bool(json.loads(said)["changed"])
+        place = wanted.src or ", ".join(wanted.packages)
+        raise ConfigError(f"{place}: {words}") from error

@@ -88,17 +88,18 @@ class Up:
                     say=self._say,
                 )
             with self._phase("overlay"):
-                laid = overlay.lay(wanted, existing, engine=self._engine)
-            with self._phase("configuration"):
-                config.check(wanted, say=self._say)
+                overlaid = overlay.lay(wanted, existing, engine=self._engine, say=self._say)
+            if not overlaid:
+                with self._phase("configuration"):
+                    config.check(wanted, say=self._say)
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
                 self._sweep(existing)
                 self._let_recover(existing)
                 self._bring_up(docker_compose, timeout_s)
             with self._phase("agree"), Parts(self._lab, engine=self._engine, say=self._say) as lab:
-                if laid:
-                    self._begin_anew(lab, existing, timeout_s)
+                if overlaid and (old := overlay.older(lab)):
+                    restart.restart(lab, old, only=None, engine=self._engine, timeout_s=timeout_s)
                 self._forget(lab, surplus)
                 self._tell_lost(lab, existing)
                 found = status.of(lab)
@@ -254,13 +255,6 @@ class Up:
         for agent in lab.neutron.agents():
             if agent.host in gone:
                 lab.neutron.delete_agent(agent.id)
-
-    def _begin_anew(self, lab: Parts, existing: Existing, timeout_s: float) -> None:
-        """Let Neutron's processes that ran already run what was laid over them."""
-        before = {container.id for container in existing.containers}
-        old = [c.service for c in lab.containers if c.id in before and c.has_neutron and c.running]
-        if old:
-            restart.restart(lab, old, only=None, engine=self._engine, timeout_s=timeout_s)
 
     def _tell_lost(self, lab: Parts, existing: Existing) -> None:
         """Tell of ports on hosts that were made anew, as they are for another image."""

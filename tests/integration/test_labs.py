@@ -11,16 +11,20 @@ from pathlib import Path
 import pytest
 from openstack.exceptions import ForbiddenException
 
-from tests.integration import plain
+from tests.integration import plain, tree
 from tests.integration.cloud import Cloud
 from tests.integration.command import Fakevm, interrupt_when
 from tests.integration.conftest import LOGS
 from tests.integration.hosts import container_ids
-from tests.integration.lab import Lab
-from tests.integration.play import FAULT, play
+from tests.integration.lab import Lab, docker_logs
+from tests.integration.play import FAULT, SOUND, play
+from tests.waiting import wait_until
 
 # The default release has mended what is wrong in this one: a migrated port stays DOWN.
 FAULTY = "29.0.0"
+
+# What an L2 agent of an edited tree says.
+EDITED = "as it was edited"
 
 # What the user lays over Neutron's configuration there.
 LAID_OVER = {
@@ -134,6 +138,41 @@ def test_the_port_that_stays_down_is_found(second: Lab, tmp_path: Path) -> None:
     assert all("at least" in fate for fate in told["measured"]["flows"].values())
     assert told["measured"]["active_after_another_update_s"] < 20
     assert "did not come back" in page.read_text(encoding="utf-8")
+
+
+def test_a_fix_is_proven_on_the_user_s_own_tree(second: Lab, tmp_path: Path) -> None:
+    mended = tree.sdist(FAULTY, tmp_path)
+    for name, text in tree.SKIPS_MIGRATED.items():
+        tree.replace(mended / name, text, "")
+    before = container_ids(second.name)
+    with Cloud(second, "tree") as cloud:
+        guest = cloud.guest(cloud.network(cidr="10.17.0.0/24"), "stays", "compute-1")
+        second.fakevm.ok("up", "--name", second.name, "--neutron-src", str(mended))
+        # Hosts and VMs are as they were.
+        now = container_ids(second.name)
+        assert {name for name in now if now[name] != before[name]} == {"neutron-api"}
+        guest.exec("true")
+    result = play(second, "stays-down", "--tries", "1")
+    assert result.exit_code == SOUND, f"{result}"
+
+    tree.say(mended, EDITED)
+    second.fakevm.ok("restart", "--only", "l2-agent")
+    for host in second.hosts().values():
+        wait_until("its words", lambda host=host: EDITED in docker_logs(host.container))  # type: ignore[misc]
+    (mended / tree.AGENT).write_text("if:\n", encoding="utf-8")
+    assert f"{tree.AGENT}:1: SyntaxError" in second.fakevm.fails(2, "restart")
+
+
+def test_a_package_from_the_index_and_its_plug_in(second: Lab) -> None:
+    plugins = ("--no-neutron-src", "--service-plugins", "router,qos,trunk,bgp")
+    up = ("up", "--name", second.name, *plugins)
+    # The package that has it is not there yet; what ran before does so still.
+    assert "names bgp, which nothing" in second.fakevm.fails(2, *up)
+    assert second.fakevm.json("status")
+    second.fakevm.ok(*up, "--package", f"neutron-dynamic-routing=={FAULTY}")
+    speaker = ("bgp", "speaker", "create", "--local-as", "65000", "--ip-version", "4", "ours")
+    second.fakevm.ok("openstack", *speaker)
+    assert "ours" in second.fakevm.ok("openstack", "bgp", "speaker", "list")
 
 
 def test_the_end_of_a_lab_is_no_other_s(lab: Lab, second: Lab) -> None:

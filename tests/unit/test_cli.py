@@ -23,7 +23,7 @@ from fakevm.display import output
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
 from fakevm.labs.down import DownReport
-from fakevm.labs.settings import Wishes
+from fakevm.labs.settings import NOTHING, Wishes
 from fakevm.labs.up import UpReport
 from fakevm.protocol.interrupt import Terminated
 from fakevm.vms.requests import PortRequest
@@ -150,6 +150,40 @@ def test_up_takes_its_wishes_from_options_and_environment(session: FakeSession) 
     assert run(session, "up", "--name", "ci", "--timeout", "9", env=env).exit_code == 0
     wishes = Wishes(computes=5, api_port=1234)
     assert session.wishes == [("ci", wishes, 9.0)]
+
+
+def test_up_takes_what_lies_over_neutron(
+    session: FakeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    packages = ("--package", "a==1", "--package", "./mine")
+    drivers = ("--mechanism-drivers", "mine", "--service-plugins", "router,bgp")
+    assert run(session, "up", "--neutron-src", ".", *packages, *drivers).exit_code == 0
+    assert run(session, "up", "--no-neutron-src", "--no-package").exit_code == 0
+    (_, given, _), (_, taken_away, _) = session.wishes
+    # A path is found from wherever the next command is given.
+    assert given.packages == ("a==1", str(tmp_path / "mine"))
+    assert given.options == {"mechanism-drivers": "mine", "service-plugins": "router,bgp"}
+    assert taken_away == Wishes(neutron_src=NOTHING, packages=())
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--package", "./nothing"), "there is no './nothing', a package's folder or file"),
+        (("--package", "a", "--no-package"), "--package and --no-package exclude each other"),
+        (("--neutron-src", ".", "--no-neutron-src"), "exclude each other"),
+        (("--neutron-src", "./nothing"), "does not exist"),
+    ],
+)
+def test_what_can_t_lie_over_neutron_is_refused(
+    session: FakeSession, argv: tuple[str, ...], words: str
+) -> None:
+    result = run(session, "up", *argv)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert session.wishes == []
 
 
 @pytest.mark.parametrize(

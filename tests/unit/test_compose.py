@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.clients.engine import Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs import compose, settings, subnets
+from fakevm.labs import compose, overlay, settings, subnets
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.labs.share import files
 from fakevm.names import NEUTRON_PORT, check_lab, project
@@ -111,6 +112,55 @@ def test_the_configuration_s_folder_is_as_wished_as_it_was_or_none(tmp_path: Pat
     other.rmdir()
     with pytest.raises(ConfigError, match="other, the lab's --config, is no folder"):
         folder(wishes=Wishes(config=other))
+
+
+def test_a_tree_and_packages_are_as_wished_as_they_were_or_none(tmp_path: Path) -> None:
+    def both(**given: Any) -> tuple[Path | None, tuple[str, ...]]:
+        made = decide(**given)
+        return made.neutron_src, made.packages
+
+    recipe = make_recipe(FAKEVM_NEUTRON_SRC=str(tmp_path), FAKEVM_PACKAGES='["a==1", "/b"]')
+    existing = Existing(recipes={"neutron-api": recipe})
+    assert both() == (None, ())
+    assert both(existing=existing) == (tmp_path, ("a==1", "/b"))
+    # Each for itself.
+    assert both(existing=existing, wishes=Wishes(packages=())) == (tmp_path, ())
+    assert both(existing=existing, wishes=Wishes(neutron_src=settings.NOTHING)) == (
+        None,
+        ("a==1", "/b"),
+    )
+    handed = compose.environment(decide(existing=existing), {})
+    assert handed["FAKEVM_NEUTRON_SRC"] == str(tmp_path)
+    assert json.loads(handed["FAKEVM_PACKAGES"]) == ["a==1", "/b"]
+    with pytest.raises(ConfigError, match=r"gone, the lab's --neutron-src, is no folder"):
+        both(wishes=Wishes(neutron_src=tmp_path / "gone"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_path"),
+    [
+        ("networking-sfc==23.0.0", False),
+        ("git+https://opendev.org/openstack/networking-sfc", False),
+        ("mine @ https://example.org/mine-1.0-py3-none-any.whl", False),
+        ("/home/me/mine", True),
+        ("/home/me/mine-1.0-py3-none-any.whl", True),
+    ],
+)
+def test_what_pip_takes_for_a_path_is_mounted(spec: str, is_path: bool) -> None:
+    assert overlay.is_path(spec) == is_path
+
+
+def test_drivers_are_as_wished_as_they_were_or_the_images() -> None:
+    def drivers(**given: Any) -> str:
+        return decide(**given).options["mechanism-drivers"]
+
+    recipe = make_recipe(OS_ML2__MECHANISM_DRIVERS="mine,l2population")
+    existing = Existing(recipes={"neutron-api": recipe})
+    assert drivers() == ""
+    assert drivers(existing=existing) == "mine,l2population"
+    assert drivers(wishes=Wishes(options={"mechanism-drivers": "Mine"})) == "Mine"
+    wishes = Wishes(options={"mechanism-drivers": "default"})
+    assert drivers(existing=existing, wishes=wishes) == ""
 
 
 @pytest.mark.parametrize(
