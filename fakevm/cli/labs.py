@@ -108,6 +108,14 @@ _release_option = click.option(
 )
 @click.option("--no-config", is_flag=True, help="Take the lab's folder of --config away again.")
 @click.option(
+    "--host-neutron",
+    "host_neutron",
+    metavar="HOST=RELEASE",
+    multiple=True,
+    help="Another release in one compute host, as while a cloud is upgraded; again and again."
+    " HOST=default: the lab's own.  [default: as the host has it]",
+)
+@click.option(
     "--neutron-src",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -154,6 +162,7 @@ def up(
     service_plugins: str | None,
     config: Path | None,
     no_config: bool,
+    host_neutron: tuple[str, ...],
     neutron_src: Path | None,
     no_neutron_src: bool,
     packages: tuple[str, ...],
@@ -188,6 +197,7 @@ def up(
         neutron_version=neutron_version,
         config=NOTHING if no_config else config,
         neutron_src=NOTHING if no_neutron_src else neutron_src,
+        host_neutron=dict(map(_host_release, host_neutron)),
         packages=tuple(map(_spec, packages)) if packages or no_package else None,
         build=not no_build,
         options={name: value for name, value in options.items() if value is not None},
@@ -209,6 +219,13 @@ def up(
         f"  fakevm {flag}status\n"
         f"  fakevm {flag}down"
     )
+
+
+def _host_release(words: str) -> tuple[str, str]:
+    host, equals, release = words.partition("=")
+    if not (host and equals and release):
+        raise click.UsageError(f"--host-neutron: HOST=RELEASE is expected, not {words!r}")
+    return host, release
 
 
 def _spec(spec: str) -> str:

@@ -68,6 +68,11 @@ class Container:
     source: str = ""
 
     @property
+    def release(self) -> str:
+        """The release of Neutron that its image has; "": nobody can tell."""
+        return self.source.rpartition("-")[0]
+
+    @property
     def running(self) -> bool:
         """Whether processes can be started in it."""
         return self.state == "running"

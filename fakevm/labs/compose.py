@@ -49,10 +49,16 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def document(default: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
+def document(default: Mapping[str, Any], wanted: Settings) -> dict[str, Any]:
     """Return a backend's document with other compute hosts, each made as its first one."""
     first = default["services"]["compute-1"]
-    return {**default, "services": {host: {**first, "hostname": host} for host in hosts}}
+    services = {host: {**first, "hostname": host} for host in wanted.hosts}
+    for host, release in wanted.host_neutron.items():
+        services[host]["image"] = f"fakevm/host:{release}"
+        if wanted.neutron_src or wanted.packages:
+            # They are of the lab's release.
+            services[host]["environment"] = {"FAKEVM_OVERLAY": "/nowhere"}
+    return {**default, "services": services}
 
 
 class Compose:
@@ -67,14 +73,19 @@ class Compose:
         """Return the images that the lab's services are made from."""
         return sorted(set(self._run("config", "--images").split()))
 
-    def build(self, labels: Mapping[str, str], *, on_wait: Callable[[], None]) -> None:
-        """Build the images; `labels` are Compose's variables that say what they are made from."""
+    def build(
+        self, services: Sequence[str], labels: Mapping[str, str], *, on_wait: Callable[[], None]
+    ) -> None:
+        """Build the images of these services, or all of them.
+
+        `labels` are Compose's variables that say what they are made from.
+        """
         with build_context(self._root) as root:
             replaced = Compose(self._wanted, root)
             replaced._env |= labels
             if "FAKEVM_CA_BUNDLE" not in replaced._env and (bundle := ca_bundle()):
                 replaced._env["FAKEVM_CA_BUNDLE"] = bundle
-            replaced._run("build", on_wait=on_wait)
+            replaced._run("build", *services, on_wait=on_wait)
 
     def make_base_image(self, *, on_wait: Callable[[], None]) -> None:
         """Pull the images' base, or make it here where no registry answers."""
@@ -96,7 +107,8 @@ class Compose:
         on_wait: Callable[[], None] | None = None,
     ) -> str:
         path = self._root / self._wanted.backend.document
-        wanted = document(yaml.safe_load(path.read_text(encoding="utf-8")), self._wanted.hosts)
+        default = yaml.safe_load(path.read_text(encoding="utf-8"))
+        wanted = document(default, self._wanted)
         name = project(self._wanted.lab)
         argv = ("docker", "compose", "--ansi", "never", "--project-name", name)
         return process.run(

@@ -105,10 +105,18 @@ def ensure(
     release: str,
     build: bool,
     unlabelled: bool = False,
+    hosts_alone: bool = False,
     say: Callable[[str], None],
 ) -> Unfit:
-    """Build what is missing or stale; return what that was. ConflictError, if nothing may be."""
-    labels = {name: engine.source_of(name) for name in docker_compose.images()}
+    """Build what is missing or stale; return what that was. ConflictError, if nothing may be.
+
+    Of this release; hosts_alone: their image, which is all that a lab of another one needs.
+    """
+    labels = {
+        name: engine.source_of(name)
+        for name in docker_compose.images()
+        if name.endswith(f":{release}") and (not hosts_alone or target_of(name) == "host")
+    }
     found = unfit(labels, unlabelled=unlabelled)
     if not found:
         return found
@@ -122,5 +130,6 @@ def ensure(
         say(f"getting {BASE_IMAGE}")
         docker_compose.make_base_image(on_wait=lambda: None)
     say(f"{'; '.join(words)}: building (some minutes, the first time)")
-    docker_compose.build(sources(release), on_wait=lambda: None)
+    services = ("network-1",) if hosts_alone else ()
+    docker_compose.build(services, sources(release), on_wait=lambda: None)
     return found

@@ -93,11 +93,19 @@ class Settings:
     neutron_src: Path | None = None
     # What pip is to install beside it.
     packages: tuple[str, ...] = ()
+    # The releases of compute hosts that have another one, as while a cloud is upgraded.
+    host_neutron: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The compute hosts' names."""
         return tuple(f"compute-{number}" for number in range(1, self.computes + 1))
+
+    @property
+    def releases(self) -> list[str]:
+        """The releases of Neutron that it has, its own first."""
+        others = set(self.host_neutron.values())
+        return [self.neutron_version, *sorted(others, key=_release)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +124,8 @@ class Wishes:
     neutron_src: Path | None = None
     # What pip is to install beside it; empty: nothing.
     packages: tuple[str, ...] | None = None
+    # By host; AS_IMAGES: the lab's own.
+    host_neutron: Mapping[str, str] = field(default_factory=dict)
     # Whether images that are missing or stale may be built.
     build: bool = True
 
@@ -147,6 +157,13 @@ class Existing:
         """Return what Compose handed to a container; "" where it is not known."""
         recipe = self.recipes.get(what.service)
         return recipe.environment.get(what.environment, "") if recipe else ""
+
+    @property
+    def host_neutron(self) -> dict[str, str]:
+        """The releases of compute hosts that have another one than the lab."""
+        own = self.neutron_version
+        computes = [c for c in self.containers if c.role == "compute"]
+        return {c.service: c.release for c in computes if own and c.release not in ("", own)}
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -207,12 +224,14 @@ def settings(
         subnets = {role: subnets[role] or subnet for role, subnet in slice_of(number).items()}
     if taken := collisions(subnets, others):
         raise ConflictError(f"the lab's subnets are in use by Docker network {', '.join(taken)}")
+    computes = wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES)
+    release = wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON
     return Settings(
         lab=lab,
-        computes=wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES),
+        computes=computes,
         subnets=subnets,
         api_port=wishes.api_port or existing.api_port or NEUTRON_PORT + number,
-        neutron_version=wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON,
+        neutron_version=release,
         backend=backend,
         options=_options(backend, wishes, existing, environ),
         passwords={
@@ -222,7 +241,22 @@ def settings(
         config=_folder(CONFIG, "config", wishes.config, existing, environ),
         neutron_src=_folder(NEUTRON_SRC, "neutron-src", wishes.neutron_src, existing, environ),
         packages=wishes.packages if wishes.packages is not None else existing.packages,
+        host_neutron=_host_neutron(wishes, existing, computes=computes, release=release),
     )
+
+
+def _host_neutron(
+    wishes: Wishes, existing: Existing, *, computes: int, release: str
+) -> dict[str, str]:
+    """Return the releases of the hosts that are to have another one than the lab."""
+    for host in wishes.host_neutron:
+        if not re.fullmatch(r"compute-[1-9]\d*", host) or _number(host) > computes:
+            raise ConfigError(f"there is no compute host {host!r} of compute-1 to -{computes}")
+    return {
+        host: chosen
+        for host, chosen in {**existing.host_neutron, **wishes.host_neutron}.items()
+        if chosen not in (release, AS_IMAGES) and _number(host) <= computes
+    }
 
 
 def _folder(

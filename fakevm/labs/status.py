@@ -29,7 +29,7 @@ class HostStatus:
     datapath: str
     vms: int | None
     vifs: int | None
-    # What only the lab's backend has.
+    # What only the lab's backend has, and Neutron's release where the lab has several.
     details: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
@@ -64,6 +64,7 @@ def of(lab: Parts) -> Status:
         words = str(error)
     answer = _asked(lab)
     hosts = [c for c in lab.containers if c.is_host]
+    mixed = len({c.release for c in hosts}) > 1
     return Status(
         lab=lab.name,
         endpoint=endpoint,
@@ -78,6 +79,7 @@ def of(lab: Parts) -> Status:
                 c,
                 lab.backend.host_state(c.service, neutron_agents, answer),
                 infos.get(c.service),
+                details={"neutron": c.release} if mixed else {},
             )
             for c in hosts
         ),
@@ -97,7 +99,11 @@ def _asked(lab: Parts) -> str:
 
 
 def _host_status(
-    container: Container, seen: HostState, info: HostInfo | FakevmError | None
+    container: Container,
+    seen: HostState,
+    info: HostInfo | FakevmError | None,
+    *,
+    details: Mapping[str, str],
 ) -> HostStatus:
     known = info if isinstance(info, HostInfo) else None
     error = str(info) if isinstance(info, FakevmError) else ""
@@ -111,6 +117,6 @@ def _host_status(
         datapath=seen.datapath or (known.datapath if known else ""),
         vms=known.vms if known else None,
         vifs=known.vifs if known else None,
-        details=seen.details,
+        details={**details, **seen.details},
         error=error,
     )

@@ -80,13 +80,15 @@ class Up:
             docker_compose = Compose(wanted, share.files())
             self._start_order = wanted.backend.start_order
             with self._phase("images"):
-                images.ensure(
-                    docker_compose,
-                    engine=self._engine,
-                    release=wanted.neutron_version,
-                    build=self._wishes.build,
-                    say=self._say,
-                )
+                for release in wanted.releases:
+                    images.ensure(
+                        Compose(replace(wanted, neutron_version=release), share.files()),
+                        engine=self._engine,
+                        release=release,
+                        build=self._wishes.build,
+                        hosts_alone=release != wanted.neutron_version,
+                        say=self._say,
+                    )
             with self._phase("overlay"):
                 overlaid = overlay.lay(wanted, existing, engine=self._engine, say=self._say)
             if not overlaid:
@@ -102,7 +104,7 @@ class Up:
                     restart.restart(lab, old, only=None, engine=self._engine, timeout_s=timeout_s)
                 self._forget(lab, surplus)
                 self._tell_lost(lab, existing)
-                found = status.of(lab)
+                found = self._settled(lab)
             return UpReport(
                 lab=self._lab,
                 endpoint=found.endpoint,
@@ -125,12 +127,14 @@ class Up:
             networks=networks,
             environ=os.environ,
         )
-        settings.check_release(
-            self._lab,
-            wanted=wanted.neutron_version,
-            existing=existing.neutron_version,
-            supported=settings.releases(share.files()),
-        )
+        for release in wanted.releases:
+            settings.check_release(
+                self._lab,
+                wanted=release,
+                # What has no database may go back.
+                existing=existing.neutron_version if release == wanted.neutron_version else "",
+                supported=settings.releases(share.files()),
+            )
         if not any(wanted.api_port in c.ports.values() for c in existing.containers):
             _check_port(wanted.api_port)
         self._refuse_to_remove_vms(wanted, existing)
@@ -246,6 +250,19 @@ class Up:
             + (f"\nThe last words of {first.service}:\n{words}" if words else ""),
             hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
         )
+
+    def _settled(self, lab: Parts) -> status.Status:
+        """Wait until the agents of hosts that are well have found a control plane that is new.
+
+        One that had just asked the old one waits for its answer, a minute at most.
+        """
+        deadline = time.monotonic() + RECOVERY_S
+        while True:
+            found = status.of(lab)
+            away = [h for h in found.hosts if h.state == "healthy" and h.l2_agent == "down"]
+            if not away or time.monotonic() > deadline:
+                return found
+            time.sleep(1)
 
     def _forget(self, lab: Parts, hosts: Iterable[str]) -> None:
         """Delete the rows of agents whose hosts were removed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from openstack.exceptions import ForbiddenException
 
+from fakevm.labs.settings import DEFAULT_NEUTRON
 from tests.integration import plain, tree
 from tests.integration.cloud import Cloud
 from tests.integration.command import Fakevm, interrupt_when
@@ -163,16 +164,30 @@ def test_a_fix_is_proven_on_the_user_s_own_tree(second: Lab, tmp_path: Path) -> 
     assert f"{tree.AGENT}:1: SyntaxError" in second.fakevm.fails(2, "restart")
 
 
-def test_a_package_from_the_index_and_its_plug_in(second: Lab) -> None:
+def test_a_package_from_the_index_and_a_host_that_is_not_upgraded_yet(second: Lab) -> None:
     plugins = ("--no-neutron-src", "--service-plugins", "router,qos,trunk,bgp")
     up = ("up", "--name", second.name, *plugins)
     # The package that has it is not there yet; what ran before does so still.
     assert "names bgp, which nothing" in second.fakevm.fails(2, *up)
     assert second.fakevm.json("status")
-    second.fakevm.ok(*up, "--package", f"neutron-dynamic-routing=={FAULTY}")
+    package = ("--package", f"neutron-dynamic-routing=={FAULTY}")
+    second.fakevm.ok(*up, *package, "--host-neutron", f"compute-2={DEFAULT_NEUTRON}")
     speaker = ("bgp", "speaker", "create", "--local-as", "65000", "--ip-version", "4", "ours")
     second.fakevm.ok("openstack", *speaker)
     assert "ours" in second.fakevm.ok("openstack", "bgp", "speaker", "list")
+
+    rows = {row["host"]: row["details"] for row in second.fakevm.json("status")["hosts"]}
+    assert rows["compute-1"]["neutron"] == rows["network-1"]["neutron"] == FAULTY
+    assert rows["compute-2"]["neutron"] == DEFAULT_NEUTRON
+    # The package is of the lab's release.
+    has_it = "import importlib.util as it; print(bool(it.find_spec('neutron_dynamic_routing')))"
+    hosts = second.hosts()
+    assert hosts["compute-1"].run("python", "-c", has_it).strip() == "True"
+    assert hosts["compute-2"].run("python", "-c", has_it).strip() == "False"
+    with Cloud(second, "mixed") as cloud:
+        network = cloud.network(cidr="10.18.0.0/24")
+        a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+        a.ping(b.ip)
 
 
 def test_the_end_of_a_lab_is_no_other_s(lab: Lab, second: Lab) -> None:

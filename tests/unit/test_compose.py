@@ -337,13 +337,48 @@ def test_compose_s_own_variables_are_not_handed_on() -> None:
 def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
     text = (files() / "docker-compose.yml").read_text(encoding="utf-8")
     default = yaml.safe_load(text)
-    assert compose.document(default, decide().hosts) == default
-    more = compose.document(default, [f"compute-{number}" for number in range(1, 6)])
+    assert compose.document(default, decide()) == default
+    more = compose.document(default, decide(wishes=Wishes(computes=5)))
     assert more["services"]["compute-5"] == {
         **default["services"]["compute-1"],
         "hostname": "compute-5",
     }
     assert more["include"] == default["include"]
+
+
+def test_a_host_of_another_release_is_as_it_was_made_until_it_is_upgraded() -> None:
+    default = load(files() / "docker-compose.yml")
+    own = default["services"]["compute-2"]
+    mixed = decide(wishes=Wishes(neutron_version="29.0.0", host_neutron={"compute-2": "28.0.2"}))
+    assert mixed.releases == ["29.0.0", "28.0.2"]
+    services = compose.document(default, mixed)["services"]
+    assert services["compute-2"] == {**own, "image": "fakevm/host:28.0.2"}
+    assert services["compute-1"] == default["services"]["compute-1"]
+    # The lab's packages are of the lab's release.
+    with_packages = compose.document(default, replace(mixed, packages=("a",)))["services"]
+    assert with_packages["compute-2"]["environment"] == {"FAKEVM_OVERLAY": "/nowhere"}
+    assert "environment" not in with_packages["compute-1"]
+
+    computes = [
+        make_container(f"compute-{number}", role="compute", source=f"{release}-abc")
+        for number, release in enumerate(("29.0.0", "28.0.2", "29.0.0"), start=1)
+    ]
+    api = make_container("neutron-api", source="29.0.0-abc")
+    recipe = replace(make_recipe(), image="fakevm/neutron:29.0.0")
+    existing = Existing(containers=(api, *computes), recipes={"neutron-api": recipe})
+
+    def again(**given: Any) -> dict[str, str]:
+        return dict(decide(existing=existing, wishes=Wishes(**given)).host_neutron)
+
+    assert again() == {"compute-2": "28.0.2"}
+    assert again(computes=1) == again(host_neutron={"compute-2": "default"}) == {}
+    assert again(host_neutron={"compute-1": "28.0.2"}) == {
+        "compute-1": "28.0.2",
+        "compute-2": "28.0.2",
+    }
+    for host in ("compute-4", "network-1", "compute-0"):
+        with pytest.raises(ConfigError, match=f"no compute host '{host}' of compute-1 to -3"):
+            again(host_neutron={host: "28.0.2"})
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,9 @@ class Builder(Compose):
     def images(self) -> list[str]:
         return [HOST, MARIADB]
 
-    def build(self, labels: Mapping[str, str], *, on_wait: Callable[[], None]) -> None:
+    def build(
+        self, services: Sequence[str], labels: Mapping[str, str], *, on_wait: Callable[[], None]
+    ) -> None:
         for name in self.images():
             variable = f"FAKEVM_SOURCE_{images.target_of(name).upper()}"
             self.engine.images[name] = labels[variable]
