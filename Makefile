@@ -36,6 +36,10 @@ docker: ## Make sure of Docker Engine and Compose v2
 images: docker venv ## Build the lab's images, those that are missing or stale
 	@$(BIN)/fakevm build
 
+.PHONY: constraints
+constraints: images ## Pin a release's packages: NEUTRON=28.0.2 UPPER=https://releases.openstack.org/constraints/upper/2026.1
+	images/neutron/constraints.sh "$(NEUTRON)" "$(UPPER)"
+
 .PHONY: demo
 demo: ## Set everything up, start the lab and walk the demo; leaves the lab running
 	@started=$$SECONDS
@@ -70,7 +74,7 @@ functional: images venv ## The agent's modules, on a private Open vSwitch in a c
 # Of the release whose fault a scenario must find.
 .PHONY: images-29.0.0
 images-29.0.0: images
-	@$(BIN)/fakevm build --neutron-version 29.0.0
+	@$(BIN)/fakevm build --neutron 29.0.0
 
 .PHONY: integration
 integration: images images-29.0.0 venv ## The stories, on labs of their own names

@@ -33,7 +33,9 @@ _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error
 
 
 _release_option = click.option(
-    "--neutron-version",
+    "--neutron",
+    "neutron_version",
+    metavar="RELEASE",
     envvar=["FAKEVM_UP_NEUTRON_VERSION", "FAKEVM_NEUTRON_VERSION"],
     help=f"Neutron's release.  [default: the lab's, or {DEFAULT_NEUTRON}]",
 )

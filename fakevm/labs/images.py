@@ -13,15 +13,16 @@ from fakevm.labs import share
 from fakevm.labs.compose import BASE_IMAGE, Compose
 
 # What every image is made from, below the build context's root; the release's constraints, too.
-_ALL = ("images/Dockerfile", "images/common/files")
+_ALL = ("images/Dockerfile", "images/common/files", "images/neutron/requirements.txt")
 
 # What an image is made from beside it, by its target in images/Dockerfile.
 _OWN = {
-    "neutron": ("images/neutron/files",),
+    "neutron": ("images/neutron/files", "images/neutron/overlay.pth"),
     "mariadb": ("images/mariadb/files",),
     "rabbitmq": ("images/rabbitmq/files",),
     "host": (
-        *("images/neutron/files", "images/host/files", "pyproject.toml", "agent/fakevm_agent"),
+        *("images/neutron/files", "images/neutron/overlay.pth", "images/host/files"),
+        *("pyproject.toml", "agent/fakevm_agent"),
         *(f"fakevm/{name}.py" for name in ("__init__", "errors", "lazy", "model", "names")),
     ),
 }

@@ -318,7 +318,7 @@ def check_release(lab: str, *, wanted: str, existing: str, supported: Collection
     if wanted not in supported and wanted != existing:
         raise ConfigError(
             f"Neutron {wanted} is not supported, but {', '.join(supported)}",
-            hint=f"fakevm up --neutron-version {DEFAULT_NEUTRON}",
+            hint=f"fakevm up --neutron {DEFAULT_NEUTRON}",
         )
     if _release(wanted) < _release(existing):
         raise ConflictError(

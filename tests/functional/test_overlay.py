@@ -24,6 +24,41 @@ AGENT = "plugins/ml2/drivers/openvswitch/agent/ovs_neutron_agent.py"
 OFFLINE = {**os.environ, "PIP_NO_INDEX": "1"}
 
 
+# In a lab it has a container of its own, in which pip takes away what it installs another one of.
+APART = (
+    *("unshare", "--mount", "sh", "-euc"),
+    "mount -t tmpfs tmpfs /media; mkdir /media/upper /media/work;"
+    "mount -t overlay -o lowerdir=/opt/neutron,upperdir=/media/upper,workdir=/media/work"
+    ' overlay /opt/neutron; exec neutron-overlay "$@"',
+    "-",
+)
+
+BUILD_SYSTEM = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+BACKEND = """\
+import os, zipfile
+
+def build_wheel(folder, *_):
+    name = f"neutron-{{os.environ['PBR_VERSION']}}"
+    with zipfile.ZipFile(f"{{folder}}/{{name}}-py3-none-any.whl", "w") as archive:
+        info = f"{{name}}.dist-info"
+        version = os.environ["PBR_VERSION"]
+        archive.writestr(
+            f"{{info}}/METADATA", f"Metadata-Version: 2.1\\nName: neutron\\nVersion: {{version}}\\n"
+        )
+        archive.writestr(f"{{info}}/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        entry = "[{group}]\\nmine = neutron.version:version_info\\n"
+        archive.writestr(f"{{info}}/entry_points.txt", entry)
+        archive.writestr(f"{{info}}/RECORD", "")
+    return f"{{name}}-py3-none-any.whl"
+"""
+
+
 @pytest.fixture(autouse=True)
 def nothing_stays() -> Iterator[None]:
     yield
@@ -71,14 +106,12 @@ def lay(*args: str) -> bool:
     """Lay over what is given; tell whether anything is new."""
     now = OVERLAY / "now"
     before = now.stat().st_mtime_ns if now.exists() else 0
-    subprocess.run(("neutron-overlay", *args), env=OFFLINE, check=True)
+    subprocess.run((*APART, *args), env=OFFLINE, check=True)
     return now.exists() and now.stat().st_mtime_ns > before
 
 
 def refused(*args: str) -> str:
-    done = subprocess.run(
-        ("neutron-overlay", *args), env=OFFLINE, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run((*APART, *args), env=OFFLINE, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert not (OVERLAY / "next").exists()
     return done.stderr
@@ -123,6 +156,23 @@ def test_a_tree_is_what_neutron_runs_from_as_it_was_when_it_was_laid(tree: Path)
     assert not ask("import neutron; print(neutron.__file__)").startswith(str(OVERLAY))
 
 
+def test_a_tree_s_own_entry_points_are_installed_and_stay(tree: Path) -> None:
+    group = "neutron.ml2.mechanism_drivers"
+    edit(TREE / "setup.cfg", f"\n{group}.more =\n    mine = neutron.version:version_info\n")
+    # A build system that needs no package index.
+    (TREE / "pyproject.toml").write_text(BUILD_SYSTEM, encoding="utf-8")
+    (TREE / "backend.py").write_text(BACKEND.format(group=f"{group}.more"), encoding="utf-8")
+    assert lay("--tree", "28.0.2")
+    question = (
+        "from importlib.metadata import entry_points as found;"
+        f"print(*found(group='{group}.more').names)"
+    )
+    assert ask(question) == "mine"
+    # What was installed for it is not the image's own: the next look is not taken in.
+    assert not lay("--tree", "28.0.2")
+    assert ask(question) == "mine"
+
+
 def test_what_can_t_run_is_refused_and_what_ran_before_does_still(tree: Path) -> None:
     lay("--tree", "28.0.2")
     before = (tree / AGENT).read_text(encoding="utf-8")
@@ -159,4 +209,4 @@ def test_a_package_brings_its_entry_points() -> None:
 def test_a_package_that_wants_another_neutron_is_refused() -> None:
     words = refused(str(wheel("mine", requires="neutron>=99")))
     assert words.startswith("pip: ")
-    assert "neutron" in words
+    assert "mine 1.0 depends on neutron>=99" in words

@@ -61,7 +61,7 @@ def second(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) 
     second.fakevm = Fakevm(lab=second.name, executable=installed, cwd=empty)
     command = (
         *("up", "--name", second.name, "--computes", "2"),
-        *("--neutron-version", FAULTY, "--firewall", "iptables_hybrid"),
+        *("--neutron", FAULTY, "--firewall", "iptables_hybrid"),
         *("--config", str(config)),
     )
     try:
