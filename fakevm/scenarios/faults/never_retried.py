@@ -58,10 +58,13 @@ def _boot(stage: Stage, network: Network, host: str) -> None:
 def _plugged(stage: Stage, network: Network, host: str) -> Port:
     """Wait until a network's VM has its OVS port; return its port."""
     found: list[Port] = []
+    # Not of fakevm's agent: it waits for ovs-vswitchd, too.
+    find = ("ovs-vsctl", "--no-wait", "--bare", "--columns=name", "find", "Interface")
 
     def seen() -> bool:
-        ports = stage.neutron.ports(network_id=network.id)
-        found.extend(port for port in ports if stage.lab.agent(host).vifs(port.id))
+        for port in stage.neutron.ports(network_id=network.id):
+            if stage.on_host(host, *find, f"external_ids:iface-id={port.id}").strip():
+                found.append(port)
         return bool(found)
 
     if stage.seconds_until(seen) is None:
