@@ -15,7 +15,7 @@ from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError
 from fakevm.labs import config
-from fakevm.labs.settings import NEUTRON_SRC, NOTHING, PACKAGES, Existing, Settings
+from fakevm.labs.settings import NEUTRON_SRC, NOTHING, Existing, Settings
 from fakevm.labs.share import ca_bundle
 from fakevm.names import LAB_LABEL, project
 from fakevm.protocol.lock import exclusive_lab
@@ -66,8 +66,8 @@ def lay(
     With them the lab's configuration is checked, too. ConfigError says what is wrong; what lay
     there before does so still.
     """
-    had = existing.handed(NEUTRON_SRC) not in ("", str(NOTHING)) or existing.packages
-    if not (wanted.neutron_src or wanted.packages or had):
+    before = _of(wanted.lab, existing)
+    if not (wanted.neutron_src or wanted.packages or before.src or before.packages):
         return False
     labels = {
         LAB_LABEL: wanted.lab,
@@ -97,18 +97,22 @@ def lay(
 
 def renew(lab: Parts, *, engine: Engine) -> None:
     """Lay over what the lab was given as it is by now; what starts from then on runs with it."""
-    recipe = engine.recipe(lab.service("neutron-api"))
-    src = Path(recipe.environment.get(NEUTRON_SRC.environment) or NOTHING)
-    packages = json.loads(recipe.environment.get(PACKAGES.environment) or "[]")
-    if src != NOTHING or any(map(is_path, packages)):
-        wanted = Overlay(
-            lab=lab.name,
-            release=recipe.image.rpartition(":")[2],
-            src=None if src == NOTHING else src,
-            packages=tuple(packages),
-        )
+    api = lab.service("neutron-api")
+    wanted = _of(lab.name, Existing(recipes={api.service: engine.recipe(api)}))
+    if wanted.paths:
         with exclusive_lab(lab.name):
             _lay(wanted)
+
+
+def _of(lab: str, existing: Existing) -> Overlay:
+    """Return what a lab was given to lie over its Python."""
+    src = Path(existing.handed(NEUTRON_SRC) or NOTHING)
+    return Overlay(
+        lab=lab,
+        release=existing.neutron_version,
+        src=None if src == NOTHING else src,
+        packages=existing.packages,
+    )
 
 
 def older(lab: Parts) -> list[str]:

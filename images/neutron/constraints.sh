@@ -20,10 +20,10 @@ http*) curl --fail --silent --show-error --location "$upper" ;;
 esac >"$work/upper.txt"
 cp requirements.txt "$work"
 
-docker run --rm --volume "$work:/work:ro" --volume "$ca:/ca.pem:ro" --env PIP_CERT=/ca.pem "$image" sh -c '
+docker run --rm --volume "$work:/pins:ro" --volume "$ca:/ca.pem:ro" --env PIP_CERT=/ca.pem "$image" sh -c '
     PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) python -m pip install --quiet --dry-run --ignore-installed \
         --disable-pip-version-check --root-user-action=ignore --report - \
-        --constraint /work/upper.txt --requirement /work/requirements.txt pytest "neutron==$0"' "$release" >"$work/report"
+        --constraint /pins/upper.txt --requirement /pins/requirements.txt pytest "neutron==$0"' "$release" >"$work/report"
 python3 -c '
 import json, sys
 found = {one["metadata"]["name"]: one["metadata"]["version"] for one in json.load(sys.stdin)["install"]}
