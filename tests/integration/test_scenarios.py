@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.command import Result, interrupt_when
 from tests.integration.lab import Lab
-from tests.integration.play import ALONE, AT_ONCE, OUTCOMES, assert_found, play, play_at_once
+from tests.integration.play import ALONE, AT_ONCE, OUTCOMES, assert_found, play, play_at_once, tries
 
 
 def test_every_scenario_has_an_outcome_here(lab: Lab) -> None:
@@ -29,8 +29,7 @@ def test_a_scenario_beside_others(lab: Lab, at_once: dict[str, Result], name: st
 
 @pytest.mark.parametrize("name", ALONE)
 def test_a_scenario(lab: Lab, name: str) -> None:
-    # Once is enough for what is known; how tries are counted needs no lab.
-    assert_found(play(lab, name, "--tries", "1"), name, lab.backend)
+    assert_found(play(lab, name, *tries(name, lab.backend)), name, lab.backend)
 
 
 def test_nothing_stays_of_a_scenario_that_is_interrupted(lab: Lab) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from fakevm.backends.ovn import CENTRAL
+from fakevm.errors import for_each
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import HttpRequest, Port
 from fakevm.protocol.interrupt import deferred
@@ -72,7 +73,9 @@ class SlowNorthd:
         self._stage = stage
         self._port = port
         self._destination = destination
-        self._halted = ExitStack()
+        # In the order in which they go on. Were the source the first, or both at once, it might
+        # take the port from the destination again, which northd would see.
+        self._halted = {host: ExitStack() for host in reversed(stage.hosts)}
         self._over = False
 
     def __enter__(self) -> SlowNorthd:
@@ -80,7 +83,7 @@ class SlowNorthd:
 
     def __exit__(self, *_: object) -> None:
         with deferred():
-            self._halted.close()
+            for_each(list(self._halted), self._go_on)
 
     def sees(self, sent: HttpRequest) -> None:
         """Follow a migration by its requests."""
@@ -91,8 +94,8 @@ class SlowNorthd:
             self._claim()
         elif sent.method == "GET" and sent.path.endswith(f"/bindings/{self._destination}"):
             # Nova looks at the binding just before it activates it.
-            for host in self._stage.hosts:
-                self._halted.enter_context(self._stage.halted(host))
+            for host, halted in self._halted.items():
+                halted.enter_context(self._stage.halted(host))
 
     def _claim(self) -> None:
         chassis = self._central("ovn-sbctl", "get", "Chassis", self._destination, "_uuid")
@@ -102,10 +105,14 @@ class SlowNorthd:
             with deferred():
                 undo.callback(self._central, *appctl, "resume")
                 self._central(*appctl, "pause")
-            self._halted.close()
             self._stage.say(f"{self._destination} claims the port, and northd is busy")
-            self._wait_until(f"chassis={chassis}", "up=true")
-            time.sleep(_INSTALLED_S)
+            for host in self._halted:
+                self._go_on(host)
+                self._wait_until(f"chassis={chassis}", "up=true")
+                time.sleep(_INSTALLED_S)
+
+    def _go_on(self, host: str) -> None:
+        self._halted[host].close()
 
     def _wait_until(self, *conditions: str) -> None:
         timeout = f"--timeout={self._stage.timeout_s:.0f}"
