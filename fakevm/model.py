@@ -74,6 +74,8 @@ class PluggedVif:
     mtu: int
     # None: the device or the interface is not there. -1: OVS could not open the device.
     ofport: int | None
+    # Whether its VIF driver makes it a port of Open vSwitch's; else it has neither ofport nor tag.
+    in_open_vswitch: bool = True
     # The local VLAN that the L2 agent gave the port in its last step of wiring it, just before it
     # reports the device up (ovs_neutron_agent._bind_devices). None: not wired (or its dead VLAN).
     vlan_tag: int | None = None

@@ -18,7 +18,7 @@ from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server.listener import Server
 from fakevm_agent.server.requests import Requests
 from fakevm_agent.server.workers import Workers
-from fakevm_agent.vif import table
+from fakevm_agent.vif import drivers as vif_drivers
 from fakevm_agent.vif.osvif import OsVif
 from fakevm_agent.vms import restart
 from fakevm_agent.vms.neutron import Neutron
@@ -77,7 +77,7 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
 
 
 def _host(conf: Any, osvif: OsVif, spawner: Spawner) -> Host:
-    drivers = table.make(osvif)
+    drivers = vif_drivers.load(osvif)
     ovsdb = Ovsdb(
         conf.fakevm.ovsdb_connection,
         timeout=conf.fakevm.ovsdb_timeout,

@@ -109,16 +109,17 @@ class Backend(ABC):
         """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
 
     @abstractmethod
-    def host_state(self, host: str, agents: Iterable[NeutronAgent], answer: str) -> HostState:
+    def host_state(
+        self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""
+    ) -> HostState:
         """Return what Neutron's list of agents and the answer to the question say of a host.
 
-        The answer is "" where there is none.
+        The answer is "" where there is none; `other`: the L2 agent that the host has instead.
         """
 
-    def l2_agents(self, host: str, agents: Iterable[NeutronAgent]) -> list[NeutronAgent]:
-        """Return a host's L2 agents of Neutron's list."""
-        return [
-            agent
-            for agent in agents
-            if agent.host == host and agent.binary in self.l2_agent_binaries
-        ]
+    def l2_agents(
+        self, host: str, agents: Iterable[NeutronAgent], other: str = ""
+    ) -> list[NeutronAgent]:
+        """Return a host's L2 agents of Neutron's list; `other`: the binary that it has instead."""
+        binaries = (other,) if other else self.l2_agent_binaries
+        return [agent for agent in agents if agent.host == host and agent.binary in binaries]

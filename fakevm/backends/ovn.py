@@ -72,7 +72,9 @@ class Ovn(Backend):
         """Return what wires a VM's ports, as in "ML2/OVN, geneve"."""
         return ", ".join([self.title, *sorted(network_types)])
 
-    def host_state(self, host: str, agents: Iterable[NeutronAgent], answer: str) -> HostState:
+    def host_state(
+        self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""
+    ) -> HostState:
         """Return what Neutron's list of agents and the southbound database say of a host."""
         there = {agent.binary: agent for agent in agents if agent.host == host}
         controller = there.get("ovn-controller")

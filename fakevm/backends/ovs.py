@@ -23,6 +23,15 @@ FIREWALL = Option(
     values=("openvswitch", "iptables_hybrid", "noop"),
 )
 
+# Another program than neutron-openvswitch-agent in the compute hosts, with its arguments.
+L2_AGENT = Option(
+    name="l2-agent",
+    variable="FAKEVM_L2_AGENT",
+    service="compute-1",
+    environment="FAKEVM_L2_AGENT",
+    values=(),
+)
+
 
 class Ovs(Backend):
     """The mechanism drivers openvswitch and l2population."""
@@ -47,7 +56,7 @@ class Ovs(Backend):
             environment="OS_DEFAULT__METADATA_PROXY_SHARED_SECRET",
         ),
     )
-    options = (L2POPULATION, FIREWALL)
+    options = (L2POPULATION, FIREWALL, L2_AGENT)
     l2_agent_binaries = ("neutron-openvswitch-agent",)
     # The local VLAN that the L2 agent gives to the port.
     wired = ("Port", "tag!=[]")
@@ -60,9 +69,11 @@ class Ovs(Backend):
             [self.title, *sorted(network_types), *([L2POPULATION.name] if l2population else [])]
         )
 
-    def host_state(self, host: str, agents: Iterable[NeutronAgent], answer: str) -> HostState:
+    def host_state(
+        self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""
+    ) -> HostState:
         """Return what Neutron's list of agents says of a host."""
-        for agent in self.l2_agents(host, agents):
+        for agent in self.l2_agents(host, agents, other):
             return HostState(l2_agent=agent.state, datapath=agent.datapath)
         return HostState()
 

@@ -102,6 +102,13 @@ _release_option = click.option(
 @click.option("--extension-drivers", metavar="NAME,…", help="ML2's extension drivers.")
 @click.option("--service-plugins", metavar="NAME,…", help="Neutron's service plug-ins.")
 @click.option(
+    "--l2-agent",
+    metavar="COMMAND",
+    help="ovs: another L2 agent than Open vSwitch's in the compute hosts, of a --package or the"
+    " tree; Neutron has it by the program's name. `default` takes the lab's own again."
+    "  [default: the lab's]",
+)
+@click.option(
     "--config",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -162,6 +169,7 @@ def up(
     type_drivers: str | None,
     extension_drivers: str | None,
     service_plugins: str | None,
+    l2_agent: str | None,
     config: Path | None,
     no_config: bool,
     host_neutron: tuple[str, ...],
@@ -191,6 +199,7 @@ def up(
         "type-drivers": type_drivers,
         "extension-drivers": extension_drivers,
         "service-plugins": service_plugins,
+        "l2-agent": l2_agent,
     }
     wishes = Wishes(
         computes=computes,

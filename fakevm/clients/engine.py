@@ -27,11 +27,16 @@ if TYPE_CHECKING:
 
 ROLE_LABEL = "fakevm.role"
 BACKEND_LABEL = "fakevm.backend"
+# The command of another L2 agent than the backend's.
+L2_AGENT_LABEL = "fakevm.l2-agent"
 # An image's, which its containers have, too.
 SOURCE_LABEL = "fakevm.source"
 PROJECT_LABEL = "com.docker.compose.project"
 
-_LABELS = (LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, BACKEND_LABEL, SOURCE_LABEL)
+_LABELS = (
+    *(LAB_LABEL, ROLE_LABEL, SERVICE_LABEL),
+    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL),
+)
 
 # What `docker ps` shows of a container.
 _SHOWN = "\t".join(
@@ -66,6 +71,9 @@ class Container:
     backend: str = ""
     # What its image was made from; "": nobody can tell.
     source: str = ""
+    # A compute host's: the program that it has instead of the backend's L2 agent, by whose name
+    # this is in Neutron's list.
+    l2_agent: str = ""
 
     @property
     def release(self) -> str:
@@ -292,7 +300,8 @@ def unreachable(words: str) -> UnavailableError:
 
 
 def _container(line: str) -> Container:
-    number, names, state, status, ports, lab, role, service, backend, source = line.split("\t")
+    found = line.split("\t")
+    number, names, state, status, ports, lab, role, service, backend, source, l2_agent = found
     return Container(
         id=number,
         # The others are those that links give it.
@@ -305,6 +314,7 @@ def _container(line: str) -> Container:
         ports=published(ports),
         backend=backend,
         source=source,
+        l2_agent=l2_agent.partition(" ")[0].rpartition("/")[2],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
@@ -19,7 +19,7 @@ from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import NeutronAgent, Port
 
 if TYPE_CHECKING:
-    from fakevm.backends.backend import Backend
+    from fakevm.backends.backend import Backend, Option
 
     # Not before Neutron was asked: `create_port` imports them in the background meanwhile.
     from fakevm.clients.agents import Agent
@@ -170,16 +170,21 @@ class Parts:
     @cached_property
     def options(self) -> dict[str, str]:
         """The backend's options that the lab was made with."""
-        return {
-            option.name: self._engine.recipe(self.service(option.service)).environment.get(
-                option.environment, option.values[0]
-            )
-            for option in self.backend.options
-        }
+        # A host that knows one may have ended, which is why its VMs are evacuated.
+        there = {container.service: container for container in self.containers}
+        return {option.name: self._option(option, there) for option in self.backend.options}
+
+    def _option(self, option: Option, there: Mapping[str, Container]) -> str:
+        default = option.values[0] if option.values else ""
+        if option.service not in there:
+            return default
+        environment = self._engine.recipe(there[option.service]).environment
+        return environment.get(option.environment, default)
 
     def l2_agents(self, host: str) -> list[NeutronAgent]:
         """Return a host's L2 agents, as Neutron has them."""
-        return self.backend.l2_agents(host, self.neutron.agents())
+        (other,) = {c.l2_agent for c in self.containers if c.service == host} or {""}
+        return self.backend.l2_agents(host, self.neutron.agents(), other)
 
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""

@@ -11,7 +11,7 @@ from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, FakevmError
-from fakevm.labs.settings import DRIVERS, Settings
+from fakevm.labs.settings import Settings, options_of
 
 # Where the containers have the user's folder.
 MOUNTED = "/etc/fakevm/config"
@@ -40,7 +40,7 @@ class Setting:
 
 
 def check(wanted: Settings, *, say: Callable[[str], None]) -> None:
-    """Look at the user's files, and at the drivers that are named, before anything reads them.
+    """Look at the user's files, and at drivers and L2 agents that are named, before all else.
 
     ConfigError where a process that reads them would end at once; tell what has no effect.
     """
@@ -58,8 +58,9 @@ def options(wanted: Settings) -> list[str]:
     """Return with what `docker run` gives neutron-config-check a lab's configuration, if any."""
     found = [
         f"--env={option.environment}={wanted.options[option.name]}"
-        for option in DRIVERS
-        if wanted.options[option.name]
+        for option in options_of(wanted.backend)
+        # What anything may be given for.
+        if not option.values and wanted.options[option.name]
     ]
     if wanted.config:
         found.append(f"--mount=type=bind,source={wanted.config},target={MOUNTED},readonly")

@@ -77,7 +77,7 @@ def of(lab: Parts) -> Status:
         hosts=tuple(
             _host_status(
                 c,
-                lab.backend.host_state(c.service, neutron_agents, answer),
+                lab.backend.host_state(c.service, neutron_agents, answer, c.l2_agent),
                 infos.get(c.service),
                 details={"neutron": c.release} if mixed else {},
             )

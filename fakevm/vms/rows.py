@@ -108,7 +108,7 @@ def _differences(
         found.append("the binding failed")
     elif port.status != "ACTIVE" and port.admin_state_up:
         found.append(f"plugged, but the port is {port.status}")
-    if one.error or one.ofport in (None, -1):
+    if one.error or (one.in_open_vswitch and one.ofport in (None, -1)):
         found.append(one.error or "Open vSwitch has no such device")
     if one.mac_address != port.mac_address:
         found.append(f"the NIC's MAC is {one.mac_address}")

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,13 +51,14 @@ class Agent:
         self._config.write_text(text + "".join(f"{k} = {v}\n" for k, v in lines.items()))
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self, *, until: str = "ready") -> None:
+    def start(self, *, until: str = "ready", environment: Mapping[str, str] | None = None) -> None:
         with self._log.open("a") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fakevm_agent", "--config-file", str(self._config)],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env={**os.environ, **(environment or {})},
             )
         self.wait_until_said(until)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,6 +193,54 @@ def test_a_package_from_the_index_and_a_host_that_is_not_upgraded_yet(second: La
         a.ping(b.ip)
 
 
+def test_a_plug_in_brings_its_own_agent_and_its_own_way_to_plug(
+    second: Lab, tmp_path: Path
+) -> None:
+    shutil.copytree(plain.ROOT / "examples", tmp_path / "examples")
+    fakevm = replace(second.fakevm, cwd=tmp_path)
+    # As the lab was before, but for the package.
+    before = (
+        *("--name", second.name, "--host-neutron", "compute-2=default"),
+        *("--firewall", "openvswitch", "--service-plugins", "default"),
+    )
+    up, *commands = _commands(plain.ROOT / "docs/plugins.md")
+    refused = fakevm.fails(2, *up, *before, "--l2-agent", "lane-agnt")
+    assert "lane-agnt is no program that is installed" in refused
+    fakevm.ok(*up, *before)
+    # As neutron lists it, by the plug-in's own words.
+    hosts = {row["host"]: row for row in second.fakevm.json("status")["hosts"]}
+    assert {host: row["l2_agent"] for host, row in hosts.items()} == dict.fromkeys(hosts, "alive")
+    binaries = {(agent.host, agent.binary) for agent in second.sdk.network.agents()}
+    assert ("compute-1", "lane-agent") in binaries
+
+    said = [fakevm.ok(*command) for command in commands]
+    assert "lost its network for" in said[-1]
+    rows = {row["name"]: row for row in second.fakevm.json("list")}
+    assert {row["host"] for row in rows.values()} == {"compute-2"}
+    assert {row["differs"] for row in rows.values()} == {""}
+    # By network-1's DHCP agent, through Open vSwitch.
+    assert all(row["addresses"] for row in rows.values())
+    host = second.host("compute-2")
+    bridge = f"lane{rows['a']['network_id']}"[:15]
+    ports = {
+        port["ifname"]
+        for port in json.loads(host.run("ip", "-j", "link", "show", "master", bridge))
+    }
+    assert {row["device"] for row in rows.values()} < ports
+    assert not ports & host.interfaces().keys()
+
+    # An edit of what runs in fakevm-agent; a guest's command outlives it.
+    driver = tmp_path / "examples/plugin/neutron_lane/vif.py"
+    tree.replace(driver, "name = bridge_name(vif.network_id)\n", f"raise KeyError({EDITED!r})\n")
+    second.fakevm.ok("restart", "--only", "l2-agent")
+    failed = second.fakevm.fails(1, "create-port", "lane", "three", "--host", "compute-1")
+    assert f"VIF driver lane: plug failed: KeyError: '{EDITED}'" in failed
+    assert {row["name"] for row in second.fakevm.json("list")} == {"a", "b"}
+    second.fakevm.ok(
+        "exec", "a", "--", "ping", "-c", "3", "-W", "2", rows["b"]["fixed_ips"][0]["ip_address"]
+    )
+
+
 def test_the_end_of_a_lab_is_no_other_s(lab: Lab, second: Lab) -> None:
     before, networks = container_ids(lab.name), plain.subnets(lab.name)
     removed = second.fakevm.json("down", "--name", second.name)
@@ -216,3 +267,9 @@ def test_compose_alone_makes_a_whole_lab_and_takes_it_away(lab: Lab) -> None:
         by_compose.save_logs(LOGS / by_compose.name)
         plain.run("docker", "compose", "down", "-v", env=env)
     assert plain.leftovers(by_compose.name) == []
+
+
+def _commands(page: Path) -> list[list[str]]:
+    """Return the arguments of `fakevm` in the commands that a page shows."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [shlex.split(line)[2:] for line in lines if line.startswith("$ fakevm ")]

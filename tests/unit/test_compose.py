@@ -169,7 +169,7 @@ def test_drivers_are_as_wished_as_they_were_or_the_images() -> None:
         ({"datapath": "dpdk"}, r"datapath: auto, system, netdev is expected, not 'dpdk'"),
         (
             {"firewal": "noop"},
-            r"ML2/OVS has no option firewal, but l2population, firewall, mechanism-drivers",
+            r"ML2/OVS has no option firewal, but l2population, firewall, l2-agent, mechanism",
         ),
     ],
 )

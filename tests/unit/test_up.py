@@ -197,9 +197,9 @@ def test_containers_are_read_from_docker_ps(
     lines = (
         "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
         "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
-        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b",
+        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t",
         "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t"
-        "\tfakevm\tcompute\tcompute-1\t\t",
+        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast",
     )
     docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
     compute, api = Engine().containers(lab="fakevm")
@@ -207,6 +207,7 @@ def test_containers_are_read_from_docker_ps(
         *("i1", "compute-1", "exited", ""),
     )
     assert not compute.ports
+    assert (compute.l2_agent, api.l2_agent) == ("lane-agent", "")
     assert (api.name, api.role, api.lab, api.health, api.backend, api.source, api.ports) == (
         *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting", "ovs", "28.0.2-1a2b"),
         {9696: 9705},

@@ -274,6 +274,11 @@ def test_a_host_s_l2_agents_are_the_backend_s_on_it() -> None:
         l2_agent="down", datapath="netdev"
     )
     assert OVS.host_state("compute-1", others, "") == HostState()
+    brought = make("compute-1", "lane-agent")
+    assert OVS.l2_agents("compute-1", [*others, here, brought], "lane-agent") == [brought]
+    assert OVS.host_state("compute-1", [here, brought], "", "lane-agent") == HostState(
+        l2_agent="alive"
+    )
 
 
 SOUTHBOUND = (

@@ -1,6 +1,6 @@
 """What this host's VMs are made of, and the locks that are held while they change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,11 @@ from fakevm_agent.guest.folder import Guest
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.host.locks import Locks
 from fakevm_agent.kernel import netns
+from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.records import Record
 from fakevm_agent.suspend.announce import Announcer
-from fakevm_agent.vif.driver import Drivers
+from fakevm_agent.vif.drivers import Drivers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,24 @@ class Host:
         if record is None or not netns.exists(record.vm.instance_id):
             raise not_plugged(port_id)
         return record
+
+    def remember(self, records: Iterable[Record]) -> None:
+        """Keep records in the database, all at once, or none."""
+        here, alone = {}, []
+        for record in records:
+            driver = self.drivers.of(record.vif)
+            if driver.in_open_vswitch:
+                here[driver.port_name(record.vif.port_id)] = record
+            else:
+                alone.append(record)
+        self.ovsdb.remember(here, alone)
+
+    def forget(self, interface: Interface) -> None:
+        """See that a port is out of the database, which its driver has unplugged."""
+        if interface.in_open_vswitch:
+            self.ovsdb.wait_until_gone(interface.name)
+        else:
+            self.ovsdb.forget(interface.iface_id)
 
     @contextmanager
     def all_ports_held(self, instance_id: str) -> Iterator[list[Record]]:

@@ -108,6 +108,7 @@ def describe(
         mac_address=nic.mac_address if nic else record.vif.mac_address if record else "",
         mtu=nic.mtu if nic else record.vif.mtu if record else 0,
         ofport=interface.ofport if interface and device else None,
+        in_open_vswitch=interface is None or interface.in_open_vswitch,
         vlan_tag=interface.tag if interface else None,
         error=error,
         addresses=inside.addresses.get(owner.nic, ()),

@@ -96,6 +96,16 @@ def set_link(
     rtnl.send(device, [(Message(rtnl.NEWLINK, header, tuple(attributes)), 0)])
 
 
+def create_bridge(name: str) -> None:
+    """Create a Linux bridge; content if it is there."""
+    with _socket(name) as ip:
+        try:
+            ip.link("add", ifname=name, kind="bridge")
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:
+                raise
+
+
 def set_master(device: str, bridge: str) -> None:
     """Make a device a port of a Linux bridge."""
     with _socket(device) as ip:

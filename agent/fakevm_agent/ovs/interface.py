@@ -8,7 +8,7 @@ from fakevm_agent.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:
-    """An interface of Open vSwitch."""
+    """An interface of Open vSwitch, or what stands for a VIF that has none: its record alone."""
 
     name: str
     bridge: str
@@ -18,6 +18,7 @@ class Interface:
     iface_id: str
     # None: os-vif made it, but the agent's record is not (yet) there.
     record: Record | None
+    in_open_vswitch: bool = True
 
 
 def find_interface(

@@ -39,7 +39,7 @@ class Ovsdb:
         self._connection.check()
 
     def interfaces(self) -> dict[str, Interface]:
-        """Return the interfaces that os-vif plugged, by name.
+        """Return the interfaces that os-vif plugged, by name, and those of VIFs without a port.
 
         It alone writes vm-uuid: a DHCP or L3 agent's interface has the other keys, but not this.
         """
@@ -50,14 +50,15 @@ class Ovsdb:
                 for port in bridge.ports
                 for interface in port.interfaces
             }
-            return {
+            found = {
                 row.name: _interface(row, *owners[row.uuid])
                 for row in tables["Interface"].rows.values()
                 if row.uuid in owners and {"iface-id", "vm-uuid"} <= row.external_ids.keys()
             }
+            return {record.vif.device: _alone(record) for record in _at_root(tables)} | found
 
     def find(self, port_id: str) -> Interface | None:
-        """Return the interface of a port, whoever plugged it."""
+        """Return the interface of a port, whoever plugged it, or its record that stands alone."""
         with self._connection.reading() as tables:
             for name in self._port_names(port_id):
                 row, port = (self._connection.row(table, name) for table in ("Interface", "Port"))
@@ -65,14 +66,16 @@ class Ovsdb:
                     for bridge in tables["Bridge"].rows.values():
                         if port in bridge.ports:
                             return _interface(row, bridge, port)
-        return None
+            alone = [record for record in _at_root(tables) if record.vif.port_id == port_id]
+            return _alone(alone[0]) if alone else None
 
     def records_of(self, instance_id: str) -> list[Record]:
         """Return the records of a VM's VIFs."""
         with self._connection.reading() as tables:
             keys = [row.external_ids for row in tables["Interface"].rows.values()]
+            alone = [one for one in _at_root(tables) if one.vm.instance_id == instance_id]
         mine = [key for key in keys if key.get("vm-uuid") == instance_id and KEY in key]
-        return [record for key in mine if (record := records.parse(key[KEY]))]
+        return [*alone, *(record for key in mine if (record := records.parse(key[KEY])))]
 
     def wait_until_opened(self, name: str, *, timeout: float) -> None:
         """Wait until ovs-vswitchd has given the interface an ofport.
@@ -100,19 +103,32 @@ class Ovsdb:
         """Tell whether there is such an interface."""
         return self._find(name) is not None
 
-    def remember(self, by_name: Mapping[str, Record]) -> None:
-        """Keep records beside os-vif's keys of interfaces, all at once, or none."""
+    def remember(self, by_name: Mapping[str, Record], alone: Collection[Record] = ()) -> None:
+        """Keep records beside os-vif's keys of interfaces, all at once, or none.
+
+        Those of VIFs that have no interface here stand alone, at the database's root.
+        """
         for name in by_name:
             # os-vif made it on a connection of its own: it may come here a moment later.
             if not self._connection.wait_until(partial(self.has, name), timeout=self._timeout):
                 words = f"os-vif has made no interface {name}"
                 raise FakevmError(words, hint="see the agent's log")
         values = {name: {KEY: records.dump(record)} for name, record in by_name.items()}
+        root = {_key(record.vif.port_id): records.dump(record) for record in alone}
         self._connection.execute(
             lambda api: [
-                api.db_set("Interface", name, ("external_ids", value))
-                for name, value in values.items()
+                *(
+                    api.db_set("Interface", name, ("external_ids", value))
+                    for name, value in values.items()
+                ),
+                *([api.db_set("Open_vSwitch", ".", ("external_ids", root))] if root else []),
             ]
+        )
+
+    def forget(self, port_id: str) -> None:
+        """Delete a record that stands alone; content if it is gone."""
+        self._connection.execute(
+            lambda api: [api.db_remove("Open_vSwitch", ".", "external_ids", _key(port_id))]
         )
 
     def delete_port(self, name: str) -> None:
@@ -152,6 +168,33 @@ class Ovsdb:
     def _find(self, name: str) -> Any:
         with self._connection.reading():
             return self._connection.row("Interface", name)
+
+
+def _key(port_id: str) -> str:
+    return f"{KEY}-{port_id}"
+
+
+def _at_root(tables: Any) -> list[Record]:
+    """Return the records that stand alone."""
+    return [
+        record
+        for row in tables["Open_vSwitch"].rows.values()
+        for key, text in row.external_ids.items()
+        if key.startswith(_key("")) and (record := records.parse(text))
+    ]
+
+
+def _alone(record: Record) -> Interface:
+    return Interface(
+        name=record.vif.device,
+        bridge="",
+        ofport=None,
+        error="",
+        tag=None,
+        iface_id=record.vif.port_id,
+        record=record,
+        in_open_vswitch=False,
+    )
 
 
 def _interface(row: Any, bridge: Any, port: Any) -> Interface:

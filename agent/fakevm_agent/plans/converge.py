@@ -59,12 +59,14 @@ def converge(
 
 
 def wait_until_opened(host: Host, vif: Vif) -> None:
-    """Wait until ovs-vswitchd has opened the port's device, which is up then.
+    """Wait until ovs-vswitchd has opened the port's device, if it has one, which is up then.
 
     Where the port is there before its device, ovs-vswitchd opens the device when it comes, and
     later writes back the flags that it read then, with IFF_PROMISC (Open vSwitch:
     netdev_turn_flags_on): a device that was set up in between is down again.
     """
+    if not host.drivers.of(vif).in_open_vswitch:
+        return
     name = host.drivers.port_name(vif)
     host.ovsdb.wait_until_opened(name, timeout=host.ofport_timeout)
     link = netlink.find_links(name).get(name)

@@ -56,11 +56,13 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
         case SetAddresses(add, remove, routes):
             with netns.entered(vm.instance_id):
                 ip.set_addresses(record.nic, add=add, remove=remove, routes=routes)
-        case UnplugPort(before):
+        case UnplugPort(before, interface):
             host.drivers.of(before.vif).unplug(before.vif, before.vm)
-            host.ovsdb.wait_until_gone(host.drivers.port_name(before.vif))
+            host.forget(interface)
         case PlugPort(new):
             if new:
+                if not driver.in_open_vswitch:
+                    push(undo, host.ovsdb.forget, vif.port_id)
                 push(undo, driver.unplug, vif, vm)
             try:
                 driver.plug(vif, vm)
@@ -71,11 +73,12 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
                 if not host.ovsdb.has(port_name):
                     raise
         case MissDevice():
-            host.ovsdb.wait_until_tried(port_name, timeout=host.ofport_timeout)
+            if driver.in_open_vswitch:
+                host.ovsdb.wait_until_tried(port_name, timeout=host.ofport_timeout)
         case Connect():
             driver.connect(vif)
         case Remember():
-            host.ovsdb.remember({port_name: record})
+            host.remember([record])
 
 
 def _make_nic(record: Record) -> None:

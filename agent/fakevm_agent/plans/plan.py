@@ -45,7 +45,7 @@ class Present:
     device: Link | None = None
     nic: Link | None = None
     addresses: frozenset[str] = frozenset()
-    # Whether all is there that its driver has between the device and Open vSwitch.
+    # Whether all is there that its driver has between the device and who wires it.
     connected: bool = True
     interface: Interface | None = None
 
@@ -53,7 +53,7 @@ class Present:
 def plan(wanted: Record, present: Present, *, port_name: str) -> list[Step]:
     """Return the steps from what is there to what should be; none where all is so already.
 
-    `port_name` is what the VIF's interface in Open vSwitch is to be called.
+    `port_name` is what the VIF's interface in Open vSwitch, or its device, is to be called.
     """
     vif = wanted.vif
     owner = Owner.of(present.device) if present.device else None
@@ -75,7 +75,8 @@ def plan(wanted: Record, present: Present, *, port_name: str) -> list[Step]:
         # os-vif's unplug takes the device along.
         bare = Present(netns=present.netns, nics=present.nics)
         anew = plan(wanted, bare, port_name=port_name)
-        return [UnplugPort(interface.record or wanted), RemoveDevice(), *anew]
+        unplug = UnplugPort(interface.record or wanted, interface)
+        return [unplug, RemoveDevice(), *anew]
     static = {} if wanted.paused else static_addresses(vif)
     routes = () if wanted.paused else default_routes(wanted.nic, static)
     steps: list[Step] = []
@@ -137,9 +138,11 @@ def _must_be_plugged_anew(wanted: Record, interface: Interface, *, whole: bool) 
 
     The userspace datapath does not see that a device which it has open went and came.
     """
-    moved = interface.bridge != bridge_name(wanted.vif, interface.bridge)
+    bridge = bridge_name(wanted.vif, interface.bridge)
+    moved = interface.in_open_vswitch and interface.bridge != bridge
+    other = bool(interface.record and interface.record.vif.vif_type != wanted.vif.vif_type)
     has_open = interface.ofport is not None and interface.ofport > 0
-    return moved or (has_open and not whole)
+    return moved or other or (has_open and not whole)
 
 
 def _port_steps(wanted: Record, present: Present, *, whole: bool) -> list[Step]:

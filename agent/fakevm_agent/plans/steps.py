@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fakevm_agent.kernel.ip import Route
+from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.records import Record
 
 
@@ -57,14 +58,15 @@ class SetAddresses:
 
 @dataclass(frozen=True)
 class UnplugPort:
-    """Take the port from the bridge that it was plugged into before."""
+    """Unplug the port as it was plugged before."""
 
     record: Record
+    interface: Interface
 
 
 @dataclass(frozen=True)
 class PlugPort:
-    """Plug the device into its bridge; not `new`: the port is there, what is before it is not."""
+    """Plug the device; not `new`: its port is there, what is before it is not."""
 
     new: bool
 
@@ -76,7 +78,7 @@ class MissDevice:
 
 @dataclass(frozen=True)
 class Connect:
-    """Lead the device to what its driver has between it and Open vSwitch."""
+    """Lead the device to what its driver has made for it."""
 
 
 @dataclass(frozen=True)

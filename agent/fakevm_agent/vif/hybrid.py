@@ -6,32 +6,21 @@ tap ─ qbr ─ qvb ═ qvo ─ br-int        qbr is a bridge, qvb and qvo are a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from fakevm.model import Vif, Vm
 from fakevm_agent.kernel import netlink
 from fakevm_agent.kernel.netlink import Link
-from fakevm_agent.vif.driver import refusal
+from fakevm_agent.vif.driver import Driver
 from fakevm_agent.vif.names import device_name
-
-# os-vif is only where VIFs are plugged.
-if TYPE_CHECKING:
-    from fakevm_agent.vif.osvif import OsVif
 
 # The kinds of its devices, in the order in which they are deleted; qvo goes with its other end.
 _KINDS = {"qbr": "bridge", "qvb": "veth"}
 
 
-class Hybrid:
+class Hybrid(Driver):
     """vif_type ovs with ovs_hybrid_plug."""
 
-    def __init__(self, osvif: OsVif) -> None:
-        self._osvif = osvif
-
-    def check(self, vif: Vif) -> None:
-        """Raise ConflictError for what is not a tap."""
-        if vif.vnic_type != "normal":
-            raise refusal(vif)
+    in_open_vswitch = True
 
     def port_name(self, port_id: str) -> str:
         """Return the name of the pair's end in Open vSwitch."""
@@ -62,7 +51,7 @@ class Hybrid:
 
     def plug(self, vif: Vif, vm: Vm) -> None:
         """Make the bridge and the pair, and the pair's other end a port."""
-        self._osvif.plug(self._subject(vif), vm)
+        self.osvif.plug(self._subject(vif), vm)
 
     def connect(self, vif: Vif) -> None:
         """Make the device a port of the bridge, as libvirt does with its tap."""
@@ -70,7 +59,7 @@ class Hybrid:
 
     def unplug(self, vif: Vif, vm: Vm) -> None:
         """Delete the port, the pair and the bridge."""
-        self._osvif.unplug(self._subject(vif), vm)
+        self.osvif.unplug(self._subject(vif), vm)
 
     def _subject(self, vif: Vif) -> object:
-        return self._osvif.linux_bridge(vif, name=device_name("qbr", vif.port_id))
+        return self.osvif.linux_bridge(vif, name=device_name("qbr", vif.port_id))

@@ -17,7 +17,7 @@ def configure(host: Host, port_id: str, *, timeout: float) -> list[str]:
             raise ConflictError(f"VM {record.vm.name} is paused")
         if not record.configured:
             record = replace(record, configured=True)
-            host.ovsdb.remember({host.drivers.port_name(record.vif): record})
+            host.remember([record])
         guest = host.guest(record.vm.instance_id)
         addressing.start(record, guest, host.spawner)
     # Without the lock: who unplugs need not wait.

@@ -83,13 +83,7 @@ def resume(host: Host, instance_id: str, given: GuestState | None, *, rarp: bool
 
 
 def _remember_paused(host: Host, records: Collection[Record], *, paused: bool) -> None:
-    host.ovsdb.remember(
-        {
-            host.drivers.port_name(record.vif): replace(record, paused=paused)
-            for record in records
-            if record.paused != paused
-        }
-    )
+    host.remember(replace(record, paused=paused) for record in records if record.paused != paused)
 
 
 def _go_on(instance_id: str, records: Collection[Record], found: GuestState) -> None:

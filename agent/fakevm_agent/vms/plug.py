@@ -60,7 +60,7 @@ def unplug_held(host: Host, port_id: str) -> bool:
     elif interface:
         host.ovsdb.delete_port(interface.name)
     if interface:
-        host.ovsdb.wait_until_gone(interface.name)
+        host.forget(interface)
     # The L2 agent takes a port away by itself when its binding moves to another host, and the
     # record with it.
     for name in between:

@@ -82,8 +82,9 @@ def test_after_a_restart_of_the_host_the_kernels_part_is_made_again() -> None:
 
 def test_a_port_that_has_a_lost_device_open_is_plugged_again() -> None:
     record = make_record()
-    assert planned(record, Present(interface=make_interface(record, ofport=3))) == [
-        UnplugPort(record),
+    interface = make_interface(record, ofport=3)
+    assert planned(record, Present(interface=interface)) == [
+        UnplugPort(record, interface),
         RemoveDevice(),
         MakeNetns(),
         MakeNic(),
@@ -145,7 +146,7 @@ def test_a_port_in_another_bridge_is_plugged_anew() -> None:
     old = make_record()
     new = make_record(make_vif(vif_details={"bridge_name": "br-two"}))
     steps = planned(new, make_present(old))
-    assert steps[:2] == [UnplugPort(old), RemoveDevice()]
+    assert steps[:2] == [UnplugPort(old, make_interface(old)), RemoveDevice()]
     assert steps[-3:] == [PlugPort(new=True), Connect(), Remember()]
 
 
@@ -186,7 +187,21 @@ def test_what_was_between_device_and_port_is_made_again_and_the_record_kept() ->
 
 def test_a_hybrid_vif_that_becomes_plain_is_plugged_anew() -> None:
     old = make_record(make_hybrid())
-    assert planned(make_record(), make_present(old))[0] == UnplugPort(old)
+    assert planned(make_record(), make_present(old))[0] == UnplugPort(old, make_interface(old))
+
+
+def test_a_vif_of_another_type_is_plugged_anew() -> None:
+    old = make_record(make_vif(vif_type="tap"))
+    alone = make_interface(old, bridge="", ofport=None, in_open_vswitch=False)
+    steps = planned(make_record(), make_present(old, interface=alone))
+    assert steps[:2] == [UnplugPort(old, alone), RemoveDevice()]
+    assert steps[-3:] == [PlugPort(new=True), Connect(), Remember()]
+
+
+def test_a_vif_without_a_port_in_open_vswitch_has_no_bridge_there_to_be_in() -> None:
+    record = make_record(make_vif(vif_type="tap"))
+    alone = make_interface(record, bridge="", ofport=None, in_open_vswitch=False)
+    assert planned(record, make_present(record, interface=alone)) == []
 
 
 def test_a_paused_vif_gets_no_address() -> None:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from fakevm.errors import ConflictError
+from fakevm.errors import ConflictError, FakevmError, UnavailableError
+from fakevm.model import Vif, Vm
+from fakevm_agent.vif.driver import Driver
+from fakevm_agent.vif.drivers import Drivers
 from fakevm_agent.vif.names import bridge_name
 from tests.fakes.osvif import FakeOsVif, Subject
 from tests.unit.agent.values import (
@@ -26,10 +29,44 @@ def test_names_are_novas() -> None:
     assert bridge_name(make_vif(vif_details={}), "br-int") == "br-int"
 
 
-@pytest.mark.parametrize("vif_type", ["binding_failed", "unbound", "bridge", "hw_veb"])
+@pytest.mark.parametrize("vif_type", ["binding_failed", "unbound", "hw_veb"])
 def test_a_vif_that_no_driver_plugs_is_refused(vif_type: str) -> None:
     with pytest.raises(ConflictError, match=f"{PORT} can't be plugged.*{vif_type}"):
         DRIVERS.of(make_vif(vif_type=vif_type))
+
+
+def test_a_vif_type_without_a_driver_is_named_with_those_that_have_one() -> None:
+    with pytest.raises(ConflictError, match="but for bridge, ovs, ovs_hybrid, tap") as caught:
+        DRIVERS.of(make_vif(vif_type="lane"))
+    assert "fakevm.vif_drivers" in str(caught.value.hint)
+
+
+class Broken(Driver):
+    """A driver with a fault."""
+
+    def plug(self, vif: Vif, vm: Vm) -> None:
+        raise KeyError("bridge_name")
+
+    def unplug(self, vif: Vif, vm: Vm) -> None:
+        raise UnavailableError("no switch answers")
+
+
+def test_a_driver_s_fault_is_told_as_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    vif, osvif = make_vif(vif_type="broken"), FakeOsVif()
+    driver = Drivers({"broken": Broken(osvif)}).of(vif)  # type: ignore[arg-type]
+    with pytest.raises(FakevmError, match="VIF driver broken: plug failed: KeyError: 'bridge_name"):
+        driver.plug(vif, make_vm())
+    assert "Traceback" in caplog.text
+    with pytest.raises(UnavailableError, match="no switch answers"):
+        driver.unplug(vif, make_vm())
+
+
+def test_a_vif_is_connected_when_it_is_in_a_bridge() -> None:
+    vif = make_vif(vif_type="bridge", vif_details={})
+    driver = DRIVERS.of(vif)
+    assert not driver.in_open_vswitch
+    assert not driver.is_connected(vif, {vif.device: make_link(vif.device)})
+    assert driver.is_connected(vif, {vif.device: make_link(vif.device, master=8)})
 
 
 @pytest.mark.parametrize("hybrid", [False, True])

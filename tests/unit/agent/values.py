@@ -10,9 +10,11 @@ from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.plans.plan import Present
 from fakevm_agent.records import Owner, Record
-from fakevm_agent.vif.driver import Drivers
+from fakevm_agent.vif.bridge import Bridge
+from fakevm_agent.vif.drivers import Drivers
 from fakevm_agent.vif.hybrid import Hybrid
 from fakevm_agent.vif.ovs import Ovs
+from fakevm_agent.vif.tap import Tap
 from tests.fakes.osvif import FakeOsVif
 
 PORT = "11111111-2222-4333-8444-555555555555"
@@ -22,7 +24,9 @@ INSTANCE = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 def make_drivers(osvif: FakeOsVif) -> Drivers:
     # It has what a driver uses of the real one, which needs os-vif.
     fake: Any = osvif
-    return Drivers({("ovs", False): Ovs(fake), ("ovs", True): Hybrid(fake)})
+    return Drivers(
+        {"ovs": Ovs(fake), "ovs_hybrid": Hybrid(fake), "bridge": Bridge(fake), "tap": Tap(fake)}
+    )
 
 
 DRIVERS = make_drivers(FakeOsVif())
