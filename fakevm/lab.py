@@ -318,7 +318,7 @@ class Lab(Parts):
         With what is by now in the working tree and the packages that the lab was given. only: this
         process alone, as "l2-agent" or "api".
         """
-        labs.overlay.renew(self, engine=self._engine)
+        labs.overlay.renew(self)
         return labs.restart.restart(
             self, services, only=only, engine=self._engine, timeout_s=timeout_s
         )

@@ -27,7 +27,7 @@ FIREWALL = Option(
 L2_AGENT = Option(
     name="l2-agent",
     variable="FAKEVM_L2_AGENT",
-    service="compute-1",
+    service="neutron-api",
     environment="FAKEVM_L2_AGENT",
     values=(),
 )
@@ -65,9 +65,9 @@ class Ovs(Backend):
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
         l2population = options[L2POPULATION.name] == "true"
-        return ", ".join(
-            [self.title, *sorted(network_types), *([L2POPULATION.name] if l2population else [])]
-        )
+        found = [self.title, *sorted(network_types), *([L2POPULATION.name] if l2population else [])]
+        # Another agent's program says more.
+        return ", ".join([*found, *filter(None, [options[L2_AGENT.name]])])
 
     def host_state(
         self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""

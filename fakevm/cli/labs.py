@@ -396,6 +396,9 @@ def _show_status(found: Status) -> None:
     click.echo()
     services = [[service.service, service.state] for service in found.services]
     output.table([*services, ["API", f"{found.endpoint or '-'} ({found.neutron})"]], ())
+    if found.runs:
+        click.echo()
+        output.table([[name, value] for name, value in found.runs.items()], ())
 
 
 def _yes_or_no(choice: bool | None) -> str | None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import backends, clients, lazy, names
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.engine import Container, Engine, Recipe
 from fakevm.clients.process import connect, run
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
 from fakevm.model import Server
@@ -158,9 +158,14 @@ class Parts:
         return Neutron(self.endpoint, timeout_s=self._answer_s)
 
     @cached_property
+    def api_recipe(self) -> Recipe:
+        """What the API's container was made from; it remembers what the lab was given."""
+        return self._engine.recipe(self.service("neutron-api"))
+
+    @property
     def neutron_version(self) -> str:
         """Neutron's release, which its image is tagged with."""
-        return self._engine.recipe(self.service("neutron-api")).image.rpartition(":")[2]
+        return self.api_recipe.image.rpartition(":")[2]
 
     @cached_property
     def backend(self) -> Backend:
@@ -183,7 +188,7 @@ class Parts:
 
     def l2_agents(self, host: str) -> list[NeutronAgent]:
         """Return a host's L2 agents, as Neutron has them."""
-        (other,) = {c.l2_agent for c in self.containers if c.service == host} or {""}
+        other = next((c.l2_agent for c in self.containers if c.service == host), "")
         return self.backend.l2_agents(host, self.neutron.agents(), other)
 
     def agent(self, host: str) -> Agent:

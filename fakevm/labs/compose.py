@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
+from fakevm.backends.ovs import L2_AGENT
 from fakevm.clients import process
-from fakevm.clients.engine import Container, Network
+from fakevm.clients.engine import L2_AGENT_LABEL, Container, Network
 from fakevm.errors import ConflictError, UnavailableError
 from fakevm.labs.settings import (
     CONFIG,
@@ -58,6 +59,10 @@ def document(default: Mapping[str, Any], wanted: Settings) -> dict[str, Any]:
         if wanted.neutron_src or wanted.packages:
             # They are of the lab's release.
             services[host]["environment"] = {"FAKEVM_OVERLAY": "/nowhere"}
+            if wanted.options.get(L2_AGENT.name):
+                # So is an L2 agent that they bring.
+                services[host]["environment"][L2_AGENT.environment] = ""
+                services[host]["labels"] = {L2_AGENT_LABEL: ""}
     return {**default, "services": services}
 
 

@@ -95,10 +95,9 @@ def lay(
     return True
 
 
-def renew(lab: Parts, *, engine: Engine) -> None:
+def renew(lab: Parts) -> None:
     """Lay over what the lab was given as it is by now; what starts from then on runs with it."""
-    api = lab.service("neutron-api")
-    wanted = _of(lab.name, Existing(recipes={api.service: engine.recipe(api)}))
+    wanted = _of(lab.name, Existing(recipes={"neutron-api": lab.api_recipe}))
     if wanted.paths:
         with exclusive_lab(lab.name):
             _lay(wanted)

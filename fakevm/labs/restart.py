@@ -12,8 +12,11 @@ from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
 
-# neutron-restart's exit code, of a host that has no such process.
-_NO_PROCESS = 3
+# neutron-restart's exit codes: the host has no such process; one ends again and again.
+_NO_PROCESS, _ENDS = 3, 4
+
+# Of what failed, as many lines of its log are shown.
+LOG_LINES = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ def restart(
         except ExitError as error:
             if error.status == _NO_PROCESS:
                 return None
+            if error.status == _ENDS:
+                raise ended(container, error.output, engine=engine) from error
             raise FakevmError(f"{container.service}: {error.output}") from error
         except WaitTimeoutError as error:
             raise _late(container, timeout_s) from error
@@ -77,6 +82,18 @@ def restart(
         where = ", ".join(services) or f"the lab {lab.name!r}"
         raise NotFoundError(f"no {what} in {where}", hint=f"fakevm config show --lab {lab.name}")
     return [one for one in done if one]
+
+
+def ended(container: Container, process: str, *, engine: Engine) -> FakevmError:
+    """Return what is raised of a host's process that ends whenever it is started."""
+    said = engine.logs(container, lines=10 * LOG_LINES).splitlines()
+    words = [line for line in said if line.startswith(f"{process}: ")][-LOG_LINES:]
+    return FakevmError(
+        "\n".join(
+            (f"{container.service}: {process} ends again and again; its last words:", *words)
+        ),
+        hint=f"docker logs {container.name}; mend it, then fakevm restart",
+    )
 
 
 def _restarted(container: Container, processes: Iterable[str], start: float) -> Restarted:

@@ -292,6 +292,8 @@ def _option(option: Option, wishes: Wishes, existing: Existing, environ: Mapping
     found = (wishes.options.get(option.name), existing.handed(option), environ.get(option.variable))
     if not option.values:
         value = next(filter(None, found), AS_IMAGES)
+        if not value.isprintable():
+            raise ConfigError(f"{option.name}: {value!r} has what can't be printed")
         return "" if value == AS_IMAGES else value
     value = next(filter(None, found), option.values[0]).lower()
     if value not in option.values:

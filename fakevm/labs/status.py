@@ -12,6 +12,7 @@ from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.labs.images import is_stale
+from fakevm.labs.settings import CONFIG, DRIVERS, NEUTRON_SRC, NOTHING, Existing
 from fakevm.model import HostInfo
 
 # How long the backend's own service may take for its answer.
@@ -51,6 +52,8 @@ class Status:
     neutron: str
     services: tuple[ServiceStatus, ...]
     hosts: tuple[HostStatus, ...]
+    # What it runs: Neutron's release, and by the options of `up` what the user gave it.
+    runs: Mapping[str, str] = field(default_factory=dict)
 
 
 def of(lab: Parts) -> Status:
@@ -83,7 +86,28 @@ def of(lab: Parts) -> Status:
             )
             for c in hosts
         ),
+        runs=_runs(lab),
     )
+
+
+def _runs(lab: Parts) -> dict[str, str]:
+    """Return what the lab runs; nothing where its API's container has ended, or is gone."""
+    with suppress(FakevmError):
+        found = Existing(recipes={"neutron-api": lab.api_recipe})
+        given = {
+            "neutron": found.neutron_version,
+            "neutron-src": found.handed(NEUTRON_SRC).replace(str(NOTHING), ""),
+            "package": ", ".join(found.packages),
+            "config": found.handed(CONFIG).replace(str(NOTHING), ""),
+            **{option.name: found.handed(option) for option in DRIVERS},
+            **{
+                option.name: value
+                for option in lab.backend.options
+                if (value := lab.options[option.name]) not in option.values[:1]
+            },
+        }
+        return {name: value for name, value in given.items() if value}
+    return {}
 
 
 def _asked(lab: Parts) -> str:

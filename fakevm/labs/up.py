@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
+from fakevm.clients.process import run
 from fakevm.errors import (
     ConflictError,
     FakevmError,
@@ -40,8 +41,10 @@ TIMEOUT_S = 300.0
 # How long a service may take that is not well to be so again: three of its health checks.
 RECOVERY_S = 65.0
 
-# Of a container that failed, as many lines are shown.
-LOG_LINES = 15
+# An L2 agent that the user brought is given up after so many ends; one a second, if it does not
+# come further than its start.
+ENDS = 5
+ENDS_LOOKED_AT_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class Up:
         self._seen: dict[str, str] = {}
         self._start_order: Sequence[str] = ()
         self._start = time.monotonic()
+        self._looked = 0.0
+        self._ended: FakevmError | None = None
 
     def run(self, *, timeout_s: float) -> UpReport:
         """Bring the lab up, or to what is wished now, and wait until it is healthy."""
@@ -209,11 +214,42 @@ class Up:
     def _bring_up(self, docker_compose: Compose, timeout_s: float) -> None:
         self._start = time.monotonic()
         self._changes()
+        for container in self._brought_agents():
+            self._in_agent_s_service(container, "s6-svdt-clear")
         try:
-            docker_compose.up(timeout_s=timeout_s, on_wait=self._tell_changes)
+            docker_compose.up(timeout_s=timeout_s, on_wait=self._look)
         except FakevmError as error:
+            if error is self._ended:
+                raise
             raise self._explained(error, timeout_s) from error
         self._tell_changes()
+
+    def _look(self) -> None:
+        self._tell_changes()
+        now = time.monotonic()
+        if now - self._looked >= ENDS_LOOKED_AT_S:
+            self._looked = now
+            self._see_ends()
+
+    def _see_ends(self) -> None:
+        """Give up where an L2 agent that the user brought ends again and again."""
+        for container in self._brought_agents():
+            ends = self._in_agent_s_service(container, "s6-svdt").splitlines()
+            if container.health == "starting" and len(ends) >= ENDS:
+                self._ended = restart.ended(container, "l2-agent", engine=self._engine)
+                raise self._ended
+
+    def _brought_agents(self) -> list[Container]:
+        """Return the hosts that run and have an L2 agent of the user's, not well by now."""
+        containers = self._engine.containers(lab=self._lab)
+        return [c for c in containers if c.running and c.l2_agent and c.health != "healthy"]
+
+    def _in_agent_s_service(self, container: Container, program: str) -> str:
+        """Run one of s6's programs there; "" where it has not begun yet, or is on its way out."""
+        argv = ("docker", "exec", container.name, program, "/run/services/l2-agent")
+        with suppress(FakevmError):
+            return run(argv, timeout_s=RECOVERY_S)
+        return ""
 
     def _tell_changes(self) -> None:
         seconds = time.monotonic() - self._start
@@ -244,7 +280,7 @@ class Up:
         # The first in the order of starting is the cause; later ones only wait for it.
         order = self._start_order
         first = min(ill, key=lambda c: order.index(c.role) if c.role in order else len(order))
-        words = self._engine.logs(first, lines=LOG_LINES).rstrip()
+        words = self._engine.logs(first, lines=restart.LOG_LINES).rstrip()
         return kind(
             f"the lab is not up {when}: {states}\n{_last_line(error)}"
             + (f"\nThe last words of {first.service}:\n{words}" if words else ""),

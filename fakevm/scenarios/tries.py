@@ -22,6 +22,11 @@ def carry_out(
     """Try a scenario, `tries` times at most if given; return what all tries together found."""
     if why := scenario.not_on.get(lab.backend.name):
         raise ConflictError(f"it does not apply to {lab.backend.title}: {why}")
+    if command := lab.options.get("l2-agent"):
+        raise ConflictError(
+            f"the faults are {lab.backend.title}'s; this lab's hosts have {command}",
+            hint="fakevm up --name ANOTHER",
+        )
     wanted = tries or scenario.tries
     findings: list[Finding] = []
     for number in range(1, wanted + 1):

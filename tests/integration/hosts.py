@@ -147,14 +147,17 @@ class Host:
 
     @contextmanager
     def stopped(self, service: str) -> Iterator[None]:
-        """Let the supervisor hold a service down."""
-        self.run("s6-svc", "-d", f"/run/services/{service}")
+        """Let the supervisor hold a service down; then wait until it serves, if it says so."""
+        folder = f"/run/services/{service}"
+        self.run("s6-svc", "-d", folder)
         wait_until(f"{service} down", lambda: self.service_pid(service) == 0)
         try:
             yield
         finally:
-            self.run("s6-svc", "-u", f"/run/services/{service}")
+            self.run("s6-svc", "-u", folder)
             wait_until(f"{service} up", lambda: self.service_pid(service) != 0)
+            ready = f"[ ! -e {folder}/notification-fd ] || s6-svwait -t 60000 -U {folder}"
+            self.run("sh", "-c", ready)
 
     def _command_lines(self) -> Iterator[tuple[int, str]]:
         # What has ended but was not reaped has no command line any more.

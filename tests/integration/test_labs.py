@@ -207,8 +207,11 @@ def test_a_plug_in_brings_its_own_agent_and_its_own_way_to_plug(
     refused = fakevm.fails(2, *up, *before, "--l2-agent", "lane-agnt")
     assert "lane-agnt is no program that is installed" in refused
     fakevm.ok(*up, *before)
-    # As neutron lists it, by the plug-in's own words.
-    hosts = {row["host"]: row for row in second.fakevm.json("status")["hosts"]}
+    status = second.fakevm.json("status")
+    given = {"neutron": FAULTY, "l2-agent": "lane-agent", "l2population": "false"}
+    assert status["runs"].items() >= given.items()
+    assert status["runs"]["package"] == str(tmp_path / "examples/plugin")
+    hosts = {row["host"]: row for row in status["hosts"]}
     assert {host: row["l2_agent"] for host, row in hosts.items()} == dict.fromkeys(hosts, "alive")
     binaries = {(agent.host, agent.binary) for agent in second.sdk.network.agents()}
     assert ("compute-1", "lane-agent") in binaries
@@ -229,7 +232,15 @@ def test_a_plug_in_brings_its_own_agent_and_its_own_way_to_plug(
     assert {row["device"] for row in rows.values()} < ports
     assert not ports & host.interfaces().keys()
 
-    # An edit of what runs in fakevm-agent; a guest's command outlives it.
+    # One that ends as soon as it starts is told with its last words.
+    agent, begin = tmp_path / "examples/plugin/neutron_lane/agent.py", "import oslo_messaging\n"
+    tree.replace(agent, begin, f"sys.exit({EDITED!r})\n{begin}")
+    failed = second.fakevm.fails(1, "restart", "--only", "l2-agent", "compute-1")
+    assert "compute-1: l2-agent ends again and again" in failed
+    assert f"l2-agent: {EDITED}" in failed
+    tree.replace(agent, f"sys.exit({EDITED!r})\n", "")
+
+    # An edit of what runs in fakevm-agent; the VMs stay.
     driver = tmp_path / "examples/plugin/neutron_lane/vif.py"
     tree.replace(driver, "name = bridge_name(vif.network_id)\n", f"raise KeyError({EDITED!r})\n")
     second.fakevm.ok("restart", "--only", "l2-agent")

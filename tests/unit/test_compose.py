@@ -166,6 +166,7 @@ def test_drivers_are_as_wished_as_they_were_or_the_images() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"l2-agent": "one\ttwo"}, r"l2-agent: 'one\\ttwo' has what can't be printed"),
         ({"datapath": "dpdk"}, r"datapath: auto, system, netdev is expected, not 'dpdk'"),
         (
             {"firewal": "noop"},
@@ -359,6 +360,14 @@ def test_a_host_of_another_release_is_as_it_was_made_until_it_is_upgraded() -> N
     with_packages = compose.document(default, replace(mixed, packages=("a",)))["services"]
     assert with_packages["compute-2"]["environment"] == {"FAKEVM_OVERLAY": "/nowhere"}
     assert "environment" not in with_packages["compute-1"]
+    # So is the L2 agent that one of them brings.
+    brought = replace(
+        mixed, packages=("a",), options={**mixed.options, "l2-agent": "lane-agent --fast"}
+    )
+    other = compose.document(default, brought)["services"]["compute-2"]
+    assert other["environment"]["FAKEVM_L2_AGENT"] == ""
+    assert other["labels"] == {"fakevm.l2-agent": ""}
+    assert compose.environment(brought, {})["FAKEVM_L2_AGENT"] == "lane-agent --fast"
 
     computes = [
         make_container(f"compute-{number}", role="compute", source=f"{release}-abc")

@@ -26,6 +26,7 @@ from fakevm.neutron.values import Network, Port
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms.requests import PortRequest
 from fakevm.vms.vifs import vm_of
+from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 from tests.unit.conftest import World
 
@@ -537,9 +538,17 @@ def test_no_lab_is_told_with_the_mend(world: World) -> None:
     assert caught.value.hint == "fakevm up"
 
 
+def test_an_option_is_known_though_the_host_that_has_it_has_ended() -> None:
+    api = make_container("neutron-api", backend="ovn")
+    engine = FakeEngine(api, make_container("compute-1", state="exited", health=""))
+    with Lab("fakevm", engine=engine) as lab:
+        assert lab.options == {"metadata": "true"}
+
+
 def test_a_lab_whose_api_has_stopped_says_so_in_its_status(world: World) -> None:
     world.engine.stop("neutron-api")
     with world.lab() as lab:
         status = lab.status()
     assert status.neutron == "the lab's neutron-api is exited"
+    assert status.runs == {}
     assert [host.vms for host in status.hosts if host.role == "compute"] == [0, 0, 0]

@@ -320,6 +320,14 @@ def test_what_does_not_apply_to_the_backend_is_refused_with_the_reason(world: Wo
         carry_out(scenario, lab, timeout_s=5, say=world.said.append)
 
 
+def test_a_lab_with_another_l2_agent_has_other_faults(world: World) -> None:
+    scenario = make_scenario(lambda _: pytest.fail("played"))
+    with world.lab() as lab:
+        lab.options["l2-agent"] = "lane-agent"
+        with pytest.raises(ConflictError, match="hosts have lane-agent"):
+            carry_out(scenario, lab, timeout_s=5, say=world.said.append)
+
+
 @pytest.mark.parametrize(("status", "fault"), [("DOWN", True), ("ACTIVE", False)])
 def test_a_port_that_is_down_where_its_vm_has_arrived(status: str, fault: bool) -> None:
     found = arrived_down.judge(make_report(), status=status, up="up")

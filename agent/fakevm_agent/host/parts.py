@@ -60,8 +60,16 @@ class Host:
                 alone.append(record)
         self.ovsdb.remember(here, alone)
 
-    def forget(self, interface: Interface) -> None:
-        """See that a port is out of the database, which its driver has unplugged."""
+    def unplug_port(self, interface: Interface, record: Record | None) -> None:
+        """Have a port's driver unplug it, and see that it is out of the database.
+
+        Of one whose driver nobody knows, as its package was taken away, what stands there goes.
+        """
+        driver = self.drivers.find(record.vif) if record else None
+        if driver and record:
+            driver.unplug(record.vif, record.vm)
+        elif interface.in_open_vswitch:
+            self.ovsdb.delete_port(interface.name)
         if interface.in_open_vswitch:
             self.ovsdb.wait_until_gone(interface.name)
         else:

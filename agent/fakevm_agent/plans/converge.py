@@ -45,6 +45,8 @@ def converge(
         present = _present(host, wanted.vif, vm)
         wanted = _named(host, wanted, present, nic)
         steps = plan(wanted, present, port_name=host.drivers.port_name(wanted.vif))
+        # Who else wires ports has no port without a device.
+        late_tap = late_tap and host.drivers.of(wanted.vif).in_open_vswitch
         if late_tap:
             steps = with_late_device(steps)
         inside = [step for step in steps if late_tap or isinstance(step, _INSIDE)]

@@ -57,8 +57,7 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
             with netns.entered(vm.instance_id):
                 ip.set_addresses(record.nic, add=add, remove=remove, routes=routes)
         case UnplugPort(before, interface):
-            host.drivers.of(before.vif).unplug(before.vif, before.vm)
-            host.forget(interface)
+            host.unplug_port(interface, before)
         case PlugPort(new):
             if new:
                 if not driver.in_open_vswitch:
@@ -73,8 +72,7 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
                 if not host.ovsdb.has(port_name):
                     raise
         case MissDevice():
-            if driver.in_open_vswitch:
-                host.ovsdb.wait_until_tried(port_name, timeout=host.ofport_timeout)
+            host.ovsdb.wait_until_tried(port_name, timeout=host.ofport_timeout)
         case Connect():
             driver.connect(vif)
         case Remember():

@@ -148,7 +148,9 @@ def _must_be_plugged_anew(wanted: Record, interface: Interface, *, whole: bool) 
 def _port_steps(wanted: Record, present: Present, *, whole: bool) -> list[Step]:
     steps: list[Step] = []
     interface = present.interface
-    if interface is None or not present.connected:
+    # What Open vSwitch does not keep is gone with the device.
+    lost = interface is not None and not interface.in_open_vswitch and not whole
+    if interface is None or not present.connected or lost:
         steps.append(PlugPort(new=interface is None))
     if not present.connected or not whole:
         steps.append(Connect())

@@ -1,1 +1,1 @@
-"""VIF drivers: what is between a VIF's device and Open vSwitch. `host` and above import it."""
+"""VIF drivers: what is between a VIF's device and who wires it. `host` and above import it."""

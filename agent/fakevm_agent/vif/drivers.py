@@ -1,16 +1,17 @@
 """The VIF drivers of a host, found by entry point, and which of them a VIF takes."""
 
+import importlib.metadata
 import logging
-from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint
-from typing import Any
-
-from stevedore import ExtensionManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.model import Vif, Vm
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.vif.driver import Driver
+
+T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 
@@ -44,15 +45,18 @@ class Drivers:
                 f"port {vif.port_id} can't be plugged: {reason} (vif_type {vif.vif_type})",
                 hint=hint.replace("PORT", vif.port_id),
             )
-        hybrid = "_hybrid" if vif.vif_details.get("ovs_hybrid_plug", False) else ""
-        driver = self._by_name.get(f"{vif.vif_type}{hybrid}")
+        driver = self.find(vif)
         if driver is None:
             raise ConflictError(
                 f"port {vif.port_id} can't be plugged: this host has no VIF driver for vif_type"
-                f" {vif.vif_type}, but for {', '.join(sorted(self._by_name))}",
+                f" {_name(vif)}, but for {', '.join(sorted(self._by_name))}",
                 hint=f"fakevm up --package ONE, which has it as an entry point of {GROUP}",
             )
         return driver
+
+    def find(self, vif: Vif) -> Driver | None:
+        """Return the VIF's driver, or None where no package that is here has it."""
+        return self._by_name.get(_name(vif))
 
     def port_name(self, vif: Vif) -> str:
         """Return the name of the VIF's interface in Open vSwitch, or of its device."""
@@ -60,37 +64,48 @@ class Drivers:
 
     def port_names(self, port_id: str) -> tuple[str, ...]:
         """Return the names that a port's interface may have, whoever plugged it."""
-        names = [d.port_name(port_id) for d in self._by_name.values() if d.in_open_vswitch]
-        return tuple(dict.fromkeys(names))
+
+        def name(driver: Driver) -> list[str]:
+            return [driver.port_name(port_id)] if driver.in_open_vswitch else []
+
+        return tuple(dict.fromkeys(self._all(name)))
 
     def devices(self, port_id: str) -> tuple[str, ...]:
         """Return the names of all devices that may be between a port's device and who wires it."""
-        return tuple(n for driver in self._by_name.values() for n in driver.devices(port_id))
+        return tuple(self._all(lambda driver: driver.devices(port_id)))
 
     def strays(self, keep: frozenset[str], links: Mapping[str, Link]) -> list[Link]:
         """Return the devices in between that are of no port in `keep`."""
-        return [link for driver in self._by_name.values() for link in driver.strays(keep, links)]
+        return list(self._all(lambda driver: driver.strays(keep, links)))
+
+    def _all(self, ask: Callable[[Driver], Iterable[T]]) -> Iterator[T]:
+        """Ask all drivers; one with a fault, which is in the log, is nobody else's."""
+        for driver in self._by_name.values():
+            with suppress(FakevmError):
+                yield from ask(driver)
+
+
+def _name(vif: Vif) -> str:
+    hybrid = "_hybrid" if vif.vif_details.get("ovs_hybrid_plug", False) else ""
+    return f"{vif.vif_type}{hybrid}"
 
 
 def load(osvif: Any) -> Drivers:
     """Return the drivers of all packages that are installed; what can't be loaded is logged."""
     found: dict[str, Driver] = {}
-    manager: ExtensionManager[Driver] = ExtensionManager(
-        GROUP, on_load_failure_callback=_log_failure
-    )
-    for extension in manager.extensions:
-        if extension.name in found:
-            LOG.error("%s: there is another VIF driver of that name", extension.entry_point)
-            continue
+    for entry in importlib.metadata.entry_points(group=GROUP):
         try:
-            found[extension.name] = extension.plugin(osvif)
+            driver = entry.load()(osvif)
         except Exception:
-            LOG.exception("%s can't be made", extension.entry_point)
+            LOG.exception("%s can't be loaded", entry)
+            continue
+        if not isinstance(driver, Driver):
+            LOG.error("%s is no Driver of fakevm_agent.vif.driver", entry)
+        elif entry.name in found:
+            LOG.error("%s: there is another VIF driver of that name", entry)
+        else:
+            found[entry.name] = driver
     return Drivers(found)
-
-
-def _log_failure(_manager: object, entry_point: EntryPoint, error: BaseException) -> None:
-    LOG.error("%s can't be loaded", entry_point, exc_info=error)
 
 
 class _Reported(Driver):

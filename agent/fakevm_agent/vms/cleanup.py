@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fakevm.errors import attempt_each, raise_all
 from fakevm_agent.host import view
 from fakevm_agent.host.parts import Host
 from fakevm_agent.host.vm import remove_vm_if_empty
@@ -39,8 +40,8 @@ def cleanup(
 
 
 def _remove(host: Host, found: Sequence[Leftover]) -> None:
-    for port_id in sorted({item.port_id for item in found if item.port_id}):
-        unplug(host, port_id)
+    ports = sorted({item.port_id for item in found if item.port_id})
+    _, failures = attempt_each(ports, lambda port_id: unplug(host, port_id))
     for item in found:
         # What an unplug did not take along: it had no record, or was made by half.
         match item.kind:
@@ -50,3 +51,4 @@ def _remove(host: Host, found: Sequence[Leftover]) -> None:
                 netlink.delete_link(item.name)
             case "netns":
                 remove_vm_if_empty(host, item.name)
+    raise_all(failures)

@@ -8,7 +8,7 @@ from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.ovs.interface import Interface
 from fakevm_agent.records import Owner
 
-Kind = Literal["netns", "device", "interface", "process", "bridge"]
+Kind = Literal["netns", "device", "interface", "record", "process", "bridge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,11 @@ def left_over(
     A device that nothing says is ours is not: a DHCP agent's may have the same kind of name.
     """
     found = [
-        Leftover(kind="interface", name=name, port_id=interface.iface_id)
+        Leftover(
+            kind="interface" if interface.in_open_vswitch else "record",
+            name=name,
+            port_id=interface.iface_id,
+        )
         for name, interface in sorted(interfaces.items())
         if interface.iface_id not in keep
     ]

@@ -55,12 +55,8 @@ def unplug_held(host: Host, port_id: str) -> bool:
             addressing.stop(owner.nic, host.guest(owner.instance_id))
             # First, as libvirt does when it destroys a guest; Nova then calls os-vif.
             netlink.delete_link(tap_name(port_id))
-    if record:
-        host.drivers.of(record.vif).unplug(record.vif, record.vm)
-    elif interface:
-        host.ovsdb.delete_port(interface.name)
     if interface:
-        host.forget(interface)
+        host.unplug_port(interface, record)
     # The L2 agent takes a port away by itself when its binding moves to another host, and the
     # record with it.
     for name in between:

@@ -74,7 +74,7 @@ class Manager(base.CommonAgentManagerBase):
     def add_peers(self, addresses):
         """Flood to these hosts, too."""
         new = set(addresses) - self._peers - {self._local_ip}
-        self._peers |= new
+        self._peers = self._peers | new
         for device in ip_lib.IPWrapper().get_devices():
             if device.name.startswith(f"{VXLAN}."):
                 _flood(device.name, new)
@@ -85,14 +85,16 @@ class Manager(base.CommonAgentManagerBase):
             return False
         name = _vxlan_name(network_segment)
         if not ip_lib.device_exists(name):
-            vxlan = ip_lib.IPWrapper().add_vxlan(
+            ip_lib.IPWrapper().add_vxlan(
                 name, network_segment.segmentation_id, None, local=self._local_ip, dstport=PORT
             )
-            vxlan.link.set_mtu(network_segment.mtu)
-            # On its way may be an Open vSwitch in userspace, which sums nothing for others.
-            subprocess.run(("ethtool", "-K", name, "tx", "off"), check=True, capture_output=True)
-            vxlan.link.set_up()
-            _flood(name, self._peers)
+        # All of it is safe to repeat, for what was made by half.
+        link = ip_lib.IPDevice(name).link
+        link.set_mtu(network_segment.mtu)
+        # On its way may be an Open vSwitch in userspace, which sums nothing for others.
+        subprocess.run(("ethtool", "-K", name, "tx", "off"), check=True, capture_output=True)
+        link.set_up()
+        _flood(name, self._peers)
         bridge = bridge_lib.BridgeDevice(bridge_name(network_id))
         if not bridge.owns_interface(name):
             bridge.addif(name)

@@ -41,7 +41,6 @@ ONLY_IN = {
     "ovsdbapp": {"ovs.connection"},
     "os_vif": {"vif.osvif"},
     "vif_plug_ovs": {"vif.osvif"},
-    "stevedore": {"vif.drivers"},
     "oslo_config": {"config", "vif.osvif"},
     "pydantic": {"protocol.wire"},
     "ctypes": {"kernel.libc"},

@@ -204,6 +204,18 @@ def test_a_vif_without_a_port_in_open_vswitch_has_no_bridge_there_to_be_in() -> 
     assert planned(record, make_present(record, interface=alone)) == []
 
 
+def test_what_open_vswitch_does_not_keep_is_plugged_again_with_a_new_device() -> None:
+    record = make_record(make_vif(vif_type="tap"))
+    alone = make_interface(record, bridge="", ofport=None, in_open_vswitch=False)
+    assert planned(record, Present(interface=alone)) == [
+        MakeNetns(),
+        MakeNic(),
+        StartNic(),
+        PlugPort(new=False),
+        Connect(),
+    ]
+
+
 def test_a_paused_vif_gets_no_address() -> None:
     vif = make_vif(fixed_ips=(static("10.0.0.5"),))
     steps = planned(make_record(vif, paused=True), Present())

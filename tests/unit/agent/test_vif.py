@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
 from fakevm.model import Vif, Vm
 from fakevm_agent.vif.driver import Driver
 from fakevm_agent.vif.drivers import Drivers
+from fakevm_agent.vif.hybrid import Hybrid
 from fakevm_agent.vif.names import bridge_name
 from tests.fakes.osvif import FakeOsVif, Subject
 from tests.unit.agent.values import (
@@ -59,6 +62,18 @@ def test_a_driver_s_fault_is_told_as_its_own(caplog: pytest.LogCaptureFixture) -
     assert "Traceback" in caplog.text
     with pytest.raises(UnavailableError, match="no switch answers"):
         driver.unplug(vif, make_vm())
+
+
+class Careless(Broken):
+    def devices(self, port_id: str) -> tuple[str, ...]:
+        raise ZeroDivisionError
+
+
+def test_one_driver_s_fault_is_no_other_s() -> None:
+    fake: Any = FakeOsVif()
+    drivers = Drivers({"careless": Careless(fake), "ovs_hybrid": Hybrid(fake)})
+    assert drivers.devices(PORT) == ("qbr11111111-22", "qvb11111111-22")
+    assert drivers.find(make_vif(vif_type="away")) is None
 
 
 def test_a_vif_is_connected_when_it_is_in_a_bridge() -> None:
