@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from fakevm.backends.ovs import L2_AGENT
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import run
@@ -74,6 +75,7 @@ class Up:
         self._seen: dict[str, str] = {}
         self._start_order: Sequence[str] = ()
         self._start = time.monotonic()
+        self._brings_agent = False
         self._looked = 0.0
         self._ended: FakevmError | None = None
 
@@ -83,6 +85,7 @@ class Up:
             with self._phase("check"):
                 wanted, existing = self._checked()
             docker_compose = Compose(wanted, share.files())
+            self._brings_agent = bool(wanted.options.get(L2_AGENT.name))
             self._start_order = wanted.backend.start_order
             with self._phase("images"):
                 for release in wanted.releases:
@@ -241,6 +244,8 @@ class Up:
 
     def _brought_agents(self) -> list[Container]:
         """Return the hosts that run and have an L2 agent of the user's, not well by now."""
+        if not self._brings_agent:
+            return []
         containers = self._engine.containers(lab=self._lab)
         return [c for c in containers if c.running and c.l2_agent and c.health != "healthy"]
 
