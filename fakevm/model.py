@@ -147,6 +147,7 @@ class Server:
     host: str | None = None
     # "": not known.
     name: str = ""
+    project_id: str = ""
     # Of a server that is shelved: the ports that it was given, and all of its ports by NIC.
     given: tuple[str, ...] = ()
     nics: tuple[str, ...] = ()

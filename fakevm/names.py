@@ -36,8 +36,14 @@ SERVICE_LABEL = "com.docker.compose.service"
 # Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
 PROJECT = "fake_project_id"
 
-# Where Neutron's API listens in its container, and an agent in its host, and nowhere else.
+# With Keystone: users, of whom the first is fakevm's own, and the project that each works in.
+ADMIN = "admin"
+USERS = {ADMIN: "admin", "member": "demo", "reader": "demo"}
+
+# Where Neutron's API and Keystone listen in their containers, and an agent in its host, and nowhere
+# else.
 NEUTRON_PORT = 9696
+KEYSTONE_PORT = 5000
 AGENT_SOCKET = "/run/fakevm/agent.sock"
 
 # As Docker shows a container's id; less of one may be meant otherwise.

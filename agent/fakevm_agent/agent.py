@@ -12,6 +12,7 @@ from typing import Any
 
 from fakevm.errors import FakevmError
 from fakevm_agent import config
+from fakevm_agent.api import Api
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.host.parts import Host
 from fakevm_agent.ovs.ovsdb import Ovsdb
@@ -54,7 +55,12 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     osvif = OsVif(conf)
     host = _host(conf, osvif, spawner)
-    neutron = Neutron(conf.fakevm.neutron_url, host=conf.host)
+    api = Api(
+        conf.fakevm.neutron_url,
+        keystone_url=conf.fakevm.keystone_url,
+        password=conf.fakevm.keystone_password,
+    )
+    neutron = Neutron(api, host=conf.host)
     workers = Workers(conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
     path = Path(conf.fakevm.socket_path)
     try:

@@ -59,8 +59,20 @@ _FAKEVM_OPTS = [
         "neutron_url",
         default="http://neutron-api:9696",
         schemes=["http"],
-        help="The lab's Neutron, without Keystone. At its start the agent asks it which VMs are on "
-        "other hosts by now.",
+        help="The lab's Neutron. At its start the agent asks it which VMs are on other hosts by "
+        "now.",
+    ),
+    cfg.URIOpt(
+        "keystone_url",
+        default="http://keystone:5000/v3",
+        schemes=["http"],
+        help="The lab's Keystone, if it has one.",
+    ),
+    cfg.StrOpt(
+        "keystone_password",
+        default="",
+        secret=True,
+        help="Its user nova's, by which the agent asks Neutron; empty in a lab without Keystone.",
     ),
     cfg.FloatOpt(
         "neutron_timeout",

@@ -29,7 +29,7 @@ class Ovn(Backend):
     title = "ML2/OVN"
     document = "compose/ovn.yml"
     start_order = (
-        *("nova-events", "mariadb", CENTRAL),
+        *("nova-events", "mariadb", "keystone", CENTRAL),
         *("neutron-api", "neutron-ovn-maintenance", "neutron-periodic", "network"),
     )
     passwords = (

@@ -40,7 +40,7 @@ class Ovs(Backend):
     title = "ML2/OVS"
     document = "docker-compose.yml"
     start_order = (
-        *("nova-events", "mariadb", "rabbitmq"),
+        *("nova-events", "mariadb", "keystone", "rabbitmq"),
         *("neutron-api", "neutron-rpc", "neutron-periodic", "network"),
     )
     passwords = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -25,9 +25,13 @@ from fakevm.cli.session import (
 )
 from fakevm.display import output
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs.settings import DEFAULT_NEUTRON, NOTHING, Wishes
+from fakevm.labs.settings import AUTH, DEFAULT_NEUTRON, NOTHING, Wishes
 from fakevm.labs.status import Status
-from fakevm.names import NEUTRON_PORT, project
+from fakevm.names import ADMIN, USERS, project
+from fakevm.neutron.login import Login, cloud
+
+if TYPE_CHECKING:
+    from fakevm.labs.up import UpReport
 
 _HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
 
@@ -62,6 +66,19 @@ _release_option = click.option(
     help="Where Neutron's API is published on 127.0.0.1.  [default: 9696 for the default lab]",
 )
 @_release_option
+@click.option(
+    "--auth",
+    type=click.Choice(AUTH.values),
+    envvar=["FAKEVM_UP_AUTH", "FAKEVM_AUTH"],
+    help="Whether every caller of Neutron is an admin, or a Keystone says who it is.  [default: the"
+    " lab's, or noauth]",
+)
+@click.option(
+    "--keystone-port",
+    type=click.IntRange(1, 65535),
+    envvar=["FAKEVM_UP_KEYSTONE_PORT", "FAKEVM_KEYSTONE_PORT"],
+    help="Where Keystone is published on 127.0.0.1.  [default: 5000 for the default lab]",
+)
 @click.option(
     "--datapath",
     type=click.Choice(["auto", "system", "netdev"]),
@@ -160,6 +177,8 @@ def up(
     backend: str | None,
     api_port: int | None,
     neutron_version: str | None,
+    auth: str | None,
+    keystone_port: int | None,
     datapath: str | None,
     l2population: bool | None,
     firewall: str | None,
@@ -190,6 +209,7 @@ def up(
         if given:
             raise click.UsageError(f"--{name} and --no-{name} exclude each other.")
     options = {
+        "auth": auth,
         "datapath": datapath,
         "l2population": _yes_or_no(l2population),
         "firewall": firewall,
@@ -205,6 +225,7 @@ def up(
         computes=computes,
         backend=backend,
         api_port=api_port,
+        keystone_port=keystone_port,
         neutron_version=neutron_version,
         config=NOTHING if no_config else config,
         neutron_src=NOTHING if no_neutron_src else neutron_src,
@@ -221,9 +242,8 @@ def up(
     _show_status(report.status)
     say(f"\nUp in {sum(report.phases.values()):.1f} s: " + _phases(report.phases))
     flag = "" if report.lab == "fakevm" else f"--lab {report.lab} "
+    say(f"\nFor a client on this machine (fakevm {flag}clouds-yaml), with {_cloud_words(report)}")
     say(
-        "\nFor a client on this machine (fakevm clouds-yaml), with"
-        f" OS_CLOUD={project(report.lab)}:\n\n{_clouds_yaml(report.lab, report.endpoint)}\n"
         "Try next:\n"
         f"  fakevm {flag}demo\n"
         f"  fakevm {flag}openstack network agent list\n"
@@ -320,8 +340,7 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
         container = lab.service("neutron-api")
     if not arguments and not sys.stdin.isatty():
         say("no command is given: the client takes commands from stdin, and ends with 1 after them")
-    environment = ("OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}")
-    _become(container.name, ("openstack", *arguments), environment=environment)
+    _become(container.name, ("openstack", *arguments), environment=("OS_CLOUD=admin",))
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -361,21 +380,27 @@ def ovn(session: Session, *, host: str | None, program: str, arguments: tuple[st
 def clouds_yaml(session: Session, *, form: str) -> None:
     """Print the entry for clouds.yaml that lets a client on this machine use the lab."""
     with session.lab() as lab:
-        endpoint = lab.endpoint
-    if form == "json":
-        output.show(_clouds(session.lab_name, endpoint), form)
-    else:
-        click.echo(_clouds_yaml(session.lab_name, endpoint), nl=False)
+        found = _clouds(session.lab_name, lab.endpoint, lab.logins)
+    output.show(found, "yaml" if form == "table" else form)
 
 
-def _clouds(lab: str, endpoint: str) -> dict[str, object]:
-    return {"clouds": {project(lab): {"auth_type": "none", "auth": {"endpoint": endpoint}}}}
+def _cloud_words(report: UpReport) -> str:
+    """Return what `up` says of clouds.yaml: its entry, where that has no password."""
+    name = project(report.lab)
+    if AUTH.name in report.status.runs:
+        users = ", ".join(f"{name}-{user}" for user in USERS if user != ADMIN)
+        return f"OS_CLOUD={name}, {users}\n"
+    entry = display.documents.yaml_of(_clouds(report.lab, report.endpoint, {}))
+    return f"OS_CLOUD={name}:\n\n{entry}"
 
 
-def _clouds_yaml(lab: str, endpoint: str) -> str:
-    return (
-        f"clouds:\n  {project(lab)}:\n    auth_type: none\n    auth:\n      endpoint: {endpoint}\n"
-    )
+def _clouds(lab: str, endpoint: str, logins: Mapping[str, Login]) -> dict[str, object]:
+    """Return what clouds.yaml has for a lab: fakevm's own user, with Keystone the others, too."""
+    name = project(lab)
+    if not logins:
+        return {"clouds": {name: cloud(endpoint)}}
+    names = {user: name if user == ADMIN else f"{name}-{user}" for user in logins}
+    return {"clouds": {names[user]: cloud(endpoint, login) for user, login in logins.items()}}
 
 
 def _become(container: str, argv: Sequence[str], *, environment: Sequence[str] = ()) -> NoReturn:

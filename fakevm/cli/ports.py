@@ -54,6 +54,11 @@ def _address_option(default: str | None) -> Callable[[T], T]:
 @_host_option
 @click.option("--name", help="The port's name.")
 @click.option(
+    "--project",
+    metavar="PROJECT",
+    help="Whose port it is, by name or id.  [default: with Keystone admin's]",
+)
+@click.option(
     "--fixed-ip",
     "fixed_ips",
     multiple=True,
@@ -88,6 +93,7 @@ def create_port(
     *,
     host: str | None,
     name: str | None,
+    project: str | None,
     fixed_ips: tuple[str, ...],
     security_groups: tuple[str, ...],
     no_port_security: bool,
@@ -112,6 +118,7 @@ def create_port(
         instance=instance,
         host=host,
         name=name,
+        project=project,
         fixed_ips=fixed_ips,
         security_groups=security_groups,
         port_security=not no_port_security,

@@ -9,12 +9,12 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from fakevm import backends, clients, lazy, names
+from fakevm import backends, clients, lazy, names, neutron
 from fakevm.clients.engine import Container, Engine, Recipe
 from fakevm.clients.process import connect, run
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
 from fakevm.model import Server
-from fakevm.names import NEUTRON_PORT, is_uuid
+from fakevm.names import ADMIN, KEYSTONE_PORT, NEUTRON_PORT, USERS, is_uuid
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import NeutronAgent, Port
 
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Agent
     from fakevm.clients.events import Events
     from fakevm.clients.rpc import Connection, Stream
+    from fakevm.neutron.login import Login
 
 T = TypeVar("T")
 
-# The service that stands for Nova's API.
+# The service that stands for Nova's API, and Keystone, which not every lab has.
 EVENTS = "nova-events"
+KEYSTONE = "keystone"
 
 # What a VIF's place is read from; the whole port takes Neutron longer.
 PLACE = ("id", "name", "device_id", "device_owner", "binding:host_id")
@@ -155,7 +157,24 @@ class Parts:
         """The lab's Neutron."""
         # Imported while the containers are looked up.
         lazy.in_advance("fakevm.neutron.sender")
-        return Neutron(self.endpoint, timeout_s=self._answer_s)
+        return Neutron(self.endpoint, login=self.logins.get(ADMIN), timeout_s=self._answer_s)
+
+    @cached_property
+    def logins(self) -> Mapping[str, Login]:
+        """The users of the lab's Keystone, by name; none, where it has none."""
+        if not any(container.service == KEYSTONE for container in self.containers):
+            return {}
+        container = self.service(KEYSTONE)
+        recipe = self._engine.recipe(container)
+        return {
+            username: neutron.login.Login(
+                auth_url=f"http://127.0.0.1:{recipe.ports[KEYSTONE_PORT]}/v3",
+                username=username,
+                project=project,
+                password=recipe.environment["FAKEVM_KEYSTONE_PASSWORD"],
+            )
+            for username, project in USERS.items()
+        }
 
     @cached_property
     def api_recipe(self) -> Recipe:

@@ -41,6 +41,7 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
         "FAKEVM_LAB": wanted.lab,
         "FAKEVM_NEUTRON_VERSION": wanted.neutron_version,
         "FAKEVM_API_PORT": str(wanted.api_port),
+        "FAKEVM_KEYSTONE_PORT": str(wanted.keystone_port),
         **{one.variable: wanted.options[one.name] for one in options_of(wanted.backend)},
         **{f"FAKEVM_{role.upper()}_SUBNET": subnet for role, subnet in wanted.subnets.items()},
         **wanted.passwords,
@@ -63,7 +64,12 @@ def document(default: Mapping[str, Any], wanted: Settings) -> dict[str, Any]:
                 # So is an L2 agent that they bring.
                 services[host]["environment"][L2_AGENT.environment] = ""
                 services[host]["labels"] = {L2_AGENT_LABEL: ""}
-    return {**default, "services": services}
+    included = list(default["include"])
+    if wanted.has_keystone:
+        # Beside the fragments of every backend.
+        common = next(path for path in included if path.endswith("common.yml"))
+        included.append(common.replace("common.yml", "keystone.yml"))
+    return {**default, "include": included, "services": services}
 
 
 class Compose:

@@ -12,9 +12,10 @@ from pathlib import Path
 from fakevm import backends
 from fakevm.backends.backend import Backend, Handed, Option
 from fakevm.clients.engine import Container, Network, Recipe
+from fakevm.clients.parts import KEYSTONE
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs.subnets import ROLES, choose_slice, collisions, slice_of
-from fakevm.names import NEUTRON_PORT
+from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT
 
 # What ML2 and Neutron load.
 DRIVERS = tuple(
@@ -36,9 +37,19 @@ DRIVERS = tuple(
 # Instead of drivers: those that the images have.
 AS_IMAGES = "default"
 
+# Who says who a caller of Neutron's is: nobody, or Keystone.
+AUTH = Option(
+    name="auth",
+    variable="FAKEVM_AUTH",
+    service="neutron-api",
+    environment="FAKEVM_AUTH",
+    values=("noauth", "keystone"),
+)
+
 # Of every backend.
 OPTIONS = (
     *DRIVERS,
+    AUTH,
     Option(
         name="datapath",
         variable="FAKEVM_DATAPATH",
@@ -65,8 +76,16 @@ NEUTRON_SRC = Handed(
 )
 PACKAGES = Handed(variable="FAKEVM_PACKAGES", service="neutron-api", environment="FAKEVM_PACKAGES")
 
+# The password of every user of the lab's Keystone.
+KEYSTONE_PASSWORD = Handed(
+    variable="FAKEVM_KEYSTONE_PASSWORD", service=KEYSTONE, environment="FAKEVM_KEYSTONE_PASSWORD"
+)
+
 # Instead of a folder: none. What Compose mounts then.
 NOTHING = Path("/dev/null")
+
+# Of TCP's ports.
+LAST_OF_THE_SYSTEM = 1023
 
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"
@@ -85,6 +104,8 @@ class Settings:
     backend: Backend
     # By name: the backend's, and those of every backend.
     options: Mapping[str, str]
+    # Where Keystone's is published, in a lab that has it.
+    keystone_port: int
     # By the Compose variable that hands them in.
     passwords: Mapping[str, str]
     # The folder whose files are laid over Neutron's configuration; None: there is none.
@@ -102,6 +123,11 @@ class Settings:
         return tuple(f"compute-{number}" for number in range(1, self.computes + 1))
 
     @property
+    def has_keystone(self) -> bool:
+        """Whether Keystone says who a caller of Neutron's is."""
+        return self.options[AUTH.name] == KEYSTONE
+
+    @property
     def releases(self) -> list[str]:
         """The releases of Neutron that it has, its own first."""
         others = set(self.host_neutron.values())
@@ -115,6 +141,7 @@ class Wishes:
     computes: int | None = None
     backend: str | None = None
     api_port: int | None = None
+    keystone_port: int | None = None
     neutron_version: str | None = None
     # By name.
     options: Mapping[str, str] = field(default_factory=dict)
@@ -173,8 +200,16 @@ class Existing:
     @property
     def api_port(self) -> int | None:
         """Where Neutron's API is published."""
-        recipe = self.recipes.get("neutron-api")
-        return recipe.ports.get(NEUTRON_PORT) if recipe else None
+        return self._published("neutron-api", NEUTRON_PORT)
+
+    @property
+    def keystone_port(self) -> int | None:
+        """Where Keystone's is."""
+        return self._published(KEYSTONE, KEYSTONE_PORT)
+
+    def _published(self, service: str, port: int) -> int | None:
+        recipe = self.recipes.get(service)
+        return recipe.ports.get(port) if recipe else None
 
     @property
     def neutron_version(self) -> str:
@@ -226,23 +261,36 @@ def settings(
         raise ConflictError(f"the lab's subnets are in use by Docker network {', '.join(taken)}")
     computes = wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES)
     release = wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON
+    options = _options(backend, wishes, existing, environ)
+    passwords = [
+        *backend.passwords,
+        *([KEYSTONE_PASSWORD] if options[AUTH.name] == KEYSTONE else []),
+    ]
+    api_port = wishes.api_port or existing.api_port or NEUTRON_PORT + number
     return Settings(
         lab=lab,
         computes=computes,
         subnets=subnets,
-        api_port=wishes.api_port or existing.api_port or NEUTRON_PORT + number,
+        api_port=api_port,
+        keystone_port=wishes.keystone_port or existing.keystone_port or _keystone_port(api_port),
         neutron_version=release,
         backend=backend,
-        options=_options(backend, wishes, existing, environ),
+        options=options,
         passwords={
             one.variable: existing.handed(one) or _password(one.variable, environ) or new_password()
-            for one in backend.passwords
+            for one in passwords
         },
         config=_folder(CONFIG, "config", wishes.config, existing, environ),
         neutron_src=_folder(NEUTRON_SRC, "neutron-src", wishes.neutron_src, existing, environ),
         packages=wishes.packages if wishes.packages is not None else existing.packages,
         host_neutron=_host_neutron(wishes, existing, computes=computes, release=release),
     )
+
+
+def _keystone_port(api_port: int) -> int:
+    """Return where Keystone's API is published: as far from Neutron's as their usual ports are."""
+    found = api_port - NEUTRON_PORT + KEYSTONE_PORT
+    return found if found > LAST_OF_THE_SYSTEM else api_port + 1
 
 
 def _host_neutron(

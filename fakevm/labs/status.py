@@ -12,7 +12,7 @@ from fakevm.clients.engine import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.labs.images import is_stale
-from fakevm.labs.settings import CONFIG, DRIVERS, NEUTRON_SRC, NOTHING, Existing
+from fakevm.labs.settings import AUTH, CONFIG, DRIVERS, NEUTRON_SRC, NOTHING, Existing
 from fakevm.model import HostInfo
 
 # How long the backend's own service may take for its answer.
@@ -100,6 +100,7 @@ def _runs(lab: Parts) -> dict[str, str]:
             "package": ", ".join(found.packages),
             "config": found.handed(CONFIG).replace(str(NOTHING), ""),
             **{option.name: found.handed(option) for option in DRIVERS},
+            AUTH.name: found.handed(AUTH).replace(AUTH.values[0], ""),
             **{
                 option.name: value
                 for option in lab.backend.options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -42,8 +43,8 @@ TIMEOUT_S = 300.0
 # How long a service may take that is not well to be so again: three of its health checks.
 RECOVERY_S = 65.0
 
-# An L2 agent that the user brought is given up after so many ends; one a second, if it does not
-# come further than its start.
+# An L2 agent that the user brought, and a service, is given up after so many ends; one a second, if
+# it does not come further than its start.
 ENDS = 5
 ENDS_LOOKED_AT_S = 3.0
 
@@ -73,6 +74,8 @@ class Up:
         self._say = say
         self._phases: dict[str, float] = {}
         self._seen: dict[str, str] = {}
+        # How often a container was seen between two starts, by its id.
+        self._restarts: Counter[str] = Counter()
         self._start_order: Sequence[str] = ()
         self._start = time.monotonic()
         self._brings_agent = False
@@ -143,8 +146,11 @@ class Up:
                 existing=existing.neutron_version if release == wanted.neutron_version else "",
                 supported=settings.releases(share.files()),
             )
-        if not any(wanted.api_port in c.ports.values() for c in existing.containers):
-            _check_port(wanted.api_port)
+        published = {port for c in existing.containers for port in c.ports.values()}
+        if wanted.api_port not in published:
+            _check_port(wanted.api_port, "Neutron's API", "api-port")
+        if wanted.has_keystone and wanted.keystone_port not in published:
+            _check_port(wanted.keystone_port, "Keystone", "keystone-port")
         self._refuse_to_remove_vms(wanted, existing)
         return wanted, existing
 
@@ -154,7 +160,11 @@ class Up:
             networks=tuple(n for n in networks if n.lab == self._lab),
         )
         backend = settings.backend_of(self._lab, self._wishes, found)
-        handed = (*backend.passwords, *settings.options_of(backend))
+        handed = (
+            *backend.passwords,
+            settings.KEYSTONE_PASSWORD,
+            *settings.options_of(backend),
+        )
         asked = {"neutron-api", *(one.service for one in handed)}
         recipes = {}
         for container in (c for c in containers if c.service in asked):
@@ -224,11 +234,19 @@ class Up:
         except FakevmError as error:
             if error is self._ended:
                 raise
-            raise self._explained(error, timeout_s) from error
+            late = time.monotonic() - self._start >= timeout_s
+            words = f"docker compose: {str(error).splitlines()[-1]}"
+            explained = self._explained(words, late_s=timeout_s if late else None)
+            raise explained or error from error
         self._tell_changes()
 
     def _look(self) -> None:
+        """Tell what has changed; give up where something ends again and again."""
         self._tell_changes()
+        if max(self._restarts.values(), default=0) >= ENDS:
+            self._ended = self._explained("a service ends again and again")
+            if self._ended:
+                raise self._ended
         now = time.monotonic()
         if now - self._looked >= ENDS_LOOKED_AT_S:
             self._looked = now
@@ -269,25 +287,28 @@ class Up:
             state = container.health or container.state
             if self._seen.get(container.id) != state:
                 self._seen[container.id] = state
+                self._restarts[container.id] += state == "restarting"
                 found.append((container.service, state))
         return found
 
-    def _explained(self, error: FakevmError, timeout_s: float) -> FakevmError:
-        """Return the error with what the containers say that are not well."""
+    def _explained(self, why: str, *, late_s: float | None = None) -> FakevmError | None:
+        """Return an error with what the containers say that are not well; None: all of them are.
+
+        late_s: the time that they had is over.
+        """
         containers = self._engine.containers(lab=self._lab)
         ill = [c for c in containers if not c.is_well]
         if not ill:
-            return error
+            return None
         states = ", ".join(f"{c.service} is {c.health or c.state}" for c in ill)
-        late = time.monotonic() - self._start >= timeout_s
-        kind = WaitTimeoutError if late else UnavailableError
-        when = f"within {timeout_s:g} s" if late else "yet"
+        kind = UnavailableError if late_s is None else WaitTimeoutError
+        when = "yet" if late_s is None else f"within {late_s:g} s"
         # The first in the order of starting is the cause; later ones only wait for it.
         order = self._start_order
         first = min(ill, key=lambda c: order.index(c.role) if c.role in order else len(order))
         words = self._engine.logs(first, lines=restart.LOG_LINES).rstrip()
         return kind(
-            f"the lab is not up {when}: {states}\n{_last_line(error)}"
+            f"the lab is not up {when}: {states}\n{why}"
             + (f"\nThe last words of {first.service}:\n{words}" if words else ""),
             hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
         )
@@ -340,19 +361,15 @@ def _vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
     ]
 
 
-def _last_line(error: FakevmError) -> str:
-    return f"docker compose: {str(error).splitlines()[-1]}"
-
-
-def _check_port(port: int) -> None:
+def _check_port(port: int, whose: str, option: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port))
         except OSError as error:
             raise ConflictError(
-                f"port {port} on 127.0.0.1, for Neutron's API, is in use",
-                hint="fakevm up --api-port ANOTHER",
+                f"port {port} on 127.0.0.1, for {whose}, is in use",
+                hint=f"fakevm up --{option} ANOTHER",
             ) from error
 
 

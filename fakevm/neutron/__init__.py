@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.neutron import sdk, sender
+    from fakevm.neutron import login, password, sdk, sender
 
-    __all__ = ["sdk", "sender"]
+    __all__ = ["login", "password", "sdk", "sender"]
 
 __getattr__ = lazy.modules(__name__)

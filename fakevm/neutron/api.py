@@ -27,6 +27,7 @@ from fakevm.neutron.values import Binding, HttpRequest, Network, NeutronAgent, P
 if TYPE_CHECKING:
     import openstack.connection
 
+    from fakevm.neutron.login import Login
     from fakevm.neutron.sender import Sender
 
 # What Nova writes is "compute:" and the availability zone (nova/network/neutron.py).
@@ -39,10 +40,16 @@ _POLLS_PER_CHECK = 5
 
 
 class Neutron:
-    """A lab's Neutron API, without Keystone: every call has the same timeout."""
+    """A lab's Neutron API, asked by one user of its Keystone if it has one.
 
-    def __init__(self, endpoint: str, *, timeout_s: float = 30.0) -> None:
+    Every call has the same timeout.
+    """
+
+    def __init__(
+        self, endpoint: str, *, login: Login | None = None, timeout_s: float = 30.0
+    ) -> None:
         self.endpoint = endpoint
+        self._login = login
         self.timeout_s = timeout_s
         # What Neutron took, in all calls.
         self.seconds = 0.0
@@ -226,11 +233,20 @@ class Neutron:
         with suppress(NotFoundError):
             self._send("DELETE", f"/agents/{agent_id}")
 
-    def security_group_id(self, ref: str) -> str:
-        """Return the id of the security group with this id or name."""
+    def project_id(self, ref: str | None = None) -> str:
+        """Return the id of a project by name or id; None: of the one that asks.
+
+        Without Keystone a project is whatever it is called.
+        """
+        self.connect()
+        return self._sender.project_id(ref)
+
+    def security_group_id(self, ref: str, project_id: str) -> str:
+        """Return the id of the security group with this id, or this name in a project."""
         if is_uuid(ref):
             return ref
-        found = self._get("/security-groups", [("name", ref), ("fields", "id")])["security_groups"]
+        query = [("name", ref), ("project_id", project_id), ("fields", "id")]
+        found = self._get("/security-groups", query)["security_groups"]
         if not found:
             raise NotFoundError(f"there is no security group {ref!r}")
         if len(found) > 1:
@@ -279,8 +295,8 @@ class Neutron:
     @cached_property
     def sdk(self) -> openstack.connection.Connection:
         """The SDK's connection to the same Neutron, for what a script does beside VMs."""
-        return neutron.sdk.connect(self.endpoint, timeout_s=self.timeout_s)
+        return neutron.sdk.connect(self.endpoint, self._login, timeout_s=self.timeout_s)
 
     @cached_property
     def _sender(self) -> Sender:
-        return neutron.sender.Sender(self.endpoint)
+        return neutron.sender.Sender(self.endpoint, self._login)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import openstack
 import openstack.connection
 
+from fakevm.neutron.login import Login, cloud
 
-def connect(endpoint: str, *, timeout_s: float) -> openstack.connection.Connection:
-    """Return the SDK's connection to a Neutron without Keystone."""
+
+def connect(
+    endpoint: str, login: Login | None = None, *, timeout_s: float
+) -> openstack.connection.Connection:
+    """Return the SDK's connection to a Neutron, by a user of its Keystone if it has one."""
     return openstack.connect(
         load_yaml_config=False,
         load_envvars=False,
-        auth_type="none",
-        auth={"endpoint": endpoint},
         api_timeout=timeout_s,
+        **cloud(endpoint, login),
     )

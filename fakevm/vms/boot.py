@@ -41,7 +41,7 @@ _DEVICE_KEYS = {
 
 
 def user_body(
-    request: PortRequest, vm: Vm, network: Network, groups: Sequence[str]
+    request: PortRequest, vm: Vm, network: Network, groups: Sequence[str], project_id: str
 ) -> dict[str, Any]:
     """Return the user's part of a port.
 
@@ -51,7 +51,7 @@ def user_body(
         "network_id": network.id,
         "device_id": vm.instance_id,
         "admin_state_up": True,
-        "tenant_id": names.PROJECT,
+        "tenant_id": project_id,
     }
     if fixed_ips := addresses.requested_ips(request.fixed_ips, network.subnets):
         body["fixed_ips"] = fixed_ips
@@ -118,6 +118,7 @@ class Boot:
             self._vm.instance_id,
             host=self._agent.host,
             name=self._vm.name,
+            project_id=port.project_id,
             **({} if self._running else anew),
         )
         body: dict[str, Any] = {

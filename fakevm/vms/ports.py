@@ -47,8 +47,9 @@ def create(
         raise ConfigError("a port without port security has no security groups")
     with alone(lab, vm, timeout_s):
         host, running = host_for(lab, vm, request.host)
-        groups = [lab.neutron.security_group_id(ref) for ref in request.security_groups]
-        body = user_body(request, vm, network, groups)
+        project = lab.neutron.project_id(request.project)
+        groups = [lab.neutron.security_group_id(ref, project) for ref in request.security_groups]
+        body = user_body(request, vm, network, groups, project)
 
         def build(host: str, *, starts: bool) -> tuple[Port, list[PluggedVif]]:
             agent = lab.agent(host)

@@ -30,6 +30,8 @@ class PortRequest:
     # The build fails on the first host, and is tried again on this one.
     reschedule: str | None = None
     name: str | None = None
+    # Whose it is, by name or id; None: of the project that fakevm works in.
+    project: str | None = None
     fixed_ips: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     port_security: bool = True

@@ -33,6 +33,8 @@ class FakeEngine(Engine):
         self.images: dict[str, str] = {}
         # By service and path.
         self.files: dict[tuple[str, str], str] = {}
+        # Every container's.
+        self.log = ""
 
     def source_of(self, name: str) -> str | None:
         return self.images.get(name)
@@ -42,6 +44,9 @@ class FakeEngine(Engine):
 
     def recipe(self, container: Container) -> Recipe:
         return Recipe(image="fakevm/neutron:28.0.2", environment={}, ports=container.ports)
+
+    def logs(self, container: Container, *, lines: int) -> str:
+        return self.log
 
     def file(self, container: Container, path: str) -> str:
         if (container.service, path) not in self.files:

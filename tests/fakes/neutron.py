@@ -99,7 +99,7 @@ class FakeNeutron(Neutron):
             id=f"{number:08x}-0000-4000-8000-000000000000",
             name=body.get("name", ""),
             network_id=body["network_id"],
-            project_id="project",
+            project_id=body.get("tenant_id", "project"),
             mac_address=f"fa:16:3e:00:00:{number:02x}",
             status="DOWN",
             device_id=body.get("device_id", ""),
@@ -260,7 +260,10 @@ class FakeNeutron(Neutron):
     def network_names(self) -> dict[str, str]:
         return {network.id: network.name for network in self.networks.values()}
 
-    def security_group_id(self, ref: str) -> str:
+    def project_id(self, ref: str | None = None) -> str:
+        return ref or "project"
+
+    def security_group_id(self, ref: str, project_id: str) -> str:
         return ref
 
     def has_router(self, subnet: Subnet) -> bool:

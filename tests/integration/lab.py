@@ -42,10 +42,15 @@ class Lab:
     def sdk(self) -> Connection:
         """Neutron's API, reached as a user would: with what `fakevm clouds-yaml` prints."""
         if self._sdk is None:
-            clouds = yaml.safe_load(self.fakevm.ok("clouds-yaml"))["clouds"]
-            (cloud,) = clouds.values()
-            self._sdk = openstack.connect(load_yaml_config=False, load_envvars=False, **cloud)
+            self._sdk = self.sdk_of("admin")
         return self._sdk
+
+    def sdk_of(self, user: str) -> Connection:
+        """The same by another user of the lab's Keystone."""
+        clouds = yaml.safe_load(self.fakevm.ok("clouds-yaml"))["clouds"]
+        name = f"fakevm-{self.name}"
+        cloud = clouds[name if user == "admin" else f"{name}-{user}"]
+        return openstack.connect(load_yaml_config=False, load_envvars=False, **cloud)
 
     @cached_property
     def backend(self) -> str:

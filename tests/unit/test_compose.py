@@ -16,11 +16,12 @@ from fakevm.backends.known import BACKENDS
 from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.clients.engine import Network, Recipe
+from fakevm.clients.parts import KEYSTONE
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs import compose, overlay, settings, subnets
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.labs.share import files
-from fakevm.names import NEUTRON_PORT, check_lab, project
+from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT, check_lab, project
 from tests.fakes.engine import make_container
 
 
@@ -190,6 +191,7 @@ def test_a_lab_that_is_there_stays_as_it_is() -> None:
     made = decide(existing=running_lab())
     assert (made.computes, made.api_port, made.backend) == (2, 12345, OVS)
     assert {name: value for name, value in made.options.items() if value} == {
+        "auth": "noauth",
         "datapath": "netdev",
         "l2population": "true",
         "firewall": "openvswitch",
@@ -336,6 +338,35 @@ def test_compose_s_own_variables_are_not_handed_on() -> None:
     assert env["FAKEVM_MANAGEMENT_SUBNET"] == "198.18.0.0/23"
 
 
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
+def test_a_lab_has_keystone_where_it_is_wished(backend: Backend) -> None:
+    without = decide(wishes=Wishes(backend=backend.name))
+    wished = decide(wishes=Wishes(backend=backend.name, options={"auth": "keystone"}))
+    path = files() / backend.document
+    before = compose.document(load(path), without)
+    after = compose.document(load(path), wished)
+    (added,) = set(after["include"]) - set(before["include"])
+    service = load(path.parent / added)["services"]["keystone"]
+    published = Recipe(image="", environment={}, ports={KEYSTONE_PORT: 5007})
+    found = settings.KEYSTONE_PASSWORD
+    assert service["environment"][found.environment] == f"${{{found.variable}:-neutron}}"
+    assert "FAKEVM_KEYSTONE_PASSWORD" not in compose.environment(without, {})
+    handed = compose.environment(wished, {})
+    assert (handed["FAKEVM_AUTH"], handed["FAKEVM_KEYSTONE_PASSWORD"]) == ("keystone", "new")
+    # What is there stays.
+    recipes = {"keystone": published, "neutron-api": make_recipe(FAKEVM_AUTH="keystone")}
+    again = decide(existing=Existing(recipes=recipes))
+    assert again.has_keystone
+    assert again.keystone_port == 5007
+
+
+def test_keystone_is_published_beside_neutron() -> None:
+    assert decide().keystone_port == 5000
+    assert decide(wishes=Wishes(api_port=9700)).keystone_port == 5004
+    assert decide(wishes=Wishes(api_port=4700)).keystone_port == 4701
+    assert decide(wishes=Wishes(api_port=9700, keystone_port=1)).keystone_port == 1
+
+
 def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:
     text = (files() / "docker-compose.yml").read_text(encoding="utf-8")
     default = yaml.safe_load(text)
@@ -437,7 +468,7 @@ def test_the_compose_files_hand_each_option_to_where_it_is_read_back(backend: Ba
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)
 def test_a_lab_starts_in_the_order_of_its_services(backend: Backend) -> None:
     roles = {service["labels"]["fakevm.role"] for service in services(backend).values()}
-    assert roles == {*backend.start_order, "compute"}
+    assert {*roles, KEYSTONE} == {*backend.start_order, "compute"}
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.name)

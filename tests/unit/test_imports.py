@@ -35,7 +35,7 @@ ORDER = (
 
 ONLY_IN = {
     "openstack": {"neutron.api", "neutron.sdk"},
-    "keystoneauth1": {"neutron.sender"},
+    "keystoneauth1": {"neutron.sender", "neutron.password"},
     "docker": {"clients.docker_api", "clients.engine"},
     "subprocess": {"clients.process", "cli.demo"},
     "rich": {"display.tables"},

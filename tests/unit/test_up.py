@@ -159,9 +159,27 @@ def test_a_port_that_is_taken_is_told_before_anything_is_made() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConflictError, match=f"port {port} on 127.0.0.1") as caught:
-            _check_port(port)
-    assert "--api-port" in caught.value.hint
-    _check_port(port)
+            _check_port(port, "Keystone", "keystone-port")
+    assert "--keystone-port" in caught.value.hint
+    _check_port(port, "Keystone", "keystone-port")
+
+
+def test_a_service_that_ends_again_and_again_is_given_up() -> None:
+    said: list[str] = []
+    well, broken = make_container("mariadb"), make_container("keystone", health="")
+    engine = FakeEngine(well, broken)
+    engine.log = "no such option\n"
+    up = make_up(engine, said)
+    up._changes()
+    for _ in range(4):
+        for state in ("restarting", "running"):
+            engine.all_containers = [well, replace(broken, state=state)]
+            up._look()
+    engine.all_containers = [well, replace(broken, state="restarting")]
+    with pytest.raises(UnavailableError, match="keystone is restarting") as caught:
+        up._look()
+    assert "no such option" in str(caught.value)
+    assert "docker logs fakevm-keystone-1" in caught.value.hint
 
 
 def test_changes_are_told_once() -> None:

@@ -19,7 +19,7 @@ _SERVERS_MAX = 10_000
 _TEXT_MAX = 255
 _WAIT_MAX = 600.0
 
-OnChange = Callable[[str, str, str], object]
+OnChange = Callable[[Server, str, str], object]
 
 _STEP = ("kind", "instance_id", "port_id", "name", "status", "source", "code", "operation")
 
@@ -59,14 +59,11 @@ class NovaEvents:
                 code=event["code"],
             )
             if event["name"] == "network-changed" and event["code"] == 200:
-                for host in self._hosts(event["server_uuid"]):
-                    self._on_change(event["server_uuid"], host, event.get("tag", ""))
+                server = self.servers[event["server_uuid"]]
+                # Whose compute services hear its events: both of an open cold migration.
+                for host in sorted({server.host or "", server.resized_from} - {""}):
+                    self._on_change(server, host, event.get("tag", ""))
         return told
-
-    def _hosts(self, instance_id: str) -> list[str]:
-        """Return whose compute services hear a server's events: both of an open cold migration."""
-        server = self.servers[instance_id]
-        return sorted({server.host or "", server.resized_from} - {""})
 
     async def call(self, call: Call) -> object:
         """Carry out a request of fakevm's."""

@@ -4,8 +4,6 @@ Source: Nova 34, ComputeManager.external_instance_event, neutron.API.get_instanc
 _build_network_info_model, _build_vif_model; as recorded from its own code.
 """
 
-import http.client
-import json
 import logging
 import threading
 import time
@@ -13,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, build_opener
 
+from fakevm.model import Server
 from fakevm.names import PROJECT
+from fakevm_agent.api import FAILURES, Api
 
 LOG = logging.getLogger("nova_events")
 
 # neutron.extension_sync_interval's default, of each compute service.
 _EXTENSIONS_S = 600.0
-_TIMEOUT = 30.0
+_TIMEOUT_S = 30.0
 
 Query = Sequence[tuple[str, str]]
 
@@ -30,25 +28,24 @@ Query = Sequence[tuple[str, str]]
 class Refresh:
     """Reads as the compute services do, each server's in a row."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        # It is in the lab: a proxy that the environment names is for what is outside.
-        self._opener = build_opener(ProxyHandler({}))
+    def __init__(self, api: Api) -> None:
+        self._api = api
         # By host: its extensions are known since.
         self._extensions: dict[str, float] = {}
         # nova: the lock refresh_cache-<uuid>.
         self._locks: dict[str, threading.Lock] = {}
 
-    def refresh(self, instance_id: str, host: str, port_id: str) -> None:
+    def refresh(self, server: Server, host: str, port_id: str) -> None:
         """Read what an event of one port, or of the server as a whole, makes Nova read."""
-        with self._locks.setdefault(instance_id, threading.Lock()):
+        with self._locks.setdefault(server.instance_id, threading.Lock()):
             try:
-                self._refresh(instance_id, host, port_id)
-            except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+                self._refresh(server, host, port_id)
+            except FAILURES as error:
                 LOG.warning("Neutron did not answer as to Nova: %s", error)
 
-    def _refresh(self, instance_id: str, host: str, port_id: str) -> None:
-        ports = self._get("ports", [("tenant_id", PROJECT), ("device_id", instance_id)])
+    def _refresh(self, server: Server, host: str, port_id: str) -> None:
+        whose = [("tenant_id", server.project_id or PROJECT), ("device_id", server.instance_id)]
+        ports = self._get("ports", whose)
         changed = [port for port in ports if port_id in ("", port["id"])]
         if not changed:
             return
@@ -75,9 +72,7 @@ class Refresh:
         self._get(f"networks/{network}", [("fields", name) for name in physical])
 
     def _get(self, path: str, query: Query) -> list[Mapping[str, Any]]:
-        url = f"{self._url}/v2.0/{path}" + (f"?{urlencode(query)}" if query else "")
-        with self._opener.open(url, timeout=_TIMEOUT) as answer:
-            return list(_lists(json.loads(answer.read())))
+        return list(_lists(self._api.get(path, query, timeout_s=_TIMEOUT_S)))
 
 
 def _lists(told: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

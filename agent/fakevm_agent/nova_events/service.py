@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fakevm.names import AGENT_SOCKET
+from fakevm_agent.api import Api
 from fakevm_agent.nova_events import http_server
 from fakevm_agent.nova_events.client import LINE_MAX, Client
 from fakevm_agent.nova_events.nova import NovaEvents, OnChange
@@ -80,7 +81,9 @@ class Server:
         return True
 
 
-async def run(path: Path, *, port: int, neutron: str = "", metadata_secret: str = "") -> None:
+async def run(
+    path: Path, *, port: int, neutron: Api | None = None, metadata_secret: str = ""
+) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,8 +95,8 @@ async def run(path: Path, *, port: int, neutron: str = "", metadata_secret: str 
         await stop.wait()
 
 
-def reading(neutron: str) -> OnChange:
-    """Return what reads of the Neutron at this URL as Nova does, in the background."""
+def reading(neutron: Api) -> OnChange:
+    """Return what reads of this Neutron as Nova does, in the background."""
     pool, refresh = ThreadPoolExecutor(_READERS, "refresh"), Refresh(neutron)
     return lambda *event: pool.submit(refresh.refresh, *event)
 
@@ -105,6 +108,14 @@ def main() -> None:
     """
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     answers = os.environ.get("FAKEVM_ANSWER_AS_NOVA", "false") == "true"
-    neutron = os.environ["FAKEVM_API"] if answers else ""
+    neutron = (
+        Api(
+            os.environ["FAKEVM_API"],
+            keystone_url="http://keystone:5000/v3",
+            password=os.environ.get("FAKEVM_KEYSTONE_PASSWORD", ""),
+        )
+        if answers
+        else None
+    )
     secret = os.environ.get("FAKEVM_METADATA_SECRET", "")
     asyncio.run(run(Path(AGENT_SOCKET), port=PORT, neutron=neutron, metadata_secret=secret))

@@ -1,27 +1,21 @@
-"""What the lab's Neutron says of ports. The only module that asks it."""
+"""What the lab's Neutron says of ports."""
 
-import http.client
-import json
 from collections.abc import Collection, Sequence
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, build_opener
 
 from fakevm.errors import UnavailableError
+from fakevm_agent.api import FAILURES, Api
 
 # A URL may have some thousand characters, an id takes 40 of them.
 _IDS_MAX = 50
-_ANSWER_MAX = 16 * 1024 * 1024
-_TIMEOUT = 5.0
+_TIMEOUT_S = 5.0
 
 
 class Neutron:
-    """Neutron's API, without Keystone, as one host asks it."""
+    """Neutron, as one host asks it."""
 
-    def __init__(self, url: str, *, host: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, api: Api, *, host: str) -> None:
+        self._api = api
         self._host = host
-        # It is in the lab: a proxy that the environment names is for what is outside.
-        self._opener = build_opener(ProxyHandler({}))
 
     def elsewhere(self, port_ids: Collection[str]) -> dict[str, str]:
         """Return those of the ports that are bound to other hosts alone, and to which.
@@ -39,12 +33,10 @@ class Neutron:
     def _hosts(self, query: Sequence[tuple[str, str]]) -> dict[str, str]:
         """Return the ports that match, and where their active binding is; "": nowhere."""
         fields = [("fields", "id"), ("fields", "binding:host_id")]
-        url = f"{self._url}/v2.0/ports?{urlencode([*query, *fields])}"
         try:
-            with self._opener.open(url, timeout=_TIMEOUT) as answer:
-                ports = json.loads(answer.read(_ANSWER_MAX))["ports"]
-                return {str(p["id"]): str(p.get("binding:host_id", "")) for p in ports}
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+            ports = self._api.get("ports", [*query, *fields], timeout_s=_TIMEOUT_S)["ports"]
+            return {str(p["id"]): str(p.get("binding:host_id", "")) for p in ports}
+        except FAILURES as error:
             raise UnavailableError(
-                f"Neutron at {self._url} does not answer: {error}", hint="fakevm status"
+                f"Neutron at {self._api} does not answer: {error}", hint="fakevm status"
             ) from error

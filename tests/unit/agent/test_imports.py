@@ -23,7 +23,7 @@ ORDER = (
     {"guest"},
     {"records"},
     {"protocol"},
-    {"kernel", "config", "probe"},
+    {"kernel", "config", "probe", "api"},
 )
 
 # Who imports a package, where that is not all that is above it.
@@ -33,6 +33,7 @@ ONLY_BY = {
     "plans": {"vms"},
     "protocol": {"ovs", "vms", "server", "nova_events"},
     "nova_events": set(),
+    "api": {"agent", "vms", "nova_events"},
     "probe": set(),
 }
 

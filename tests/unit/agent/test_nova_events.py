@@ -255,6 +255,7 @@ def test_what_is_told_of_a_server_is_kept_until_something_else_is(client: Connec
             "instance_id": VM,
             "host": None,
             "name": "web",
+            "project_id": "",
             "given": [PORT],
             "nics": [PORT],
             "resized_from": "",
@@ -272,7 +273,7 @@ def test_what_no_server_has_is_refused(client: Connection, told: dict[str, Any])
 
 
 def test_each_change_of_a_known_server_s_network_is_told_on() -> None:
-    told: list[tuple[str, ...]] = []
+    told: list[tuple[object, ...]] = []
     nova = NovaEvents(on_change=lambda *event: told.append(event))
     for name, tag in (("network-changed", PORT), ("network-vif-plugged", PORT)):
         events = [{"server_uuid": one, "name": name, "tag": tag} for one in (VM, OTHER)]
@@ -286,4 +287,4 @@ def test_each_change_of_a_known_server_s_network_is_told_on() -> None:
             ),
             source="neutron-api",
         )
-    assert told == [(VM, "compute-1", PORT)]
+    assert told == [(nova.servers[VM], "compute-1", PORT)]

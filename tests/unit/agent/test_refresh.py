@@ -11,9 +11,12 @@ from urllib.parse import unquote
 
 import pytest
 
+from fakevm.model import Server
+from fakevm_agent.api import Api
 from fakevm_agent.nova_events.refresh import Refresh
 
 VM = "11111111-0000-4000-8000-000000000001"
+SERVER = Server(instance_id=VM)
 
 
 class Recorded:
@@ -89,18 +92,18 @@ OF_N1 = [
 
 
 def test_of_one_port_that_port_is_read(neutron: Recorded) -> None:
-    refresh = Refresh(neutron.url)
-    refresh.refresh(VM, "compute-1", "p1")
+    refresh = Refresh(Api(neutron.url))
+    refresh.refresh(SERVER, "compute-1", "p1")
     assert neutron.taken() == [ALL_PORTS, "networks?id=n1", *OF_P1, "extensions", *OF_N1]
     # The extensions are known for ten minutes, to this compute service.
-    refresh.refresh(VM, "compute-1", "p1")
+    refresh.refresh(SERVER, "compute-1", "p1")
     assert neutron.taken() == [ALL_PORTS, "networks?id=n1", *OF_P1, *OF_N1]
-    refresh.refresh(VM, "compute-2", "p1")
+    refresh.refresh(SERVER, "compute-2", "p1")
     assert "extensions" in neutron.taken()
 
 
 def test_of_all_ports_each_is_read(neutron: Recorded) -> None:
-    Refresh(neutron.url).refresh(VM, "compute-1", "")
+    Refresh(Api(neutron.url)).refresh(SERVER, "compute-1", "")
     asked = neutron.taken()
     assert asked[:2] == [ALL_PORTS, "networks?id=n1&id=n2"]
     assert asked[2 : 2 + len(OF_P1)] == OF_P1
@@ -109,7 +112,7 @@ def test_of_all_ports_each_is_read(neutron: Recorded) -> None:
 
 
 def test_a_port_that_is_gone_ends_it(neutron: Recorded) -> None:
-    Refresh(neutron.url).refresh(VM, "compute-1", "p3")
+    Refresh(Api(neutron.url)).refresh(SERVER, "compute-1", "p3")
     assert neutron.taken() == [ALL_PORTS]
 
 
@@ -117,6 +120,6 @@ def test_a_neutron_that_fails_is_only_logged(
     neutron: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
     neutron.status = 500
-    Refresh(neutron.url).refresh(VM, "compute-1", "p1")
+    Refresh(Api(neutron.url)).refresh(SERVER, "compute-1", "p1")
     assert "did not answer as to Nova" in caplog.text
     assert neutron.taken() == [ALL_PORTS]

@@ -1,0 +1,39 @@
+"""Who asks Neutron, and how a client of OpenStack's is told of it: an entry of clouds.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# The domain that `keystone-manage bootstrap` makes, by its id.
+DOMAIN = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A user of the lab's Keystone, and the project that it works in."""
+
+    auth_url: str
+    username: str
+    project: str
+    password: str = field(repr=False)
+
+
+def cloud(endpoint: str, login: Login | None = None) -> Mapping[str, Any]:
+    """Return the entry of clouds.yaml for a Neutron: without Keystone, or for a user of it."""
+    if login is None:
+        return {"auth_type": "none", "auth": {"endpoint": endpoint}}
+    return {
+        "auth_type": "password",
+        "auth": {
+            "auth_url": login.auth_url,
+            "username": login.username,
+            "password": login.password,
+            "project_name": login.project,
+            "user_domain_id": DOMAIN,
+            "project_domain_id": DOMAIN,
+        },
+        # Of the lab's endpoints those that are published on this machine.
+        "interface": "public",
+    }
