@@ -87,6 +87,13 @@ NOTHING = Path("/dev/null")
 # Of TCP's ports.
 LAST_OF_THE_SYSTEM = 1023
 
+# Why a release can't run here, by its first number.
+TOO_OLD = {
+    number: f"the packages that {series} was tested with, greenlet 3.0.3 and netifaces among them,"
+    " are not built for Python 3.13, which the images have"
+    for number, series in ((24, "OpenStack 2024.1"), (25, "OpenStack 2024.2"))
+}
+
 DEFAULT_COMPUTES = 3
 DEFAULT_NEUTRON = "28.0.2"
 
@@ -366,8 +373,10 @@ def releases(root: Path) -> list[str]:
 def check_release(lab: str, *, wanted: str, existing: str, supported: Collection[str]) -> None:
     """Refuse a release that can't be built, and the way back: a database can't be downgraded."""
     if wanted not in supported and wanted != existing:
+        reason = TOO_OLD.get(next(iter(_release(wanted)), 0), "")
         raise ConfigError(
-            f"Neutron {wanted} is not supported, but {', '.join(supported)}",
+            f"Neutron {wanted} is not supported, but {', '.join(supported)}"
+            + (f": {reason}" if reason else ""),
             hint=f"fakevm up --neutron {DEFAULT_NEUTRON}",
         )
     if _release(wanted) < _release(existing):

@@ -284,6 +284,12 @@ def test_an_unsupported_release_is_refused_with_the_supported_ones(wanted: str) 
         settings.check_release("ci", wanted=wanted, existing="", supported=("28.0.2", "29.0.0"))
 
 
+@pytest.mark.parametrize("wanted", ["24.2.2", "25.2.3"])
+def test_a_release_that_cannot_run_is_refused_with_the_reason(wanted: str) -> None:
+    with pytest.raises(ConfigError, match=r"greenlet 3\.0\.3 .* Python 3\.13"):
+        settings.check_release("ci", wanted=wanted, existing="", supported=("28.0.2",))
+
+
 def test_a_lab_of_a_release_that_is_supported_no_more_stays_as_it_is() -> None:
     settings.check_release("ci", wanted="27.0.0", existing="27.0.0", supported=["28.0.2"])
 
