@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
-from fakevm import backends, clients, display
+from fakevm import backends, display
 from fakevm.backends.ovs import FIREWALL
 from fakevm.cli.session import (
     SECONDS,
@@ -24,11 +24,11 @@ from fakevm.cli.session import (
     timeout_option,
 )
 from fakevm.display import output
-from fakevm.errors import ConfigError, ConflictError
+from fakevm.errors import ConfigError
 from fakevm.labs.settings import AUTH, DEFAULT_NEUTRON, NOTHING, Wishes
 from fakevm.labs.status import Status
 from fakevm.names import ADMIN, USERS, project
-from fakevm.neutron.login import Login, cloud
+from fakevm.neutron.login import clouds
 
 if TYPE_CHECKING:
     from fakevm.labs.up import UpReport
@@ -328,88 +328,14 @@ def status(session: Session, *, timeout_s: float, form: str) -> None:
         output.show(found, form)
 
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@pass_session
-def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
-    """Run the `openstack` client inside the lab, with these arguments."""
-    with session.lab() as lab:
-        container = lab.service("neutron-api")
-    if not arguments and not sys.stdin.isatty():
-        say("no command is given: the client takes commands from stdin, and ends with 1 after them")
-    _become(container.name, ("openstack", *arguments), environment=("OS_CLOUD=admin",))
-
-
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@lab_option
-@click.option("--host", help="appctl: the host whose daemons are asked.  [default: ovn-central]")
-@click.argument("program", metavar="PROGRAM")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@pass_session
-def ovn(session: Session, *, host: str | None, program: str, arguments: tuple[str, ...]) -> None:
-    """Run one of OVN's programs inside the lab: nbctl, sbctl, trace or appctl."""
-    with session.lab() as lab:
-        programs = lab.backend.programs
-        if not programs:
-            raise ConflictError(
-                f"the lab {lab.name!r} has {lab.backend.title}, which has no OVN",
-                hint="fakevm up --name ANOTHER --backend ovn",
-            )
-        if program not in programs:
-            raise ConfigError(f"expected {', '.join(programs)}, not {program!r}")
-        chosen = programs[program]
-        container = lab.service(host or chosen.service)
-    _become(container.name, (chosen.name, *arguments))
-
-
-@click.command("clouds-yaml")
-@lab_option
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="yaml",
-    show_default=True,
-    help="How it is printed; table is yaml.",
-)
-@pass_session
-def clouds_yaml(session: Session, *, form: str) -> None:
-    """Print the entry for clouds.yaml that lets a client on this machine use the lab."""
-    with session.lab() as lab:
-        found = _clouds(session.lab_name, lab.endpoint, lab.logins)
-    output.show(found, "yaml" if form == "table" else form)
-
-
 def _cloud_words(report: UpReport) -> str:
     """Return what `up` says of clouds.yaml: its entry, where that has no password."""
     name = project(report.lab)
     if AUTH.name in report.status.runs:
         users = ", ".join(f"{name}-{user}" for user in USERS if user != ADMIN)
         return f"OS_CLOUD={name}, {users}\n"
-    entry = display.documents.yaml_of(_clouds(report.lab, report.endpoint, {}))
+    entry = display.documents.yaml_of(clouds(report.lab, report.endpoint, {}))
     return f"OS_CLOUD={name}:\n\n{entry}"
-
-
-def _clouds(lab: str, endpoint: str, logins: Mapping[str, Login]) -> dict[str, object]:
-    """Return what clouds.yaml has for a lab: fakevm's own user, with Keystone the others, too."""
-    name = project(lab)
-    if not logins:
-        return {"clouds": {name: cloud(endpoint)}}
-    names = {user: name if user == ADMIN else f"{name}-{user}" for user in logins}
-    return {"clouds": {names[user]: cloud(endpoint, login) for user, login in logins.items()}}
-
-
-def _become(container: str, argv: Sequence[str], *, environment: Sequence[str] = ()) -> NoReturn:
-    """Run a program in a container instead of this one; it has the terminal, if there is one."""
-    terminal = ("--tty",) if sys.stdin.isatty() and sys.stdout.isatty() else ()
-    variables = (word for pair in environment for word in ("--env", pair))
-    clients.process.replace(
-        ("docker", "exec", "--interactive", *terminal, *variables, container, *argv)
-    )
 
 
 def _show_status(found: Status) -> None:

@@ -25,9 +25,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "status": "labs:status",
         "config": "config:config",
         "restart": "config:restart",
-        "openstack": "labs:openstack",
-        "ovn": "labs:ovn",
-        "clouds-yaml": "labs:clouds_yaml",
+        "openstack": "clients:openstack",
+        "ovn": "clients:ovn",
+        "clouds-yaml": "clients:clouds_yaml",
         "demo": "demo:demo",
     },
     "Ports": {

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakevm.names import ADMIN, project
+
 # The domain that `keystone-manage bootstrap` makes, by its id.
 DOMAIN = "default"
 
@@ -37,3 +39,12 @@ def cloud(endpoint: str, login: Login | None = None) -> Mapping[str, Any]:
         # Of the lab's endpoints those that are published on this machine.
         "interface": "public",
     }
+
+
+def clouds(lab: str, endpoint: str, logins: Mapping[str, Login]) -> dict[str, object]:
+    """Return what clouds.yaml has for a lab: fakevm's own user, with Keystone the others, too."""
+    name = project(lab)
+    if not logins:
+        return {"clouds": {name: cloud(endpoint)}}
+    names = {user: name if user == ADMIN else f"{name}-{user}" for user in logins}
+    return {"clouds": {names[user]: cloud(endpoint, login) for user, login in logins.items()}}
