@@ -91,6 +91,8 @@ class Backend(ABC):
     options: tuple[Option, ...]
     # The agents, by their `binary` in Neutron's list, each of which wires the ports of its host.
     l2_agent_binaries: tuple[str, ...]
+    # The option that names another L2 agent for the compute hosts; None: they have its own.
+    l2_agent_option: Option | None = None
     # What Open vSwitch has of a VIF once it is wired: table, condition (ovs-vsctl(8), wait-until).
     wired: tuple[str, str]
     # Whether DHCP agents serve the VMs; who else does, does it in each host.
@@ -116,6 +118,10 @@ class Backend(ABC):
 
         The answer is "" where there is none; `other`: the L2 agent that the host has instead.
         """
+
+    def other_l2_agent(self, options: Mapping[str, str]) -> str:
+        """Return the command of the L2 agent that hosts have instead of its own, if any."""
+        return options.get(self.l2_agent_option.name, "") if self.l2_agent_option else ""
 
     def l2_agents(
         self, host: str, agents: Iterable[NeutronAgent], other: str = ""

@@ -57,6 +57,7 @@ class Ovs(Backend):
         ),
     )
     options = (L2POPULATION, FIREWALL, L2_AGENT)
+    l2_agent_option = L2_AGENT
     l2_agent_binaries = ("neutron-openvswitch-agent",)
     # The local VLAN that the L2 agent gives to the port.
     wired = ("Port", "tag!=[]")
@@ -67,7 +68,7 @@ class Ovs(Backend):
         l2population = options[L2POPULATION.name] == "true"
         found = [self.title, *sorted(network_types), *([L2POPULATION.name] if l2population else [])]
         # Another agent's program says more.
-        return ", ".join([*found, *filter(None, [options[L2_AGENT.name]])])
+        return ", ".join([*found, *filter(None, [self.other_l2_agent(options)])])
 
     def host_state(
         self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from fakevm.backends.ovs import L2_AGENT
 from fakevm.clients import process
 from fakevm.clients.engine import L2_AGENT_LABEL, Container, Network
 from fakevm.errors import ConflictError, UnavailableError
@@ -60,9 +59,10 @@ def document(default: Mapping[str, Any], wanted: Settings) -> dict[str, Any]:
         if wanted.neutron_src or wanted.packages:
             # They are of the lab's release.
             services[host]["environment"] = {"FAKEVM_OVERLAY": "/nowhere"}
-            if wanted.options.get(L2_AGENT.name):
+            option = wanted.backend.l2_agent_option
+            if option and wanted.options[option.name]:
                 # So is an L2 agent that they bring.
-                services[host]["environment"][L2_AGENT.environment] = ""
+                services[host]["environment"][option.environment] = ""
                 services[host]["labels"] = {L2_AGENT_LABEL: ""}
     included = list(default["include"])
     if wanted.has_keystone:

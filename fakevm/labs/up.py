@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from fakevm.backends.ovs import L2_AGENT
 from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import run
@@ -88,7 +87,7 @@ class Up:
             with self._phase("check"):
                 wanted, existing = self._checked()
             docker_compose = Compose(wanted, share.files())
-            self._brings_agent = bool(wanted.options.get(L2_AGENT.name))
+            self._brings_agent = bool(wanted.backend.other_l2_agent(wanted.options))
             self._start_order = wanted.backend.start_order
             with self._phase("images"):
                 for release in wanted.releases:
@@ -131,21 +130,7 @@ class Up:
         networks = self._engine.networks()
         compose.check_ownership(self._lab, everything, networks)
         existing = self._existing(everything, networks)
-        wanted = settings.settings(
-            self._lab,
-            wishes=self._wishes,
-            existing=existing,
-            networks=networks,
-            environ=os.environ,
-        )
-        for release in wanted.releases:
-            settings.check_release(
-                self._lab,
-                wanted=release,
-                # What has no database may go back.
-                existing=existing.neutron_version if release == wanted.neutron_version else "",
-                supported=settings.releases(share.files()),
-            )
+        wanted = _decided(self._lab, self._wishes, existing, networks)
         published = {port for c in existing.containers for port in c.ports.values()}
         if wanted.api_port not in published:
             _check_port(wanted.api_port, "Neutron's API", "api-port")
@@ -353,6 +338,24 @@ class Up:
         self._say(f"✓ {name} ({self._phases[name]:.1f} s)")
 
 
+def _decided(
+    lab: str, wishes: Wishes, existing: Existing, networks: Collection[Network]
+) -> Settings:
+    """Return what a lab is to be; ConfigError, ConflictError where that can't be."""
+    wanted = settings.settings(
+        lab, wishes=wishes, existing=existing, networks=networks, environ=os.environ
+    )
+    for release in wanted.releases:
+        settings.check_release(
+            lab,
+            wanted=release,
+            # What has no database may go back.
+            existing=existing.neutron_version if release == wanted.neutron_version else "",
+            supported=settings.releases(share.files()),
+        )
+    return wanted
+
+
 def _vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
     return [
         port
@@ -376,15 +379,7 @@ def _check_port(port: int, whose: str, option: str) -> None:
 def build(lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]) -> images.Unfit:
     """Build the images of a lab with these wishes, those that are missing or stale."""
     compose.check_version()
-    wanted = settings.settings(
-        check_lab(lab), wishes=wishes, existing=Existing(), networks=(), environ=os.environ
-    )
-    settings.check_release(
-        lab,
-        wanted=wanted.neutron_version,
-        existing="",
-        supported=settings.releases(share.files()),
-    )
+    wanted = _decided(check_lab(lab), wishes, Existing(), ())
     return images.ensure(
         Compose(wanted, share.files()),
         engine=engine,

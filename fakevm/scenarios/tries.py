@@ -22,7 +22,7 @@ def carry_out(
     """Try a scenario, `tries` times at most if given; return what all tries together found."""
     if why := scenario.not_on.get(lab.backend.name):
         raise ConflictError(f"it does not apply to {lab.backend.title}: {why}")
-    if command := lab.options.get("l2-agent"):
+    if command := lab.backend.other_l2_agent(lab.options):
         raise ConflictError(
             f"the faults are {lab.backend.title}'s; this lab's hosts have {command}",
             hint="fakevm up --name ANOTHER",
