@@ -21,15 +21,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(worker_id: str) -> Iterator[Lab]:
-    """A lab of three compute hosts: a running one of this name is used as it is.
+def lab_name(worker_id: str) -> str:
+    """The name of the session's lab, with which those of others begin.
 
-    FAKEVM_TEST_LAB names it, FAKEVM_TEST_BACKEND says what wires its ports, ovs by default;
-    FAKEVM_TEST_KEEP leaves it running, for a look or the next run. Where
-    tests run side by side (pytest -n), each worker has a lab of its own: its name is added.
+    FAKEVM_TEST_LAB has it. Where tests run side by side (pytest -n), each worker has labs of its
+    own: its name is added.
     """
     name = os.environ.get("FAKEVM_TEST_LAB", "test")
-    lab = Lab(name if worker_id == "master" else f"{name}-{worker_id}")
+    return name if worker_id == "master" else f"{name}-{worker_id}"
+
+
+@pytest.fixture(scope="session")
+def lab(lab_name: str) -> Iterator[Lab]:
+    """A lab of three compute hosts: a running one of this name is used as it is.
+
+    FAKEVM_TEST_BACKEND says what wires its ports, ovs by default; FAKEVM_TEST_KEEP leaves it
+    running, for a look or the next run.
+    """
+    lab = Lab(lab_name)
     try:
         backend = os.environ.get("FAKEVM_TEST_BACKEND", "ovs")
         argv = ("--name", lab.name, "--computes", str(len(COMPUTES)), "--backend", backend)

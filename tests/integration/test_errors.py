@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
@@ -60,6 +62,11 @@ def test_usage_errors(lab: Lab, cloud: Cloud) -> None:
     ):
         lab.fakevm.fails(2, *command)
     assert cloud.vifs() == []
+
+
+@pytest.mark.ovs
+def test_what_is_ovn_s_is_refused(lab: Lab) -> None:
+    assert "ML2/OVS, which has no OVN" in lab.fakevm.fails(4, "ovn", "nbctl", "show")
 
 
 def test_docker_cannot_be_reached(lab: Lab) -> None:

@@ -24,10 +24,10 @@ KEYSTONE_CONF = f"[token]\nexpiration = {120 + LIFETIME_S}\n"
 
 
 @pytest.fixture(scope="module")
-def secured(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def secured(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     config = tmp_path_factory.mktemp("config")
     (config / "keystone.conf").write_text(KEYSTONE_CONF, encoding="utf-8")
-    secured = Lab(f"{lab.name}-keystone")
+    secured = Lab(f"{lab_name}-keystone")
     command = ("up", "--name", secured.name, "--computes", "2", "--auth", "keystone")
     try:
         secured.fakevm.ok(*command, "--config", str(config))
