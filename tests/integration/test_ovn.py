@@ -276,6 +276,30 @@ def test_what_is_deleted_while_the_southbound_is_away_leaves_nothing_there(
     assert lab.fakevm.json("cleanup", "--dry-run") == []
 
 
+def test_hosts_that_come_back_with_each_other_s_address(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.84.0.0/24")
+    a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
+    a.ping(b.ip)
+    before = [encap_ip(guest) for guest in (a, b)]
+    containers = [guest.host.container for guest in (a, b)]
+    underlay = f"fakevm-{lab.name}_underlay"
+    docker("stop", *containers)
+    for container in containers:
+        docker("network", "disconnect", underlay, container)
+    for container, address in zip(containers, reversed(before), strict=True):
+        docker("network", "connect", "--ip", address, underlay, container)
+    docker("start", *containers)
+    lab.wait_until_healthy("compute-1", "compute-2")
+    wait_until("the addresses", lambda: [encap_ip(guest) for guest in (a, b)] == before[::-1])
+    a.ping(b.ip)
+
+
+def encap_ip(guest: Guest) -> str:
+    """Return where OVN has the host of a VM."""
+    query = ("--bare", "--columns=ip", "find", "Encap", f"chassis_name={guest.host_name}")
+    return guest.lab.fakevm.ok("ovn", "sbctl", *query).strip()
+
+
 def test_ovn_s_programs_end_with_their_own_exit_codes(lab: Lab) -> None:
     assert "switch" not in lab.fakevm.ok("ovn", "nbctl", "lr-list")
     assert lab.fakevm.run("ovn", "nbctl", "no-such-command").exit_code == 1
