@@ -10,8 +10,10 @@ import click
 
 from fakevm import clients
 from fakevm.cli.session import Session, lab_option, pass_session, say
+from fakevm.clients.parts import KEYSTONE
 from fakevm.display import output
 from fakevm.errors import ConfigError, ConflictError
+from fakevm.names import ADMIN, NEUTRON_PORT
 from fakevm.neutron.login import clouds
 
 
@@ -27,7 +29,11 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
         container = lab.service("neutron-api")
     if not arguments and not sys.stdin.isatty():
         say("no command is given: the client takes commands from stdin, and ends with 1 after them")
-    _become(container.name, ("openstack", *arguments), environment=("OS_CLOUD=admin",))
+    environment = ["OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}"]
+    if container.auth == KEYSTONE:
+        # Of the clouds that the container has.
+        environment = [f"OS_CLOUD={ADMIN}"]
+    _become(container.name, ("openstack", *arguments), environment=environment)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -25,7 +25,8 @@ from fakevm.cli.session import (
 )
 from fakevm.display import output
 from fakevm.errors import ConfigError
-from fakevm.labs.settings import AUTH, DEFAULT_NEUTRON, NOTHING, Wishes
+from fakevm.labs import releases
+from fakevm.labs.settings import AUTH, NOTHING, Wishes
 from fakevm.labs.status import Status
 from fakevm.names import ADMIN, USERS, project
 from fakevm.neutron.login import clouds
@@ -41,7 +42,16 @@ _release_option = click.option(
     "neutron_version",
     metavar="RELEASE",
     envvar=["FAKEVM_UP_NEUTRON_VERSION", "FAKEVM_NEUTRON_VERSION"],
-    help=f"Neutron's release.  [default: the lab's, or {DEFAULT_NEUTRON}]",
+    help=f"Neutron's release.  [default: the lab's, or {releases.DEFAULT}]",
+)
+
+
+_auth_option = click.option(
+    "--auth",
+    type=click.Choice(AUTH.values),
+    envvar=["FAKEVM_UP_AUTH", "FAKEVM_AUTH"],
+    help="Whether every caller of Neutron is an admin, or a Keystone says who it is.  [default: the"
+    " lab's, or noauth]",
 )
 
 
@@ -66,13 +76,7 @@ _release_option = click.option(
     help="Where Neutron's API is published on 127.0.0.1.  [default: 9696 for the default lab]",
 )
 @_release_option
-@click.option(
-    "--auth",
-    type=click.Choice(AUTH.values),
-    envvar=["FAKEVM_UP_AUTH", "FAKEVM_AUTH"],
-    help="Whether every caller of Neutron is an admin, or a Keystone says who it is.  [default: the"
-    " lab's, or noauth]",
-)
+@_auth_option
 @click.option(
     "--keystone-port",
     type=click.IntRange(1, 65535),
@@ -272,12 +276,15 @@ def _spec(spec: str) -> str:
 @click.command()
 @lab_option
 @_release_option
+@_auth_option
 @format_option
 @pass_session
-def build(session: Session, *, neutron_version: str | None, form: str) -> None:
+def build(session: Session, *, neutron_version: str | None, auth: str | None, form: str) -> None:
     """Build the images that are missing, or of other sources than this fakevm's."""
+    options = {AUTH.name: auth} if auth else {}
+    wishes = Wishes(neutron_version=neutron_version, options=options)
     with _progress("building the images") as tell:
-        built = session.build(Wishes(neutron_version=neutron_version), say=tell)
+        built = session.build(wishes, say=tell)
     if not built:
         say("every image is there, and of this fakevm's sources")
         if form == "table":

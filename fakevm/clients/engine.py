@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ROLE_LABEL = "fakevm.role"
 BACKEND_LABEL = "fakevm.backend"
+# Who says who a caller of Neutron's is.
+AUTH_LABEL = "fakevm.auth"
 # The command of another L2 agent than the backend's.
 L2_AGENT_LABEL = "fakevm.l2-agent"
 # An image's, which its containers have, too.
@@ -35,7 +37,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 
 _LABELS = (
     *(LAB_LABEL, ROLE_LABEL, SERVICE_LABEL),
-    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL),
+    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL),
 )
 
 # What `docker ps` shows of a container.
@@ -69,6 +71,8 @@ class Container:
     ports: Mapping[int, int] = field(default_factory=dict)
     # The API's: which backend the lab has.
     backend: str = ""
+    # The API's, too: noauth or keystone; "" of before there was Keystone.
+    auth: str = ""
     # What its image was made from; "": nobody can tell.
     source: str = ""
     # A compute host's: the program that it has instead of the backend's L2 agent, by whose name
@@ -301,7 +305,7 @@ def unreachable(words: str) -> UnavailableError:
 
 def _container(line: str) -> Container:
     found = line.split("\t")
-    number, names, state, status, ports, lab, role, service, backend, source, l2_agent = found
+    number, names, state, status, ports, lab, role, service, backend, source, l2_agent, auth = found
     return Container(
         id=number,
         # The others are those that links give it.
@@ -314,6 +318,7 @@ def _container(line: str) -> Container:
         ports=published(ports),
         backend=backend,
         source=source,
+        auth=auth,
         l2_agent=l2_agent.partition(" ")[0].rpartition("/")[2],
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from fakevm.clients.rpc import Connection, known
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.model import Entry, Server
+from fakevm.names import PROJECT
 
 __all__ = ["Choice", "Entry", "Events", "Waiter", "cursor_at"]
 
@@ -60,6 +61,9 @@ class Events:
 
         The events of a server that it does not know, or that is on no host, are refused.
         """
+        if told.get("project_id") == PROJECT:
+            # The only one without Keystone, which need not be told.
+            del told["project_id"]
         self._request("register", {"instance_id": instance_id, **told})
         self._registered.setdefault(instance_id, {}).update(told)
 

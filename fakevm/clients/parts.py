@@ -162,7 +162,7 @@ class Parts:
     @cached_property
     def logins(self) -> Mapping[str, Login]:
         """The users of the lab's Keystone, by name; none, where it has none."""
-        if not any(container.service == KEYSTONE for container in self.containers):
+        if not any(container.auth == KEYSTONE for container in self.containers):
             return {}
         container = self.service(KEYSTONE)
         recipe = self._engine.recipe(container)

@@ -16,6 +16,7 @@ from fakevm.clients.engine import L2_AGENT_LABEL, Container, Network
 from fakevm.errors import ConflictError, UnavailableError
 from fakevm.labs.settings import (
     CONFIG,
+    KEYSTONE_PASSWORD,
     NEUTRON_SRC,
     NOTHING,
     PACKAGES,
@@ -43,6 +44,8 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
         "FAKEVM_KEYSTONE_PORT": str(wanted.keystone_port),
         **{one.variable: wanted.options[one.name] for one in options_of(wanted.backend)},
         **{f"FAKEVM_{role.upper()}_SUBNET": subnet for role, subnet in wanted.subnets.items()},
+        # Empty in a lab without Keystone, whatever the user's environment has.
+        KEYSTONE_PASSWORD.variable: "",
         **wanted.passwords,
         CONFIG.variable: str(wanted.config or NOTHING),
         NEUTRON_SRC.variable: str(wanted.neutron_src or NOTHING),

@@ -14,6 +14,7 @@ from fakevm.backends.backend import Backend, Handed, Option
 from fakevm.clients.engine import Container, Network, Recipe
 from fakevm.clients.parts import KEYSTONE
 from fakevm.errors import ConfigError, ConflictError
+from fakevm.labs import releases
 from fakevm.labs.subnets import ROLES, choose_slice, collisions, slice_of
 from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT
 
@@ -76,6 +77,9 @@ NEUTRON_SRC = Handed(
 )
 PACKAGES = Handed(variable="FAKEVM_PACKAGES", service="neutron-api", environment="FAKEVM_PACKAGES")
 
+# The value of that.
+WITH_KEYSTONE = AUTH.values[1]
+
 # The password of every user of the lab's Keystone.
 KEYSTONE_PASSWORD = Handed(
     variable="FAKEVM_KEYSTONE_PASSWORD", service=KEYSTONE, environment="FAKEVM_KEYSTONE_PASSWORD"
@@ -87,15 +91,7 @@ NOTHING = Path("/dev/null")
 # Of TCP's ports.
 LAST_OF_THE_SYSTEM = 1023
 
-# Why a release can't run here, by its first number.
-TOO_OLD = {
-    number: f"the packages that {series} was tested with, greenlet 3.0.3 and netifaces among them,"
-    " are not built for Python 3.13, which the images have"
-    for number, series in ((24, "OpenStack 2024.1"), (25, "OpenStack 2024.2"))
-}
-
 DEFAULT_COMPUTES = 3
-DEFAULT_NEUTRON = "28.0.2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +128,13 @@ class Settings:
     @property
     def has_keystone(self) -> bool:
         """Whether Keystone says who a caller of Neutron's is."""
-        return self.options[AUTH.name] == KEYSTONE
+        return self.options[AUTH.name] == WITH_KEYSTONE
 
     @property
     def releases(self) -> list[str]:
         """The releases of Neutron that it has, its own first."""
         others = set(self.host_neutron.values())
-        return [self.neutron_version, *sorted(others, key=_release)]
+        return [self.neutron_version, *sorted(others, key=releases.numbers)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +182,12 @@ class Existing:
         if not self.containers:
             return None
         return backends.known.labelled(container.backend for container in self.containers)
+
+    @property
+    def has_keystone(self) -> bool | None:
+        """Whether Keystone says who a caller of its Neutron is; None, where it has no Neutron."""
+        found = [c.auth == WITH_KEYSTONE for c in self.containers if c.service == "neutron-api"]
+        return found[0] if found else None
 
     def handed(self, what: Handed) -> str:
         """Return what Compose handed to a container; "" where it is not known."""
@@ -267,19 +269,22 @@ def settings(
     if taken := collisions(subnets, others):
         raise ConflictError(f"the lab's subnets are in use by Docker network {', '.join(taken)}")
     computes = wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES)
-    release = wishes.neutron_version or existing.neutron_version or DEFAULT_NEUTRON
+    release = wishes.neutron_version or existing.neutron_version or releases.DEFAULT
     options = _options(backend, wishes, existing, environ)
     passwords = [
         *backend.passwords,
-        *([KEYSTONE_PASSWORD] if options[AUTH.name] == KEYSTONE else []),
+        *([KEYSTONE_PASSWORD] if options[AUTH.name] == WITH_KEYSTONE else []),
     ]
     api_port = wishes.api_port or existing.api_port or NEUTRON_PORT + number
+    keystone_port = wishes.keystone_port or existing.keystone_port or _keystone_port(api_port)
+    if keystone_port == api_port:
+        raise ConfigError(f"port {api_port} can't be both Neutron's and Keystone's")
     return Settings(
         lab=lab,
         computes=computes,
         subnets=subnets,
         api_port=api_port,
-        keystone_port=wishes.keystone_port or existing.keystone_port or _keystone_port(api_port),
+        keystone_port=keystone_port,
         neutron_version=release,
         backend=backend,
         options=options,
@@ -362,32 +367,6 @@ def _password(variable: str, environ: Mapping[str, str]) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]*", found):
         raise ConfigError(f"{variable}: only letters and digits are expected in it")
     return found
-
-
-def releases(root: Path) -> list[str]:
-    """Return the releases of Neutron that the images can be built with, oldest first."""
-    found = (root / "images" / "neutron" / "constraints").glob("*.txt")
-    return sorted((path.stem for path in found), key=_release)
-
-
-def check_release(lab: str, *, wanted: str, existing: str, supported: Collection[str]) -> None:
-    """Refuse a release that can't be built, and the way back: a database can't be downgraded."""
-    if wanted not in supported and wanted != existing:
-        reason = TOO_OLD.get(next(iter(_release(wanted)), 0), "")
-        raise ConfigError(
-            f"Neutron {wanted} is not supported, but {', '.join(supported)}"
-            + (f": {reason}" if reason else ""),
-            hint=f"fakevm up --neutron {DEFAULT_NEUTRON}",
-        )
-    if _release(wanted) < _release(existing):
-        raise ConflictError(
-            f"the lab {lab!r} has Neutron {existing}; it can't go back to {wanted}",
-            hint=f"fakevm --lab {lab} down, and then again",
-        )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _number(host: str) -> int:

@@ -25,6 +25,7 @@ from fakevm.labs import (
     config,
     images,
     overlay,
+    releases,
     restart,
     settings,
     share,
@@ -75,6 +76,7 @@ class Up:
         self._seen: dict[str, str] = {}
         # How often a container was seen between two starts, by its id.
         self._restarts: Counter[str] = Counter()
+        self._looping: Container | None = None
         self._start_order: Sequence[str] = ()
         self._start = time.monotonic()
         self._brings_agent = False
@@ -136,7 +138,7 @@ class Up:
             _check_port(wanted.api_port, "Neutron's API", "api-port")
         if wanted.has_keystone and wanted.keystone_port not in published:
             _check_port(wanted.keystone_port, "Keystone", "keystone-port")
-        self._refuse_to_remove_vms(wanted, existing)
+        self._refuse_to_lose_vms(wanted, existing)
         return wanted, existing
 
     def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
@@ -145,11 +147,7 @@ class Up:
             networks=tuple(n for n in networks if n.lab == self._lab),
         )
         backend = settings.backend_of(self._lab, self._wishes, found)
-        handed = (
-            *backend.passwords,
-            settings.KEYSTONE_PASSWORD,
-            *settings.options_of(backend),
-        )
+        handed = (*backend.passwords, settings.KEYSTONE_PASSWORD, *settings.options_of(backend))
         asked = {"neutron-api", *(one.service for one in handed)}
         recipes = {}
         for container in (c for c in containers if c.service in asked):
@@ -158,30 +156,32 @@ class Up:
                 recipes[container.service] = self._engine.recipe(container)
         return replace(found, recipes=recipes)
 
-    def _refuse_to_remove_vms(self, wanted: Settings, existing: Existing) -> None:
-        surplus = {
-            container.service
-            for container in existing.containers
-            if container.role == "compute"
-            and container.service not in wanted.hosts
-            # One that never ran has no VMs.
-            and container.state != "created"
-        }
-        if not surplus:
-            return
+    def _refuse_to_lose_vms(self, wanted: Settings, existing: Existing) -> None:
+        computes = (c for c in existing.containers if c.role == "compute")
+        # One that never ran has no VMs.
+        hosts = {c.service for c in computes if c.state != "created"}
+        surplus = hosts - set(wanted.hosts)
+        if surplus and (ports := self._ports_on(surplus)):
+            raise ConflictError(
+                f"{', '.join(sorted(surplus))} can't be removed, with VMs on it: {_places(ports)}",
+                hint=f"fakevm migrate {wanted.hosts[0]} {ports[0].id}, or fakevm delete-port",
+            )
+        changed = existing.has_keystone not in (None, wanted.has_keystone)
+        if changed and hosts and (ports := self._ports_on(hosts)):
+            raise ConflictError(
+                f"no VM outlives another --auth, for which its host is made anew: {_places(ports)}",
+                hint="fakevm delete-port VIF…, or fakevm up --name ANOTHER",
+            )
+
+    def _ports_on(self, hosts: Collection[str]) -> list[Port]:
+        """Return the ports of the VMs on these hosts, which only a lab that is up can tell."""
         with Parts(self._lab, engine=self._engine) as lab:
             if not any(c.role == "neutron-api" and c.running for c in lab.containers):
                 raise ConflictError(
-                    f"whether {', '.join(sorted(surplus))} has VMs only a lab that is up can tell",
-                    hint="fakevm up, and then again with --computes",
+                    f"whether {', '.join(sorted(hosts))} has VMs only a lab that is up can tell",
+                    hint="fakevm up, and then again with --computes or --auth",
                 )
-            ports = _vm_ports(lab, surplus)
-        if ports:
-            places = ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
-            raise ConflictError(
-                f"{', '.join(sorted(surplus))} can't be removed, with VMs on it: {places}",
-                hint=f"fakevm migrate {wanted.hosts[0]} {ports[0].id}, or fakevm delete-port",
-            )
+            return _vm_ports(lab, hosts)
 
     def _sweep(self, existing: Existing) -> None:
         """Remove what Compose leaves when it is ended while it makes a container.
@@ -228,8 +228,9 @@ class Up:
     def _look(self) -> None:
         """Tell what has changed; give up where something ends again and again."""
         self._tell_changes()
-        if max(self._restarts.values(), default=0) >= ENDS:
-            self._ended = self._explained("a service ends again and again")
+        if self._looping:
+            words = f"{self._looping.service} ends again and again"
+            self._ended = self._explained(words, first=self._looping)
             if self._ended:
                 raise self._ended
         now = time.monotonic()
@@ -273,13 +274,17 @@ class Up:
             if self._seen.get(container.id) != state:
                 self._seen[container.id] = state
                 self._restarts[container.id] += state == "restarting"
+                if self._restarts[container.id] >= ENDS:
+                    self._looping = container
                 found.append((container.service, state))
         return found
 
-    def _explained(self, why: str, *, late_s: float | None = None) -> FakevmError | None:
+    def _explained(
+        self, why: str, *, first: Container | None = None, late_s: float | None = None
+    ) -> FakevmError | None:
         """Return an error with what the containers say that are not well; None: all of them are.
 
-        late_s: the time that they had is over.
+        first: the cause, where it is known. late_s: the time that they had is over.
         """
         containers = self._engine.containers(lab=self._lab)
         ill = [c for c in containers if not c.is_well]
@@ -289,8 +294,8 @@ class Up:
         kind = UnavailableError if late_s is None else WaitTimeoutError
         when = "yet" if late_s is None else f"within {late_s:g} s"
         # The first in the order of starting is the cause; later ones only wait for it.
-        order = self._start_order
-        first = min(ill, key=lambda c: order.index(c.role) if c.role in order else len(order))
+        order = {role: number for number, role in enumerate(self._start_order)}
+        first = first or min(ill, key=lambda c: order.get(c.role, len(order)))
         words = self._engine.logs(first, lines=restart.LOG_LINES).rstrip()
         return kind(
             f"the lab is not up {when}: {states}\n{why}"
@@ -346,12 +351,12 @@ def _decided(
         lab, wishes=wishes, existing=existing, networks=networks, environ=os.environ
     )
     for release in wanted.releases:
-        settings.check_release(
+        releases.check(
             lab,
             wanted=release,
             # What has no database may go back.
             existing=existing.neutron_version if release == wanted.neutron_version else "",
-            supported=settings.releases(share.files()),
+            known=releases.supported(share.files()),
         )
     return wanted
 
@@ -362,6 +367,10 @@ def _vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
         for port in lab.neutron.ports()
         if port.host in hosts and port.device_owner.startswith("compute:")
     ]
+
+
+def _places(ports: Iterable[Port]) -> str:
+    return ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
 
 
 def _check_port(port: int, whose: str, option: str) -> None:

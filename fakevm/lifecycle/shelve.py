@@ -32,6 +32,7 @@ def remember(move: Move) -> None:
         move.vm.instance_id,
         host=None,
         name=move.vm.name,
+        project_id=move.vm.project_id,
         nics=[nic.port.id for nic in move.nics],
         given=[nic.port.id for nic in move.nics if nic.preserve_on_delete],
     )
@@ -63,7 +64,8 @@ def bind_again(move: Move) -> None:
 
 def bind(move: Move) -> None:
     """Bind every port to the host that gets the VM; Nova knows it there from now on."""
-    move.events.register(move.vm.instance_id, host=move.destination_name, name=move.vm.name)
+    told = {"name": move.vm.name, "project_id": move.vm.project_id}
+    move.events.register(move.vm.instance_id, host=move.destination_name, **told)
     bind_by_host_id(move, move.listed, move.destination_name)
 
 

@@ -54,7 +54,8 @@ def migrate(
         )
         observer.begin()
         # Nova knows where each server is, and answers Neutron's events by it.
-        lab.events.register(instance_id, host=move.source_name, name=move.vm.name)
+        told = {"name": move.vm.name, "project_id": move.vm.project_id}
+        lab.events.register(instance_id, host=move.source_name, **told)
         started = time.time()
         error: BaseException | None = None
         try:

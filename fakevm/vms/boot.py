@@ -113,12 +113,16 @@ class Boot:
         Of one that was given, a failure takes it from the VM again (API._unbind_ports).
         """
         # Of what a VM of this name had before, a new one has nothing.
-        anew: dict[str, Any] = {"nics": (), "given": (), "resized_from": ""}
+        anew: dict[str, Any] = {
+            "project_id": port.project_id,
+            "nics": (),
+            "given": (),
+            "resized_from": "",
+        }
         self._lab.events.register(
             self._vm.instance_id,
             host=self._agent.host,
             name=self._vm.name,
-            project_id=port.project_id,
             **({} if self._running else anew),
         )
         body: dict[str, Any] = {

@@ -96,6 +96,9 @@ def test_a_keystone_that_is_away_is_named(secured: Lab, tmp_path: Path) -> None:
     keystone = container_ids(secured.name)["keystone"]
     with Cloud(secured, "away") as cloud:
         network = cloud.network(cidr="10.34.0.0/24")
+        # Of another domain, whose names are no matter of ours.
+        secured.fakevm.ok("openstack", "domain", "create", cloud.prefix)
+        secured.fakevm.ok("openstack", "project", "create", "--domain", cloud.prefix, "demo")
         docker("kill", keystone)
         refused = secured.fakevm.fails(5, "create-port", "--address", "static", network, "late")
         assert "keystone" in refused

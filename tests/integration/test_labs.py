@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from openstack.exceptions import ForbiddenException
 
-from fakevm.labs.settings import DEFAULT_NEUTRON
+from fakevm.labs import releases
 from tests.integration import plain, tree
 from tests.integration.cloud import Cloud
 from tests.integration.command import Fakevm, interrupt_when
@@ -174,14 +174,14 @@ def test_a_package_from_the_index_and_a_host_that_is_not_upgraded_yet(second: La
     assert "names bgp, which nothing" in second.fakevm.fails(2, *up)
     assert second.fakevm.json("status")
     package = ("--package", f"neutron-dynamic-routing=={FAULTY}")
-    second.fakevm.ok(*up, *package, "--host-neutron", f"compute-2={DEFAULT_NEUTRON}")
+    second.fakevm.ok(*up, *package, "--host-neutron", f"compute-2={releases.DEFAULT}")
     speaker = ("bgp", "speaker", "create", "--local-as", "65000", "--ip-version", "4", "ours")
     second.fakevm.ok("openstack", *speaker)
     assert "ours" in second.fakevm.ok("openstack", "bgp", "speaker", "list")
 
     rows = {row["host"]: row["details"] for row in second.fakevm.json("status")["hosts"]}
     assert rows["compute-1"]["neutron"] == rows["network-1"]["neutron"] == FAULTY
-    assert rows["compute-2"]["neutron"] == DEFAULT_NEUTRON
+    assert rows["compute-2"]["neutron"] == releases.DEFAULT
     # The package is of the lab's release.
     has_it = "import importlib.util as it; print(bool(it.find_spec('neutron_dynamic_routing')))"
     hosts = second.hosts()

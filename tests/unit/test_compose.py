@@ -18,7 +18,7 @@ from fakevm.backends.ovs import OVS
 from fakevm.clients.engine import Network, Recipe
 from fakevm.clients.parts import KEYSTONE
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs import compose, overlay, settings, subnets
+from fakevm.labs import compose, overlay, releases, settings, subnets
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.labs.share import files
 from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT, check_lab, project
@@ -272,8 +272,8 @@ def test_what_is_no_lab_s_name_is_refused(name: str) -> None:
 
 
 def test_the_releases_are_those_with_constraints() -> None:
-    found = settings.releases(files())
-    assert {settings.DEFAULT_NEUTRON, "29.0.0"} <= set(found)
+    found = releases.supported(files())
+    assert {releases.DEFAULT, "29.0.0"} <= set(found)
     # Oldest first.
     assert found == sorted(found, key=lambda release: [int(part) for part in release.split(".")])
 
@@ -281,28 +281,28 @@ def test_the_releases_are_those_with_constraints() -> None:
 @pytest.mark.parametrize("wanted", ["27.0.0", "latest", "../x"])
 def test_an_unsupported_release_is_refused_with_the_supported_ones(wanted: str) -> None:
     with pytest.raises(ConfigError, match=r"28\.0\.2, 29\.0\.0"):
-        settings.check_release("ci", wanted=wanted, existing="", supported=("28.0.2", "29.0.0"))
+        releases.check("ci", wanted=wanted, existing="", known=("28.0.2", "29.0.0"))
 
 
 @pytest.mark.parametrize("wanted", ["24.2.2", "25.2.3"])
 def test_a_release_that_cannot_run_is_refused_with_the_reason(wanted: str) -> None:
     with pytest.raises(ConfigError, match=r"greenlet 3\.0\.3 .* Python 3\.13"):
-        settings.check_release("ci", wanted=wanted, existing="", supported=("28.0.2",))
+        releases.check("ci", wanted=wanted, existing="", known=("28.0.2",))
 
 
 def test_a_lab_of_a_release_that_is_supported_no_more_stays_as_it_is() -> None:
-    settings.check_release("ci", wanted="27.0.0", existing="27.0.0", supported=["28.0.2"])
+    releases.check("ci", wanted="27.0.0", existing="27.0.0", known=["28.0.2"])
 
 
 @pytest.mark.parametrize("existing", ["", "9.0.0", "28.0.2", "29.0.0"])
 def test_a_lab_goes_on_to_a_newer_release(existing: str) -> None:
-    settings.check_release("ci", wanted="29.0.0", existing=existing, supported=["29.0.0"])
+    releases.check("ci", wanted="29.0.0", existing=existing, known=["29.0.0"])
 
 
 def test_a_lab_does_not_go_back_to_an_older_release() -> None:
     supported = ("28.0.2", "29.0.0")
     with pytest.raises(ConflictError, match=r"has Neutron 29\.0\.0") as caught:
-        settings.check_release("ci", wanted="28.0.2", existing="29.0.0", supported=supported)
+        releases.check("ci", wanted="28.0.2", existing="29.0.0", known=supported)
     assert "fakevm --lab ci down" in caught.value.hint
 
 
@@ -355,8 +355,10 @@ def test_a_lab_has_keystone_where_it_is_wished(backend: Backend) -> None:
     service = load(path.parent / added)["services"]["keystone"]
     published = Recipe(image="", environment={}, ports={KEYSTONE_PORT: 5007})
     found = settings.KEYSTONE_PASSWORD
-    assert service["environment"][found.environment] == f"${{{found.variable}:-neutron}}"
-    assert "FAKEVM_KEYSTONE_PASSWORD" not in compose.environment(without, {})
+    assert service["environment"][found.environment] == f"${{{found.variable}:?}}"
+    # Whatever the user's environment has.
+    of_user = {found.variable: "exported"}
+    assert compose.environment(without, of_user)[found.variable] == ""
     handed = compose.environment(wished, {})
     assert (handed["FAKEVM_AUTH"], handed["FAKEVM_KEYSTONE_PASSWORD"]) == ("keystone", "new")
     # What is there stays.
@@ -371,6 +373,8 @@ def test_keystone_is_published_beside_neutron() -> None:
     assert decide(wishes=Wishes(api_port=9700)).keystone_port == 5004
     assert decide(wishes=Wishes(api_port=4700)).keystone_port == 4701
     assert decide(wishes=Wishes(api_port=9700, keystone_port=1)).keystone_port == 1
+    with pytest.raises(ConfigError, match="9700 can't be both"):
+        decide(wishes=Wishes(api_port=9700, keystone_port=9700))
 
 
 def test_more_hosts_are_made_as_the_default_lab_s_are() -> None:

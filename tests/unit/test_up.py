@@ -215,9 +215,9 @@ def test_containers_are_read_from_docker_ps(
     lines = (
         "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
         "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
-        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t",
+        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t\tkeystone",
         "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t"
-        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast",
+        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast\t",
     )
     docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
     compute, api = Engine().containers(lab="fakevm")
@@ -226,6 +226,7 @@ def test_containers_are_read_from_docker_ps(
     )
     assert not compute.ports
     assert (compute.l2_agent, api.l2_agent) == ("lane-agent", "")
+    assert (compute.auth, api.auth) == ("", "keystone")
     assert (api.name, api.role, api.lab, api.health, api.backend, api.source, api.ports) == (
         *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting", "ovs", "28.0.2-1a2b"),
         {9696: 9705},
@@ -285,11 +286,23 @@ def test_hosts_whose_vms_nobody_can_tell_are_not_removed() -> None:
     )
     up = make_up(FakeEngine(*containers), [])
     with pytest.raises(ConflictError, match="whether compute-2 has VMs"):
-        up._refuse_to_remove_vms(wanted, existing)
+        up._refuse_to_lose_vms(wanted, existing)
     never_ran = replace(
         existing, containers=(containers[0], replace(containers[1], state="created"))
     )
-    up._refuse_to_remove_vms(wanted, never_ran)
+    up._refuse_to_lose_vms(wanted, never_ran)
+    # All of them lose theirs where Keystone comes or goes.
+    api = make_container("neutron-api", state="exited", health="", auth="noauth")
+    existing = Existing(containers=(api, *containers))
+    wanted = settings(
+        "fakevm",
+        wishes=Wishes(options={"auth": "keystone"}),
+        existing=existing,
+        networks=[],
+        environ={},
+    )
+    with pytest.raises(ConflictError, match="whether compute-1, compute-2 has VMs"):
+        up._refuse_to_lose_vms(wanted, existing)
 
 
 @pytest.mark.parametrize("containers", [{}, {"1": {"Name": "mine"}}])
