@@ -86,7 +86,7 @@ class Lab(Parts):
         port = self.find(ref, whole=False)
         _check_owner(port)
         vm = vms.vifs.vm_of_port(port)
-        with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
+        with exclusive_vm(self.home, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             # Who was waited for may have moved or deleted it.
             for now in self.neutron.ports(id=port.id, fields=PLACE):
                 try:
@@ -188,7 +188,7 @@ class Lab(Parts):
         One of which its host can't tell is unbound, too. Return the ports' ids.
         """
         vm = vms.vifs.vm_of(instance)
-        with exclusive_vm(self.name, vm.instance_id, called=vm.name, wait_s=WAIT_S):
+        with exclusive_vm(self.home, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             server = self.server(vm.instance_id)
             for port in self.neutron.ports(device_id=vm.instance_id):
                 if port.host and server.unconfirmed_from(port.host):

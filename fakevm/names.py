@@ -63,6 +63,15 @@ def check_lab(lab: str) -> str:
     return lab
 
 
+def check_service(host: str) -> str:
+    """Return the name of a host that a user gives it, if it may have it."""
+    if not _LAB.fullmatch(host):
+        raise ConfigError(
+            f"{host!r} is no host's name: at most 31 of a-z, 0-9 and '-' are expected, no '-' first"
+        )
+    return host
+
+
 def is_uuid(ref: str) -> bool:
     """Tell whether a user's word is a whole UUID."""
     return bool(_UUID.fullmatch(ref))

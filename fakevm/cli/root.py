@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "build": "labs:build",
         "down": "labs:down",
         "status": "labs:status",
+        "join": "join:join",
+        "leave": "join:leave",
         "config": "config:config",
         "restart": "config:restart",
         "openstack": "clients:openstack",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fakevm.lab import Lab
     from fakevm.labs.down import DownReport
     from fakevm.labs.images import Unfit
+    from fakevm.labs.join import JoinReport
     from fakevm.labs.settings import Wishes
     from fakevm.labs.up import UpReport
 
@@ -76,6 +77,20 @@ class Session:
         """Build the images."""
         engine = clients.engine.Engine()
         return labs.up.build(self.lab_name, wishes, engine=engine, say=say)
+
+    def join(
+        self, api: str, hosts: Sequence[str], *, timeout_s: float, say: Callable[[str], None]
+    ) -> JoinReport:
+        """Join compute hosts to another lab's Neutron."""
+        engine = clients.engine.Engine()
+        names = hosts or (f"{self.lab_name}-1",)
+        return labs.join.join(
+            self.lab_name, api=api, hosts=names, engine=engine, say=say, timeout_s=timeout_s
+        )
+
+    def leave(self) -> DownReport:
+        """Take them from it."""
+        return labs.join.leave(self.lab_name, engine=clients.engine.Engine())
 
     def down(self) -> DownReport:
         """Remove the lab."""

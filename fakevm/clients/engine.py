@@ -31,13 +31,15 @@ BACKEND_LABEL = "fakevm.backend"
 AUTH_LABEL = "fakevm.auth"
 # The command of another L2 agent than the backend's.
 L2_AGENT_LABEL = "fakevm.l2-agent"
+# A compute host's that has joined another lab: which one.
+HOME_LABEL = "fakevm.home"
 # An image's, which its containers have, too.
 SOURCE_LABEL = "fakevm.source"
 PROJECT_LABEL = "com.docker.compose.project"
 
 _LABELS = (
     *(LAB_LABEL, ROLE_LABEL, SERVICE_LABEL),
-    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL),
+    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL, HOME_LABEL),
 )
 
 # What `docker ps` shows of a container.
@@ -73,6 +75,8 @@ class Container:
     backend: str = ""
     # The API's, too: noauth or keystone; "" of before there was Keystone.
     auth: str = ""
+    # A compute host's that has joined another lab: which one.
+    home: str = ""
     # What its image was made from; "": nobody can tell.
     source: str = ""
     # A compute host's: the program that it has instead of the backend's L2 agent, by whose name
@@ -305,7 +309,8 @@ def unreachable(words: str) -> UnavailableError:
 
 def _container(line: str) -> Container:
     found = line.split("\t")
-    number, names, state, status, ports, lab, role, service, backend, source, l2_agent, auth = found
+    number, names, state, status, ports, *labels = found
+    lab, role, service, backend, source, l2_agent, auth, home = labels
     return Container(
         id=number,
         # The others are those that links give it.
@@ -319,6 +324,7 @@ def _container(line: str) -> Container:
         backend=backend,
         source=source,
         auth=auth,
+        home=home,
         l2_agent=l2_agent.partition(" ")[0].rpartition("/")[2],
     )
 

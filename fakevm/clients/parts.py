@@ -116,12 +116,19 @@ class Parts:
 
     @cached_property
     def containers(self) -> list[Container]:
-        """The lab's containers, by service; NotFoundError if there are none."""
+        """The lab's containers, and those of a lab that it has joined; NotFoundError: none."""
         found = self._engine.containers(lab=self.name)
+        for home in sorted({container.home for container in found} - {""}):
+            found += self._engine.containers(lab=home)
         if not found:
             option = "" if self.name == "fakevm" else f" --name {self.name}"
             raise NotFoundError(f"there is no lab {self.name!r}", hint=f"fakevm up{option}")
         return found
+
+    @property
+    def home(self) -> str:
+        """The lab whose Neutron it has: another one that it has joined, or itself."""
+        return next((c.home for c in self.containers if c.home), self.name)
 
     @property
     def computes(self) -> list[Container]:

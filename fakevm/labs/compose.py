@@ -78,7 +78,15 @@ def document(default: Mapping[str, Any], wanted: Settings) -> dict[str, Any]:
 class Compose:
     """`docker compose` for one lab."""
 
-    def __init__(self, wanted: Settings, root: Path) -> None:
+    def __init__(
+        self,
+        wanted: Settings,
+        root: Path,
+        *,
+        make: Callable[[Mapping[str, Any], Settings], dict[str, Any]] = document,
+    ) -> None:
+        """`make` returns the document, of the backend's and of what is wanted."""
+        self._make = make
         self._wanted = wanted
         self._root = root
         self._env = environment(wanted, os.environ)
@@ -122,7 +130,7 @@ class Compose:
     ) -> str:
         path = self._root / self._wanted.backend.document
         default = yaml.safe_load(path.read_text(encoding="utf-8"))
-        wanted = document(default, self._wanted)
+        wanted = self._make(default, self._wanted)
         name = project(self._wanted.lab)
         argv = ("docker", "compose", "--ansi", "never", "--project-name", name)
         return process.run(

@@ -7,6 +7,7 @@ from functools import partial
 
 from fakevm.clients.at_once import each
 from fakevm.clients.engine import Engine
+from fakevm.errors import ConflictError
 from fakevm.names import check_lab
 from fakevm.protocol.lock import exclusive_lab
 
@@ -33,6 +34,11 @@ def down(lab: str, *, engine: Engine) -> DownReport:
     check_lab(lab)
     with exclusive_lab(lab):
         containers = engine.containers(lab=lab)
+        if joined := sorted({c.lab for c in engine.containers() if c.home == lab}):
+            raise ConflictError(
+                f"hosts of {', '.join(joined)} have joined the lab {lab!r}",
+                hint=f"fakevm leave --name {joined[0]}",
+            )
         networks = [network for network in engine.networks() if network.lab == lab]
         try:
             # What notices that its peers are gone often takes the engine seconds to remove.

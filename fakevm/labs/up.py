@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections import Counter
@@ -10,24 +9,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from fakevm.clients.engine import Container, Engine, Network
+from fakevm.clients.engine import Container, Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import run
 from fakevm.errors import (
     ConflictError,
     FakevmError,
-    NotFoundError,
     UnavailableError,
     WaitTimeoutError,
 )
 from fakevm.labs import (
     compose,
     config,
+    decide,
     images,
     overlay,
-    releases,
     restart,
-    settings,
     share,
     status,
 )
@@ -131,8 +128,15 @@ class Up:
         compose.check_version()
         networks = self._engine.networks()
         compose.check_ownership(self._lab, everything, networks)
-        existing = self._existing(everything, networks)
-        wanted = _decided(self._lab, self._wishes, existing, networks)
+        if home := next(filter(None, (c.home for c in everything)), ""):
+            raise ConflictError(
+                f"the lab {self._lab!r} has joined {home!r}, and has no Neutron of its own",
+                hint=f"fakevm up --name ANOTHER, or fakevm leave --name {self._lab}",
+            )
+        existing = decide.existing_of(
+            self._lab, self._wishes, everything, networks, engine=self._engine
+        )
+        wanted = decide.wanted_of(self._lab, self._wishes, existing, networks)
         published = {port for c in existing.containers for port in c.ports.values()}
         if wanted.api_port not in published:
             _check_port(wanted.api_port, "Neutron's API", "api-port")
@@ -140,21 +144,6 @@ class Up:
             _check_port(wanted.keystone_port, "Keystone", "keystone-port")
         self._refuse_to_lose_vms(wanted, existing)
         return wanted, existing
-
-    def _existing(self, containers: list[Container], networks: list[Network]) -> Existing:
-        found = Existing(
-            containers=tuple(containers),
-            networks=tuple(n for n in networks if n.lab == self._lab),
-        )
-        backend = settings.backend_of(self._lab, self._wishes, found)
-        handed = (*backend.passwords, settings.KEYSTONE_PASSWORD, *settings.options_of(backend))
-        asked = {"neutron-api", *(one.service for one in handed)}
-        recipes = {}
-        for container in (c for c in containers if c.service in asked):
-            # One of an `up` that was interrupted may be on its way out.
-            with suppress(NotFoundError):
-                recipes[container.service] = self._engine.recipe(container)
-        return replace(found, recipes=recipes)
 
     def _refuse_to_lose_vms(self, wanted: Settings, existing: Existing) -> None:
         computes = (c for c in existing.containers if c.role == "compute")
@@ -181,7 +170,7 @@ class Up:
                     f"whether {', '.join(sorted(hosts))} has VMs only a lab that is up can tell",
                     hint="fakevm up, and then again with --computes or --auth",
                 )
-            return _vm_ports(lab, hosts)
+            return vm_ports(lab, hosts)
 
     def _sweep(self, existing: Existing) -> None:
         """Remove what Compose leaves when it is ended while it makes a container.
@@ -329,7 +318,7 @@ class Up:
         """Tell of ports on hosts that were made anew, as they are for another image."""
         before = {container.id for container in existing.containers}
         new = {c.service for c in lab.containers if c.role == "compute" and c.id not in before}
-        for port in _vm_ports(lab, new) if before and new else ():
+        for port in vm_ports(lab, new) if before and new else ():
             self._say(
                 f"{port.host} was made anew and has lost the VM of port {port.name or port.id}: "
                 f"fakevm plug {port.id}"
@@ -343,25 +332,8 @@ class Up:
         self._say(f"✓ {name} ({self._phases[name]:.1f} s)")
 
 
-def _decided(
-    lab: str, wishes: Wishes, existing: Existing, networks: Collection[Network]
-) -> Settings:
-    """Return what a lab is to be; ConfigError, ConflictError where that can't be."""
-    wanted = settings.settings(
-        lab, wishes=wishes, existing=existing, networks=networks, environ=os.environ
-    )
-    for release in wanted.releases:
-        releases.check(
-            lab,
-            wanted=release,
-            # What has no database may go back.
-            existing=existing.neutron_version if release == wanted.neutron_version else "",
-            known=releases.supported(share.files()),
-        )
-    return wanted
-
-
-def _vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
+def vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
+    """Return the ports of the VMs on these hosts."""
     return [
         port
         for port in lab.neutron.ports()
@@ -388,7 +360,7 @@ def _check_port(port: int, whose: str, option: str) -> None:
 def build(lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]) -> images.Unfit:
     """Build the images of a lab with these wishes, those that are missing or stale."""
     compose.check_version()
-    wanted = _decided(check_lab(lab), wishes, Existing(), ())
+    wanted = decide.wanted_of(check_lab(lab), wishes, Existing(), ())
     return images.ensure(
         Compose(wanted, share.files()),
         engine=engine,

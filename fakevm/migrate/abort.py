@@ -19,7 +19,7 @@ def abort(lab: Parts, port: Port) -> list[str]:
     Before activation the VM runs on at the source, after it at the destination.
     """
     instance_id = port.device_id or port.id
-    with exclusive_vm(lab.name, instance_id):
+    with exclusive_vm(lab.home, instance_id):
         return _Leftover(lab, port).clean_up()
 
 

@@ -24,7 +24,7 @@ def confirm(lab: Parts, port: Port) -> str:
 
     nova: ComputeManager.confirm_resize, on the source.
     """
-    with exclusive_vm(lab.name, port.device_id or port.id):
+    with exclusive_vm(lab.home, port.device_id or port.id):
         return confirm_alone(lab, port)
 
 

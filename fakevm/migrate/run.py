@@ -34,7 +34,7 @@ def migrate(
     steps = protocol(request.kind, post_copy=request.post_copy, confirm=request.confirm)
     request.faults.check(steps.names())
     instance_id = port.device_id or port.id
-    with exclusive_vm(lab.name, instance_id), ExitStack() as stack:
+    with exclusive_vm(lab.home, instance_id), ExitStack() as stack:
         requests: list[HttpRequest] = []
 
         def keep(sent: HttpRequest) -> None:

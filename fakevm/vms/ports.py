@@ -128,7 +128,7 @@ def plug(
 
 def alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:
     """Keep what is done with a VM's other ports, and a migration of it, from coming in between."""
-    return exclusive_vm(lab.name, vm.instance_id, called=vm.name, wait_s=timeout_s)
+    return exclusive_vm(lab.home, vm.instance_id, called=vm.name, wait_s=timeout_s)
 
 
 def fixed_ips(

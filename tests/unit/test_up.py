@@ -15,6 +15,7 @@ import requests
 from fakevm.clients.engine import Container, Engine, Network, Recipe
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.labs.decide import existing_of
 from fakevm.labs.down import down
 from fakevm.labs.restart import restart
 from fakevm.labs.settings import Existing, Wishes, settings
@@ -90,6 +91,15 @@ def test_what_is_not_well_for_a_moment_is_waited_for() -> None:
     engine.looks = 0
     up._let_recover(Existing(containers=(replace(ill, health="healthy"), gone)))
     assert engine.looks == 0
+
+
+def test_a_lab_that_others_have_joined_stays() -> None:
+    joined = make_container("edge-1", lab="edge", id="edge", home="fakevm")
+    engine = RemovingEngine(make_container("mariadb"), joined)
+    with pytest.raises(ConflictError, match="hosts of edge have joined the lab 'fakevm'") as caught:
+        down("fakevm", engine=engine)
+    assert "fakevm leave --name edge" in caught.value.hint
+    assert down("edge", engine=engine).containers == ("fakevm-edge-1-1",)
 
 
 def test_down_removes_what_is_labelled_and_nothing_else() -> None:
@@ -215,9 +225,9 @@ def test_containers_are_read_from_docker_ps(
     lines = (
         "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
         "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
-        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t\tkeystone",
+        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t\tkeystone\t",
         "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t"
-        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast\t",
+        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast\t\thome",
     )
     docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
     compute, api = Engine().containers(lab="fakevm")
@@ -227,6 +237,7 @@ def test_containers_are_read_from_docker_ps(
     assert not compute.ports
     assert (compute.l2_agent, api.l2_agent) == ("lane-agent", "")
     assert (compute.auth, api.auth) == ("", "keystone")
+    assert (compute.home, api.home) == ("home", "")
     assert (api.name, api.role, api.lab, api.health, api.backend, api.source, api.ports) == (
         *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting", "ovs", "28.0.2-1a2b"),
         {9696: 9705},
@@ -265,8 +276,8 @@ def test_a_container_that_goes_meanwhile_is_none() -> None:
                 raise NotFoundError(f"Docker: No such container: {mariadb.id}")
             return super().recipe(container)
 
-    up = Up("fakevm", Wishes(), engine=Leaving(api, mariadb), say=print)
-    assert up._existing([api, mariadb], []).recipes.keys() == {"neutron-api"}
+    found = existing_of("fakevm", Wishes(), [api, mariadb], [], engine=Leaving(api, mariadb))
+    assert found.recipes.keys() == {"neutron-api"}
 
 
 def test_a_container_that_never_ran_is_made_anew() -> None:
