@@ -126,7 +126,7 @@ def leave(lab: str, *, engine: Engine) -> DownReport:
     containers = engine.containers(lab=check_lab(lab))
     hosts = {container.service for container in containers}
     if not any(container.home for container in containers):
-        raise ConflictError(f"no lab {lab!r} has joined another one", hint="fakevm down, or list")
+        raise ConflictError(f"no lab {lab!r} has joined another one", hint="fakevm status")
     with Parts(lab, engine=engine) as there:
         if ports := vm_ports(there, hosts):
             places = ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
