@@ -18,7 +18,7 @@ from fakevm.labs.decide import existing_of, wanted_of
 from fakevm.labs.down import DownReport, down
 from fakevm.labs.settings import Settings, Wishes
 from fakevm.labs.subnets import ROLES
-from fakevm.labs.up import vm_ports
+from fakevm.labs.up import places, vm_ports
 from fakevm.names import NEUTRON_PORT, check_lab, check_service, project
 from fakevm.protocol.lock import exclusive_lab
 
@@ -129,9 +129,8 @@ def leave(lab: str, *, engine: Engine) -> DownReport:
         raise ConflictError(f"no lab {lab!r} has joined another one", hint="fakevm status")
     with Parts(lab, engine=engine) as there:
         if ports := vm_ports(there, hosts):
-            places = ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
             raise ConflictError(
-                f"{lab} can't leave with VMs on its hosts: {places}",
+                f"{lab} can't leave with VMs on its hosts: {places(ports)}",
                 hint=f"fakevm --lab {lab} migrate HOST {ports[0].id}, or fakevm delete-port",
             )
         report = down(lab, engine=engine)

@@ -152,13 +152,13 @@ class Up:
         surplus = hosts - set(wanted.hosts)
         if surplus and (ports := self._ports_on(surplus)):
             raise ConflictError(
-                f"{', '.join(sorted(surplus))} can't be removed, with VMs on it: {_places(ports)}",
+                f"{', '.join(sorted(surplus))} can't be removed, with VMs on it: {places(ports)}",
                 hint=f"fakevm migrate {wanted.hosts[0]} {ports[0].id}, or fakevm delete-port",
             )
         changed = existing.has_keystone not in (None, wanted.has_keystone)
         if changed and hosts and (ports := self._ports_on(hosts)):
             raise ConflictError(
-                f"no VM outlives another --auth, for which its host is made anew: {_places(ports)}",
+                f"no VM outlives another --auth, for which its host is made anew: {places(ports)}",
                 hint="fakevm delete-port VIF…, or fakevm up --name ANOTHER",
             )
 
@@ -341,7 +341,8 @@ def vm_ports(lab: Parts, hosts: Collection[str]) -> list[Port]:
     ]
 
 
-def _places(ports: Iterable[Port]) -> str:
+def places(ports: Iterable[Port]) -> str:
+    """Return where ports are, in words."""
     return ", ".join(sorted(f"{port.name or port.id} on {port.host}" for port in ports))
 
 

@@ -25,6 +25,8 @@ def edge(lab: Lab) -> Iterator[Lab]:
     finally:
         edge.save_logs(LOGS / edge.name)
         edge.fakevm.run("leave", "--name", edge.name)
+        # Where it may not leave.
+        edge.fakevm.ok("down", "--name", edge.name)
 
 
 def test_a_host_joins_another_lab_s_neutron_and_leaves_it(lab: Lab, edge: Lab) -> None:
