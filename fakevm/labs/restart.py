@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fakevm import clients
 from fakevm.clients.engine import Container, Engine
-from fakevm.clients.parts import Parts
+from fakevm.clients.parts import KEYSTONE, Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
 
@@ -40,10 +40,11 @@ def restart(
 
     Of these services and hosts, or all; `only`: this process, as "l2-agent" or "api";
     NotFoundError, where none of them has it. The services come first, since hosts' agents would
-    wait for them.
+    wait for them. Keystone is one of these only if it is named.
     """
     chosen = [lab.service(name) for name in services] if services else lab.containers
-    found = [c for c in chosen if c.running and c.has_neutron]
+    named = [c for c in chosen if c.service == KEYSTONE and services]
+    found = [c for c in chosen if c.running and c.has_neutron] + named
     deadline = time.monotonic() + timeout_s
 
     def in_host(container: Container) -> Restarted | None:

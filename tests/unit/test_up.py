@@ -376,3 +376,17 @@ def test_what_has_no_neutron_can_t_begin_it_anew(only: str | None, words: str) -
     engine = FakeEngine(make_container("mariadb"))
     with Parts("fakevm", engine=engine) as lab, pytest.raises(NotFoundError, match=words):
         restart(lab, ["mariadb"], only=only, engine=engine, timeout_s=1)
+
+
+def test_keystone_begins_anew_where_it_is_named() -> None:
+    class Restarting(FakeEngine):
+        def restart(self, container: Container) -> None:
+            begun.append(container.service)
+
+    begun: list[str] = []
+    engine = Restarting(make_container("neutron-api"), make_container("keystone"))
+    with Parts("fakevm", engine=engine) as lab:
+        (done,) = restart(lab, ["keystone"], only=None, engine=engine, timeout_s=1)
+        assert (done.service, done.processes) == ("keystone", ("keystone",))
+        restart(lab, only=None, engine=engine, timeout_s=1)
+    assert begun == ["keystone", "neutron-api"]
