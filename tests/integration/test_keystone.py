@@ -67,6 +67,13 @@ def test_a_project_sees_what_is_its_own(secured: Lab) -> None:
         member.delete_network(network)
 
 
+def test_its_configuration_is_shown_as_neutron_s(secured: Lab) -> None:
+    rows = json.loads(secured.fakevm.ok("config", "show", "-f", "json", "keystone"))
+    (expiration,) = (row for row in rows if row["option"] == "expiration")
+    assert (expiration["process"], expiration["value"]) == ("keystone", str(120 + LIFETIME_S))
+    assert expiration["file"].endswith("/keystone.conf")
+
+
 def test_tokens_expire_and_nothing_is_felt(secured: Lab) -> None:
     keystone = container_ids(secured.name)["keystone"]
 
