@@ -95,5 +95,14 @@ def gaps(lost: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
+def is_felt(lost: list[int]) -> bool:
+    """Tell whether more than one request in a row was lost.
+
+    One may be whenever a port comes or goes anywhere on the way: Open vSwitch's userspace datapath
+    stands still for a moment then.
+    """
+    return any(last > first for first, last in gaps(lost))
+
+
 def is_contiguous(sequence: list[int]) -> bool:
     return sequence == list(range(sequence[0], sequence[0] + len(sequence)))
