@@ -49,27 +49,28 @@ AGENT_SOCKET = "/run/fakevm/agent.sock"
 # As Docker shows a container's id; less of one may be meant otherwise.
 _ID_LEN = 12
 
-_LAB = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _HOST = re.compile(r"compute-[1-9][0-9]*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def check_lab(lab: str) -> str:
     """Return a lab's name if it is one."""
-    if not _LAB.fullmatch(lab):
-        raise ConfigError(
-            f"{lab!r} is no lab's name: at most 31 of a-z, 0-9 and '-' are expected, no '-' first"
-        )
-    return lab
+    return _checked(lab, "lab")
 
 
-def check_service(host: str) -> str:
-    """Return the name of a host that a user gives it, if it may have it."""
-    if not _LAB.fullmatch(host):
+def check_host(host: str) -> str:
+    """Return the name that a user gives a host, if it may have it."""
+    return _checked(host, "host")
+
+
+def _checked(name: str, what: str) -> str:
+    if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{host!r} is no host's name: at most 31 of a-z, 0-9 and '-' are expected, no '-' first"
+            f"{name!r} is no {what}'s name: at most 31 of a-z, 0-9 and '-' are expected, no '-'"
+            " first"
         )
-    return host
+    return name
 
 
 def is_uuid(ref: str) -> bool:

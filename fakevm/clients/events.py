@@ -11,7 +11,7 @@ from typing import Any
 
 from fakevm.clients.rpc import Connection, known
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.model import Entry, Server
+from fakevm.model import Entry, Server, Vm
 from fakevm.names import PROJECT
 
 __all__ = ["Choice", "Entry", "Events", "Waiter", "cursor_at"]
@@ -66,6 +66,10 @@ class Events:
             del told["project_id"]
         self._request("register", {"instance_id": instance_id, **told})
         self._registered.setdefault(instance_id, {}).update(told)
+
+    def register_vm(self, vm: Vm, **told: Any) -> None:
+        """Let Nova know a VM by its name and whose it is, too."""
+        self.register(vm.instance_id, name=vm.name, project_id=vm.project_id, **told)
 
     def server(self, instance_id: str) -> Server:
         """Return what is known of a server; of one that is not known, nothing."""

@@ -33,8 +33,9 @@ def down(lab: str, *, engine: Engine) -> DownReport:
     """Remove all that carries a lab's label, however much of it there is."""
     check_lab(lab)
     with exclusive_lab(lab):
-        containers = engine.containers(lab=lab)
-        if joined := sorted({c.lab for c in engine.containers() if c.home == lab}):
+        everyones = engine.containers()
+        containers = [container for container in everyones if container.lab == lab]
+        if joined := sorted({c.lab for c in everyones if c.home == lab}):
             raise ConflictError(
                 f"hosts of {', '.join(joined)} have joined the lab {lab!r}",
                 hint=f"fakevm leave --name {joined[0]}",

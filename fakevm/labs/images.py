@@ -20,10 +20,7 @@ _OWN = {
     "neutron": ("images/neutron/files", "images/neutron/overlay.pth"),
     "mariadb": ("images/mariadb/files",),
     "rabbitmq": ("images/rabbitmq/files",),
-    "keystone": (
-        *("images/neutron/files", "images/neutron/overlay.pth"),
-        "images/keystone/files",
-    ),
+    "keystone": ("images/neutron/files", "images/neutron/overlay.pth", "images/keystone/files"),
     "host": (
         *("images/neutron/files", "images/neutron/overlay.pth", "images/host/files"),
         *("pyproject.toml", "agent/fakevm_agent"),

@@ -19,7 +19,7 @@ from fakevm.labs.down import DownReport, down
 from fakevm.labs.settings import Settings, Wishes
 from fakevm.labs.subnets import ROLES
 from fakevm.labs.up import places, vm_ports
-from fakevm.names import NEUTRON_PORT, check_lab, check_service, project
+from fakevm.names import NEUTRON_PORT, check_host, check_lab, project
 from fakevm.protocol.lock import exclusive_lab
 
 # Of this machine, where a lab's API is published.
@@ -53,7 +53,7 @@ def join(
     is changed.
     """
     start = time.monotonic()
-    names = [check_service(name) for name in hosts]
+    names = [check_host(name) for name in hosts]
     if len(set(names)) < len(names):
         raise ConfigError("each host needs a name of its own")
     with exclusive_lab(check_lab(lab)):
@@ -69,7 +69,7 @@ def join(
                 hint="fakevm join --host ANOTHER",
             )
         say(f"joining {', '.join(names)} to the lab {home!r}")
-        document = partial(document_of, lab=lab, home=wanted, hosts=names, networks=networks)
+        document = partial(document_of, home=home, hosts=names, networks=networks)
         made = Compose(replace(wanted, lab=lab), share.files(), make=document)
         made.up(timeout_s=timeout_s, on_wait=lambda: None)
     with Parts(home, engine=engine) as there:
@@ -99,22 +99,21 @@ def home_of(api: str, containers: Collection[Container]) -> str:
 
 def document_of(
     default: Mapping[str, Any],
-    _wanted: Settings,
+    wanted: Settings,
     *,
-    lab: str,
-    home: Settings,
+    home: str,
     hosts: Sequence[str],
     networks: Collection[Network],
 ) -> dict[str, Any]:
-    """Return the document of hosts that are made as a lab's first one, on that lab's networks."""
+    """Return the document of hosts that are made as another lab's first one, on its networks."""
     first = default["services"]["compute-1"]
-    label = {"labels": {HOME_LABEL: home.lab}}
-    of_home = {n.role: n.name for n in networks if n.lab == home.lab}
+    label = {"labels": {HOME_LABEL: home}}
+    of_home = {n.role: n.name for n in networks if n.lab == home}
     return {
-        "name": project(lab),
+        "name": project(wanted.lab),
         "services": {host: {**first, "hostname": host, **label} for host in hosts},
         "networks": {role: {"name": of_home[role], "external": True} for role in ROLES},
-        "volumes": {"python": {"name": f"{project(home.lab)}_python", "external": True}},
+        "volumes": {"python": {"name": f"{project(home)}_python", "external": True}},
     }
 
 

@@ -84,8 +84,7 @@ class Lifecycle:
             ports, host, guests, server = self._on_its_host()
             move = self._move(ports, guests, server, source=host, destination=host)
             # Nova knows where each server is, and answers Neutron's events by it.
-            told = {"name": move.vm.name, "project_id": move.vm.project_id}
-            self._lab.events.register(move.vm.instance_id, host=host, **told)
+            self._lab.events.register_vm(move.vm, host=host)
             self._protocol(protocol, move)
         return self._rows()
 

@@ -28,11 +28,9 @@ def _paused(move: Move) -> bool:
 
 def remember(move: Move) -> None:
     """Have Nova keep what no host can tell of a VM that is on none."""
-    move.events.register(
-        move.vm.instance_id,
+    move.events.register_vm(
+        move.vm,
         host=None,
-        name=move.vm.name,
-        project_id=move.vm.project_id,
         nics=[nic.port.id for nic in move.nics],
         given=[nic.port.id for nic in move.nics if nic.preserve_on_delete],
     )
@@ -64,8 +62,7 @@ def bind_again(move: Move) -> None:
 
 def bind(move: Move) -> None:
     """Bind every port to the host that gets the VM; Nova knows it there from now on."""
-    told = {"name": move.vm.name, "project_id": move.vm.project_id}
-    move.events.register(move.vm.instance_id, host=move.destination_name, **told)
+    move.events.register_vm(move.vm, host=move.destination_name)
     bind_by_host_id(move, move.listed, move.destination_name)
 
 

@@ -54,8 +54,7 @@ def migrate(
         )
         observer.begin()
         # Nova knows where each server is, and answers Neutron's events by it.
-        told = {"name": move.vm.name, "project_id": move.vm.project_id}
-        lab.events.register(instance_id, host=move.source_name, **told)
+        lab.events.register_vm(move.vm, host=move.source_name)
         started = time.time()
         error: BaseException | None = None
         try:

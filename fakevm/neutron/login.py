@@ -21,6 +21,17 @@ class Login:
     project: str
     password: str = field(repr=False)
 
+    def credentials(self) -> dict[str, Any]:
+        """Return what a client logs in with, as keystoneauth and clouds.yaml call it."""
+        return {
+            "auth_url": self.auth_url,
+            "username": self.username,
+            "password": self.password,
+            "project_name": self.project,
+            "user_domain_id": DOMAIN,
+            "project_domain_id": DOMAIN,
+        }
+
 
 def cloud(endpoint: str, login: Login | None = None) -> Mapping[str, Any]:
     """Return the entry of clouds.yaml for a Neutron: without Keystone, or for a user of it."""
@@ -28,14 +39,7 @@ def cloud(endpoint: str, login: Login | None = None) -> Mapping[str, Any]:
         return {"auth_type": "none", "auth": {"endpoint": endpoint}}
     return {
         "auth_type": "password",
-        "auth": {
-            "auth_url": login.auth_url,
-            "username": login.username,
-            "password": login.password,
-            "project_name": login.project,
-            "user_domain_id": DOMAIN,
-            "project_domain_id": DOMAIN,
-        },
+        "auth": login.credentials(),
         # Of the lab's endpoints those that are published on this machine.
         "interface": "public",
     }

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from keystoneauth1.identity.v3 import Password
 
-from fakevm.neutron.login import DOMAIN, Login
+from fakevm.neutron.login import Login
 
 
 def auth(login: Login) -> Password:
     """Return what gets tokens for a session, and another one before one expires."""
-    return Password(
-        auth_url=login.auth_url,
-        username=login.username,
-        password=login.password,
-        project_name=login.project,
-        user_domain_id=DOMAIN,
-        project_domain_id=DOMAIN,
-    )
+    return Password(**login.credentials())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from openstack.exceptions import ForbiddenException
@@ -99,7 +98,7 @@ def test_a_host_that_comes_back_asks_neutron_as_nova(secured: Lab) -> None:
         assert "does not answer" not in docker_logs(guest.host.container)
 
 
-def test_a_keystone_that_is_away_is_named(secured: Lab, tmp_path: Path) -> None:
+def test_a_keystone_that_is_away_is_named(secured: Lab) -> None:
     keystone = container_ids(secured.name)["keystone"]
     with Cloud(secured, "away") as cloud:
         network = cloud.network(cidr="10.34.0.0/24")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -43,7 +45,11 @@ def test_hosts_are_made_as_the_other_lab_s_on_its_networks() -> None:
     home = settings("home", wishes=Wishes(), existing=Existing(), networks=NETWORKS, environ={})
     default = yaml.safe_load((files() / home.backend.document).read_text(encoding="utf-8"))
     made = document_of(
-        default, home, lab="edge", home=home, hosts=["edge-1", "edge-2"], networks=NETWORKS
+        default,
+        replace(home, lab="edge"),
+        home="home",
+        hosts=["edge-1", "edge-2"],
+        networks=NETWORKS,
     )
     first = default["services"]["compute-1"]
     label = {"labels": {"fakevm.home": "home"}}
@@ -52,6 +58,7 @@ def test_hosts_are_made_as_the_other_lab_s_on_its_networks() -> None:
     }
     assert made["networks"]["underlay"] == {"name": "fakevm-home_underlay", "external": True}
     assert made["volumes"] == {"python": {"name": "fakevm-home_python", "external": True}}
+    assert made["name"] == "fakevm-edge"
     assert "include" not in made
 
 
