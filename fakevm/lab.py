@@ -84,7 +84,7 @@ class Lab(Parts):
         Content if the host is gone, or has it no more.
         """
         port = self.find(ref, whole=False)
-        _check_owner(port)
+        self._check(port)
         vm = vms.vifs.vm_of_port(port)
         with exclusive_vm(self.home, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             # Who was waited for may have moved or deleted it.
@@ -111,7 +111,7 @@ class Lab(Parts):
         What is plugged already comes by its addresses as before, if nothing else is asked for.
         """
         port = self.find(ref)
-        _check_owner(port)
+        self._check(port)
         return vms.ports.plug(
             self,
             port,
@@ -133,7 +133,7 @@ class Lab(Parts):
     ) -> Row:
         """Give a port that is not bound to a VM, which goes on running, or boots with it."""
         port = self.find(ref)
-        _check_owner(port)
+        self._check(port)
         return vms.attach.attach(
             self,
             port,
@@ -147,7 +147,7 @@ class Lab(Parts):
     def detach(self, ref: str, *, timeout_s: float = WAIT_S) -> DetachedPort:
         """Take a port from its VM, which goes on running: it is unbound if given, else deleted."""
         port = self.find(ref)
-        _check_owner(port)
+        self._check(port)
         return vms.attach.detach(self, port, timeout_s=timeout_s)
 
     def unplug(self, ref: str, *, host: str | None = None) -> HostResult:
@@ -279,7 +279,7 @@ class Lab(Parts):
         `on_request` is called after each request, `on_report` also with the report of a failure.
         """
         port = self.find(ref)
-        _check_owner(port)
+        self._check(port)
         return migrate.run.migrate(self, port, request, on_request=on_request, on_report=on_report)
 
     def abort_migration(self, ref: str) -> list[str]:
@@ -292,7 +292,7 @@ class Lab(Parts):
         Its revert is a migration of the kind "revert".
         """
         port = self.find(ref)
-        _check_owner(port)
+        self._check(port)
         return migrate.confirm.confirm(self, port)
 
     def rows(self) -> list[Row]:
@@ -331,10 +331,11 @@ class Lab(Parts):
         """Return the lab at a glance; what does not answer is shown as such."""
         return labs.status.of(self)
 
-
-def _check_owner(port: Port) -> None:
-    if not names.may_be_a_vms(port):
-        raise ConflictError(
-            f"port {port.id} is no VM's: it belongs to {port.device_owner}",
-            hint=f"fakevm openstack port show {port.id}",
-        )
+    def _check(self, port: Port) -> None:
+        """Refuse a port that is no VM's, or one of a host that is another's."""
+        if not names.may_be_a_vms(port):
+            raise ConflictError(
+                f"port {port.id} is no VM's: it belongs to {port.device_owner}",
+                hint=f"fakevm openstack port show {port.id}",
+            )
+        self.check_host_of(port)

@@ -40,6 +40,9 @@ PROJECT = "fake_project_id"
 ADMIN = "admin"
 USERS = {ADMIN: "admin", "member": "demo", "reader": "demo"}
 
+# As whom the hosts ask, as a compute service does, and its project.
+NOVA = ("nova", "service")
+
 # Where Neutron's API and Keystone listen in their containers, and an agent in its host, and nowhere
 # else.
 NEUTRON_PORT = 9696

@@ -58,7 +58,7 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
     api = Api(
         conf.fakevm.neutron_url,
         keystone_url=conf.fakevm.keystone_url,
-        password=conf.fakevm.keystone_password,
+        login=conf.fakevm.keystone_login,
     )
     neutron = Neutron(api, host=conf.host)
     workers = Workers(conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)

@@ -1,6 +1,7 @@
 """Neutron's API, as what runs inside the lab asks it: by urllib, which costs no memory to speak of.
 
-With Keystone it is asked by the user nova, as a compute service does.
+With Keystone it is asked by a user as which fakevm tells it to, in a lab of its own by nova, as a
+compute service does.
 """
 
 import http.client
@@ -12,7 +13,6 @@ from urllib.parse import urlencode
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 _ANSWER_MAX = 16 * 1024 * 1024
-_DOMAIN = {"id": "default"}
 
 # What asking may end in: nobody answers, or not in the API's words; HTTPError is one of these.
 FAILURES = (OSError, http.client.HTTPException, ValueError, LookupError, TypeError)
@@ -21,12 +21,12 @@ FAILURES = (OSError, http.client.HTTPException, ValueError, LookupError, TypeErr
 class Api:
     """Neutron's API."""
 
-    def __init__(self, url: str, *, keystone_url: str = "", password: str = "") -> None:
-        """`password`: nova's; "" in a lab without Keystone."""
+    def __init__(self, url: str, *, keystone_url: str = "", login: str = "") -> None:
+        """`login`: the body of a request for a token, as JSON; "" in a lab without Keystone."""
         self._url = url.rstrip("/")
         # It is in the lab: a proxy that the environment names is for what is outside.
         self._opener = build_opener(ProxyHandler({}))
-        self._tokens = Tokens(keystone_url, password, self._opener) if password else None
+        self._tokens = Tokens(keystone_url, login, self._opener) if login else None
 
     def __str__(self) -> str:
         return self._url
@@ -50,11 +50,11 @@ class Api:
 
 
 class Tokens:
-    """Keystone's tokens for the user nova, each of which is kept until it is refused."""
+    """Keystone's tokens for a user, each of which is kept until it is refused."""
 
-    def __init__(self, url: str, password: str, opener: OpenerDirector) -> None:
+    def __init__(self, url: str, login: str, opener: OpenerDirector) -> None:
         self._url = url.rstrip("/")
-        self._password = password
+        self._login = login
         self._opener = opener
         self._token = ""
 
@@ -64,16 +64,9 @@ class Tokens:
 
     def renewed(self, timeout_s: float) -> str:
         """Return a new one (Identity API v3, POST /auth/tokens)."""
-        user = {"name": "nova", "domain": _DOMAIN, "password": self._password}
-        body = {
-            "auth": {
-                "identity": {"methods": ["password"], "password": {"user": user}},
-                "scope": {"project": {"name": "service", "domain": _DOMAIN}},
-            }
-        }
         request = Request(
             f"{self._url}/auth/tokens",
-            data=json.dumps(body).encode(),
+            data=self._login.encode(),
             headers={"Content-Type": "application/json"},
         )
         with self._opener.open(request, timeout=timeout_s) as answer:

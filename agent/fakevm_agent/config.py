@@ -69,10 +69,11 @@ _FAKEVM_OPTS = [
         help="The lab's Keystone, if it has one.",
     ),
     cfg.StrOpt(
-        "keystone_password",
+        "keystone_login",
         default="",
         secret=True,
-        help="Its user nova's, by which the agent asks Neutron; empty in a lab without Keystone.",
+        help="The request for a token by which the agent asks Neutron, as JSON; empty in a lab "
+        "without Keystone.",
     ),
     cfg.FloatOpt(
         "neutron_timeout",

@@ -26,6 +26,11 @@ from fakevm.neutron.login import clouds
 def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
     """Run the `openstack` client inside the lab, with these arguments."""
     with session.lab() as lab:
+        if lab.joined:
+            raise ConflictError(
+                f"the lab {lab.name!r} has joined the Neutron at {lab.joined}",
+                hint="the client that it is used with",
+            )
         container = lab.service("neutron-api")
     if not arguments and not sys.stdin.isatty():
         say("no command is given: the client takes commands from stdin, and ends with 1 after them")

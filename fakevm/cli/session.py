@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.lab import Lab
     from fakevm.labs.down import DownReport
+    from fakevm.labs.elsewhere import Elsewhere
     from fakevm.labs.images import Unfit
     from fakevm.labs.join import JoinReport
     from fakevm.labs.settings import Wishes
@@ -86,6 +87,25 @@ class Session:
         names = hosts or (f"{self.lab_name}-1",)
         return labs.join.join(
             self.lab_name, api=api, hosts=names, engine=engine, say=say, timeout_s=timeout_s
+        )
+
+    def join_elsewhere(
+        self,
+        there: Elsewhere,
+        hosts: Sequence[str],
+        wishes: Wishes,
+        *,
+        timeout_s: float,
+        say: Callable[[str], None],
+    ) -> JoinReport:
+        """Join compute hosts to a Neutron that is no lab's."""
+        return labs.elsewhere.join(
+            *(self.lab_name, there),
+            hosts=hosts or (f"{self.lab_name}-1",),
+            wishes=wishes,
+            engine=clients.engine.Engine(),
+            say=say,
+            timeout_s=timeout_s,
         )
 
     def leave(self) -> DownReport:

@@ -33,13 +33,15 @@ AUTH_LABEL = "fakevm.auth"
 L2_AGENT_LABEL = "fakevm.l2-agent"
 # A compute host's that has joined another lab: which one.
 HOME_LABEL = "fakevm.home"
+# Of a lab whose Neutron runs elsewhere on this machine: the URL of its API, at nova-events.
+NEUTRON_LABEL = "fakevm.neutron"
 # An image's, which its containers have, too.
 SOURCE_LABEL = "fakevm.source"
 PROJECT_LABEL = "com.docker.compose.project"
 
 _LABELS = (
     *(LAB_LABEL, ROLE_LABEL, SERVICE_LABEL),
-    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL, HOME_LABEL),
+    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL, HOME_LABEL, NEUTRON_LABEL),
 )
 
 # What `docker ps` shows of a container.
@@ -77,6 +79,8 @@ class Container:
     auth: str = ""
     # A compute host's that has joined another lab: which one.
     home: str = ""
+    # Where the Neutron is that its lab has joined, if that is none of a lab's.
+    neutron: str = ""
     # What its image was made from; "": nobody can tell.
     source: str = ""
     # A compute host's: the program that it has instead of the backend's L2 agent, by whose name
@@ -226,6 +230,33 @@ class Engine:
         with clients.docker_api.translated():
             self._client.restart(container.id)
 
+    def start(self, container: Container) -> None:
+        """Start a container; content if it runs."""
+        with clients.docker_api.translated():
+            self._client.start(container.id)
+
+    def stop(self, container: Container) -> None:
+        """End what runs in a container, which stays so; content if nothing does."""
+        with clients.docker_api.translated():
+            self._client.stop(container.id)
+
+    def kill(self, container: Container) -> None:
+        """Kill what runs in a container, which stays so; ConflictError if nothing does."""
+        with clients.docker_api.translated():
+            self._client.kill(container.id)
+
+    def address(self, container: Container, role: str) -> str:
+        """Return a container's address on a network of a lab's, by the network's role.
+
+        NotFoundError, where it is not on one, or does not run.
+        """
+        with clients.docker_api.translated():
+            found = self._client.inspect_container(container.id)["NetworkSettings"]["Networks"]
+        for name, network in found.items():
+            if name.endswith(f"_{role}") and network["IPAddress"]:
+                return str(network["IPAddress"])
+        raise NotFoundError(f"{container.service} has no address on the {role} network")
+
     def pause(self, container: Container) -> None:
         """Freeze what runs in a container; content where nothing does, or will not be frozen."""
         with suppress(FakevmError), clients.docker_api.translated():
@@ -310,7 +341,7 @@ def unreachable(words: str) -> UnavailableError:
 def _container(line: str) -> Container:
     found = line.split("\t")
     number, names, state, status, ports, *labels = found
-    lab, role, service, backend, source, l2_agent, auth, home = labels
+    lab, role, service, backend, source, l2_agent, auth, home, neutron = labels
     return Container(
         id=number,
         # The others are those that links give it.
@@ -325,6 +356,7 @@ def _container(line: str) -> Container:
         source=source,
         auth=auth,
         home=home,
+        neutron=neutron,
         l2_agent=l2_agent.partition(" ")[0].rpartition("/")[2],
     )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fakevm.clients.rpc import Connection, known
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
@@ -23,8 +23,18 @@ _POLL_S = 20.0
 _AWAY_S = 10.0
 _AWAY_INTERVAL_S = 0.2
 
+# The shortest look at a host.
+_LOOK_S = 0.1
+
 # What an event was answered with that nobody got.
 _REFUSALS = {400: "without a tag", 404: "no such server", 422: "the server is on no host"}
+
+
+class Look(Protocol):
+    """Waits until a port's VIF is wired on a host; tells whether it was in time."""
+
+    def __call__(self, host: str, port_id: str, *, within_s: float) -> bool:
+        """Look there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +55,10 @@ class Choice:
 class Events:
     """The lab's nova-events. Any thread may ask; a connection that was lost is made anew."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], *, look: Look | None = None) -> None:
+        """`look`: waits until a VIF is wired, where Neutron tells nobody here that it is."""
         self._connect = connect
+        self._look = look
         self._connection: Connection | None = None
         self._connecting = threading.Lock()
         # Since it answered once, it is worth waiting for.
@@ -144,6 +156,8 @@ class Events:
 
         Nova: ComputeVirtAPI.wait_for_instance_event, keyed by server, name and tag.
         """
+        if self._look:
+            return Watcher(self, instance_id, name, port_ids, after=0, look=self._look)
         return Waiter(self, instance_id, name, port_ids, after=self.cursor())
 
     def close(self) -> None:
@@ -235,11 +249,12 @@ class Waiter:
         left_out = set(port_ids)
         self._missing = [port_id for port_id in self._missing if port_id not in left_out]
 
-    def wait(self, timeout_s: float) -> dict[str, Entry]:
+    def wait(self, timeout_s: float, *, host: str = "") -> dict[str, Entry]:
         """Wait until each port has its event; return them by port.
 
-        Raises WaitTimeoutError with the ports that are missing, and FakevmError for the first event
-        that says anything but "completed"; wait again to go on with the other ports.
+        `host` has the VIFs. Raises WaitTimeoutError with the ports that are missing, and
+        FakevmError for the first event that says anything but "completed"; wait again to go on with
+        the other ports.
         """
         deadline = time.monotonic() + timeout_s
         while self._missing:
@@ -281,6 +296,27 @@ class Waiter:
         code = self._refused.get(port_id)
         reason = f" (it came, but was answered {code}: {_REFUSALS.get(code, '')})" if code else ""
         return f"port {port_id}{reason}"
+
+
+class Watcher(Waiter):
+    """Waits until each of a server's VIFs is wired on its host, of which no event comes."""
+
+    def __init__(self, *args: Any, look: Look, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._look = look
+
+    def wait(self, timeout_s: float, *, host: str = "") -> dict[str, Entry]:
+        """Wait until each VIF is wired; WaitTimeoutError, with those that are not."""
+        deadline = time.monotonic() + timeout_s
+        while self._missing:
+            left = max(_LOOK_S, deadline - time.monotonic())
+            if not self._look(host, self._missing[0], within_s=left):
+                raise WaitTimeoutError(
+                    f"port {', '.join(self._missing)} was not wired within {timeout_s:g} s",
+                    hint=f"fakevm show {self._missing[0]}",
+                )
+            del self._missing[0]
+        return {}
 
 
 def cursor_at(moment: float) -> int:

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import backends, clients, lazy, names, neutron
 from fakevm.clients.engine import Container, Engine, Recipe
-from fakevm.clients.process import connect, run
-from fakevm.errors import FakevmError, NotFoundError, UnavailableError, WaitTimeoutError
+from fakevm.clients.process import ExitError, connect, run
+from fakevm.errors import (
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
 from fakevm.model import Server
 from fakevm.names import ADMIN, KEYSTONE_PORT, NEUTRON_PORT, USERS, is_uuid
 from fakevm.neutron.api import Neutron
@@ -41,6 +47,16 @@ ANSWER_S = 30.0
 
 # How long a service may take to show that it does its work, after an error.
 CHECK_S = 10.0
+
+# Wait until Open vSwitch has a VIF, and its table $2 what $3 says of it (ovs-vsctl(8), wait-until).
+WIRED = """
+named() { ovs-vsctl --bare --columns=name find Interface "external_ids:iface-id=$1"; }
+until name=$(named "$1") && [ "$name" ]; do sleep 0.1; done
+exec ovs-vsctl wait-until "$2" "$name" "$3"
+"""
+
+# How timeout(1) says that it had to end its program.
+TIMED_OUT = 124
 
 # How long an agent may take, which does its work on a busy machine.
 AGENT_S = 60.0
@@ -131,6 +147,11 @@ class Parts:
         return next((c.home for c in self.containers if c.home), self.name)
 
     @property
+    def joined(self) -> str:
+        """The URL of a Neutron that it has joined and that is none of a lab's; "": it has not."""
+        return next((c.neutron for c in self.containers if c.neutron), "")
+
+    @property
     def computes(self) -> list[Container]:
         """The compute hosts' containers."""
         return [container for container in self.containers if container.role == "compute"]
@@ -153,6 +174,8 @@ class Parts:
     @cached_property
     def endpoint(self) -> str:
         """The URL of Neutron's API."""
+        if self.joined:
+            return self.joined
         container = self.service("neutron-api")
         port = container.ports.get(NEUTRON_PORT)
         if port is None:
@@ -169,6 +192,10 @@ class Parts:
     @cached_property
     def logins(self) -> Mapping[str, Login]:
         """The users of the lab's Keystone, by name; none, where it has none."""
+        if self.joined:
+            told = self._engine.recipe(self.service(EVENTS)).environment
+            url, request = told["FAKEVM_KEYSTONE_URL"], told["FAKEVM_KEYSTONE_LOGIN"]
+            return {ADMIN: neutron.login.Login.of_request(url, request)} if request else {}
         if not any(container.auth == KEYSTONE for container in self.containers):
             return {}
         container = self.service(KEYSTONE)
@@ -190,7 +217,9 @@ class Parts:
 
     @property
     def neutron_version(self) -> str:
-        """Neutron's release, which its image is tagged with."""
+        """Neutron's release, which its image is tagged with; its agents', where it is elsewhere."""
+        if self.joined:
+            return self._engine.recipe(self.service(EVENTS)).image.rpartition(":")[2]
         return self.api_recipe.image.rpartition(":")[2]
 
     @cached_property
@@ -216,6 +245,18 @@ class Parts:
         """Return a host's L2 agents, as Neutron has them."""
         other = next((c.l2_agent for c in self.containers if c.service == host), "")
         return self.backend.l2_agents(host, self.neutron.agents(), other)
+
+    def is_wired(self, host: str, port_id: str, *, within_s: float) -> bool:
+        """Wait until a port's VIF is wired on a host; tell whether it was in time."""
+        container = self.running_compute(host).name
+        asked = ("timeout", f"{within_s:g}", "sh", "-c", WIRED, "-", port_id, *self.backend.wired)
+        try:
+            run(("docker", "exec", container, *asked), timeout_s=within_s + CHECK_S)
+        except ExitError as error:
+            if error.status == TIMED_OUT:
+                return False
+            raise
+        return True
 
     def agent(self, host: str) -> Agent:
         """Return a running host's agent, connected."""
@@ -249,7 +290,8 @@ class Parts:
                 explain=lambda: Parts(self.name, engine=self._engine).service(EVENTS),
             )
 
-        return clients.events.Events(connect)
+        # A Neutron that runs elsewhere tells its own Nova.
+        return clients.events.Events(connect, look=self.is_wired if self.joined else None)
 
     def server(self, instance_id: str) -> Server:
         """Return what Nova has of a server beside its ports; nothing, where nobody answers."""
@@ -262,6 +304,14 @@ class Parts:
     def host(self, ref: str) -> str:
         """Return the name of the compute host that a user names by name or container id."""
         return names.find_host(ref, {c.service: c.id for c in self.computes})
+
+    def check_host_of(self, port: Port) -> None:
+        """Refuse a port on a host of a Neutron that runs elsewhere, which may be a hypervisor."""
+        if self.joined and port.host and port.host not in {c.service for c in self.computes}:
+            raise ConflictError(
+                f"port {port.id} is on {port.host}, which is no host of the lab {self.name!r}",
+                hint="fakevm list",
+            )
 
     def running_compute(self, ref: str) -> Container:
         """Return the container of a compute host that runs."""

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -24,7 +25,8 @@ from fakevm.labs.settings import (
     options_of,
 )
 from fakevm.labs.share import build_context, ca_bundle
-from fakevm.names import LAB_LABEL, project
+from fakevm.names import LAB_LABEL, NOVA, project
+from fakevm.neutron.login import Login
 
 # `include` in a Compose file.
 COMPOSE_VERSION = (2, 20)
@@ -46,11 +48,22 @@ def environment(wanted: Settings, environ: Mapping[str, str]) -> dict[str, str]:
         **{f"FAKEVM_{role.upper()}_SUBNET": subnet for role, subnet in wanted.subnets.items()},
         # Empty in a lab without Keystone, whatever the user's environment has.
         KEYSTONE_PASSWORD.variable: "",
+        "FAKEVM_KEYSTONE_LOGIN": _nova(wanted),
         **wanted.passwords,
         CONFIG.variable: str(wanted.config or NOTHING),
         NEUTRON_SRC.variable: str(wanted.neutron_src or NOTHING),
         PACKAGES.variable: json.dumps(wanted.packages),
     }
+
+
+def _nova(wanted: Settings) -> str:
+    """Return how the user nova asks for a token; "" in a lab without Keystone."""
+    if not wanted.has_keystone:
+        return ""
+    username, of = NOVA
+    password = wanted.passwords[KEYSTONE_PASSWORD.variable]
+    # Where it is, a host has been told.
+    return Login(auth_url="", username=username, project=of, password=password).request()
 
 
 def document(default: Mapping[str, Any], wanted: Settings) -> dict[str, Any]:
@@ -84,12 +97,16 @@ class Compose:
         root: Path,
         *,
         make: Callable[[Mapping[str, Any], Settings], dict[str, Any]] = document,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`make` returns the document, of the backend's and of what is wanted."""
+        """`make` returns the document, of the backend's and of what is wanted.
+
+        `variables`: Compose's, beside those of what is wanted.
+        """
         self._make = make
         self._wanted = wanted
         self._root = root
-        self._env = environment(wanted, os.environ)
+        self._env = {**environment(wanted, os.environ), **variables}
 
     def images(self) -> list[str]:
         """Return the images that the lab's services are made from."""

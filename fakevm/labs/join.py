@@ -31,7 +31,7 @@ class JoinReport:
     """Compute hosts that a Neutron has now."""
 
     lab: str
-    # The lab whose Neutron that is.
+    # The lab whose Neutron that is; "": no lab's.
     home: str
     endpoint: str
     hosts: tuple[str, ...]
@@ -53,23 +53,20 @@ def join(
     is changed.
     """
     start = time.monotonic()
-    names = [check_host(name) for name in hosts]
-    if len(set(names)) < len(names):
-        raise ConfigError("each host needs a name of its own")
+    check_names(hosts)
     with exclusive_lab(check_lab(lab)):
         compose.check_version()
         containers, networks = engine.containers(), engine.networks()
-        if any(container.lab == lab for container in containers):
-            raise ConflictError(f"there is a lab {lab!r}", hint="fakevm join --name ANOTHER")
+        check_free(lab, containers)
         home = home_of(api, containers)
         wanted = _wanted(home, containers, networks, engine)
-        if taken := {c.service for c in containers if home in (c.lab, c.home)} & set(names):
+        if taken := {c.service for c in containers if home in (c.lab, c.home)} & set(hosts):
             raise ConflictError(
                 f"the Neutron of the lab {home!r} has a host {', '.join(sorted(taken))} already",
                 hint="fakevm join --host ANOTHER",
             )
-        say(f"joining {', '.join(names)} to the lab {home!r}")
-        document = partial(document_of, home=home, hosts=names, networks=networks)
+        say(f"joining {', '.join(hosts)} to the lab {home!r}")
+        document = partial(document_of, home=home, hosts=hosts, networks=networks)
         made = Compose(replace(wanted, lab=lab), share.files(), make=document)
         made.up(timeout_s=timeout_s, on_wait=lambda: None)
     with Parts(home, engine=engine) as there:
@@ -77,9 +74,21 @@ def join(
             lab=lab,
             home=home,
             endpoint=there.endpoint,
-            hosts=tuple(names),
+            hosts=tuple(hosts),
             seconds=round(time.monotonic() - start, 1),
         )
+
+
+def check_names(hosts: Sequence[str]) -> None:
+    """See that hosts may be called so."""
+    if len({check_host(name) for name in hosts}) < len(hosts):
+        raise ConfigError("each host needs a name of its own")
+
+
+def check_free(lab: str, containers: Collection[Container]) -> None:
+    """See that there is no such lab yet."""
+    if any(container.lab == lab for container in containers):
+        raise ConflictError(f"there is a lab {lab!r}", hint="fakevm join --name ANOTHER")
 
 
 def home_of(api: str, containers: Collection[Container]) -> str:
@@ -124,8 +133,8 @@ def leave(lab: str, *, engine: Engine) -> DownReport:
     """
     containers = engine.containers(lab=check_lab(lab))
     hosts = {container.service for container in containers}
-    if not any(container.home for container in containers):
-        raise ConflictError(f"no lab {lab!r} has joined another one", hint="fakevm status")
+    if not any(container.home or container.neutron for container in containers):
+        raise ConflictError(f"no lab {lab!r} has joined a Neutron", hint="fakevm status")
     with Parts(lab, engine=engine) as there:
         if ports := vm_ports(there, hosts):
             raise ConflictError(

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
-from fakevm.clients.process import run
-from fakevm.errors import (
-    ConflictError,
-    FakevmError,
-    UnavailableError,
-    WaitTimeoutError,
-)
+from fakevm.errors import ConflictError
 from fakevm.labs import (
     compose,
     config,
@@ -30,20 +23,13 @@ from fakevm.labs import (
 )
 from fakevm.labs.compose import Compose
 from fakevm.labs.settings import Existing, Settings, Wishes
+from fakevm.labs.start import RECOVERY_S, Start
 from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.values import Port
 from fakevm.protocol.lock import exclusive_lab
 
 # A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
 TIMEOUT_S = 300.0
-
-# How long a service may take that is not well to be so again: three of its health checks.
-RECOVERY_S = 65.0
-
-# An L2 agent that the user brought, and a service, is given up after so many ends; one a second, if
-# it does not come further than its start.
-ENDS = 5
-ENDS_LOOKED_AT_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +56,6 @@ class Up:
         self._engine = engine
         self._say = say
         self._phases: dict[str, float] = {}
-        self._seen: dict[str, str] = {}
-        # How often a container was seen between two starts, by its id.
-        self._restarts: Counter[str] = Counter()
-        self._looping: Container | None = None
-        self._start_order: Sequence[str] = ()
-        self._start = time.monotonic()
-        self._brings_agent = False
-        self._looked = 0.0
-        self._ended: FakevmError | None = None
 
     def run(self, *, timeout_s: float) -> UpReport:
         """Bring the lab up, or to what is wished now, and wait until it is healthy."""
@@ -86,8 +63,14 @@ class Up:
             with self._phase("check"):
                 wanted, existing = self._checked()
             docker_compose = Compose(wanted, share.files())
-            self._brings_agent = bool(wanted.backend.other_l2_agent(wanted.options))
-            self._start_order = wanted.backend.start_order
+            start = Start(
+                self._lab,
+                engine=self._engine,
+                say=self._say,
+                start_order=wanted.backend.start_order,
+                mend="fakevm up, again; or fakevm down",
+                brings_agent=bool(wanted.backend.other_l2_agent(wanted.options)),
+            )
             with self._phase("images"):
                 for release in wanted.releases:
                     images.ensure(
@@ -106,8 +89,8 @@ class Up:
             surplus = [host for host in existing.hosts if host not in wanted.hosts]
             with self._phase("start"):
                 self._sweep(existing)
-                self._let_recover(existing)
-                self._bring_up(docker_compose, timeout_s)
+                start.let_recover(existing.containers)
+                start.bring_up(docker_compose, timeout_s=timeout_s)
             with self._phase("agree"), Parts(self._lab, engine=self._engine, say=self._say) as lab:
                 if overlaid and (old := overlay.older(lab)):
                     restart.restart(lab, old, only=None, engine=self._engine, timeout_s=timeout_s)
@@ -128,9 +111,9 @@ class Up:
         compose.check_version()
         networks = self._engine.networks()
         compose.check_ownership(self._lab, everything, networks)
-        if home := next(filter(None, (c.home for c in everything)), ""):
+        if joined := next(filter(None, (c.home or c.neutron for c in everything)), ""):
             raise ConflictError(
-                f"the lab {self._lab!r} has joined {home!r}, and has no Neutron of its own",
+                f"the lab {self._lab!r} has joined {joined!r}, and has no Neutron of its own",
                 hint=f"fakevm up --name ANOTHER, or fakevm leave --name {self._lab}",
             )
         existing = decide.existing_of(
@@ -183,114 +166,6 @@ class Up:
             named = container.name == container_name(self._lab, container.service)
             if not named or container.state == "created":
                 self._engine.delete_container(container)
-
-    def _let_recover(self, existing: Existing) -> None:
-        """Wait for what runs and is not well: Compose gives up as soon as it sees one of these.
-
-        A check that failed while its service was busy is not made again for some seconds.
-        """
-        running = {c.id for c in existing.containers if c.running and c.health == "unhealthy"}
-        deadline = time.monotonic() + RECOVERY_S
-        while running and time.monotonic() < deadline:
-            containers = self._engine.containers(lab=self._lab)
-            if not any(c.id in running and c.health == "unhealthy" for c in containers):
-                return
-            self._tell_changes()
-            time.sleep(1)
-
-    def _bring_up(self, docker_compose: Compose, timeout_s: float) -> None:
-        self._start = time.monotonic()
-        self._changes()
-        for container in self._brought_agents():
-            self._in_agent_s_service(container, "s6-svdt-clear")
-        try:
-            docker_compose.up(timeout_s=timeout_s, on_wait=self._look)
-        except FakevmError as error:
-            if error is self._ended:
-                raise
-            late = time.monotonic() - self._start >= timeout_s
-            words = f"docker compose: {str(error).splitlines()[-1]}"
-            explained = self._explained(words, late_s=timeout_s if late else None)
-            raise explained or error from error
-        self._tell_changes()
-
-    def _look(self) -> None:
-        """Tell what has changed; give up where something ends again and again."""
-        self._tell_changes()
-        if self._looping:
-            words = f"{self._looping.service} ends again and again"
-            self._ended = self._explained(words, first=self._looping)
-            if self._ended:
-                raise self._ended
-        now = time.monotonic()
-        if now - self._looked >= ENDS_LOOKED_AT_S:
-            self._looked = now
-            self._see_ends()
-
-    def _see_ends(self) -> None:
-        """Give up where an L2 agent that the user brought ends again and again."""
-        for container in self._brought_agents():
-            ends = self._in_agent_s_service(container, "s6-svdt").splitlines()
-            if container.health == "starting" and len(ends) >= ENDS:
-                self._ended = restart.ended(container, "l2-agent", engine=self._engine)
-                raise self._ended
-
-    def _brought_agents(self) -> list[Container]:
-        """Return the hosts that run and have an L2 agent of the user's, not well by now."""
-        if not self._brings_agent:
-            return []
-        containers = self._engine.containers(lab=self._lab)
-        return [c for c in containers if c.running and c.l2_agent and c.health != "healthy"]
-
-    def _in_agent_s_service(self, container: Container, program: str) -> str:
-        """Run one of s6's programs there; "" where it has not begun yet, or is on its way out."""
-        argv = ("docker", "exec", container.name, program, "/run/services/l2-agent")
-        with suppress(FakevmError):
-            return run(argv, timeout_s=RECOVERY_S)
-        return ""
-
-    def _tell_changes(self) -> None:
-        seconds = time.monotonic() - self._start
-        for service, state in self._changes():
-            if state in ("healthy", "unhealthy", "exited", "dead", "restarting"):
-                self._say(f"{service}: {state} ({seconds:.1f} s)")
-
-    def _changes(self) -> list[tuple[str, str]]:
-        """Return the services whose containers have another state than at the last look."""
-        found = []
-        for container in self._engine.containers(lab=self._lab):
-            state = container.health or container.state
-            if self._seen.get(container.id) != state:
-                self._seen[container.id] = state
-                self._restarts[container.id] += state == "restarting"
-                if self._restarts[container.id] >= ENDS:
-                    self._looping = container
-                found.append((container.service, state))
-        return found
-
-    def _explained(
-        self, why: str, *, first: Container | None = None, late_s: float | None = None
-    ) -> FakevmError | None:
-        """Return an error with what the containers say that are not well; None: all of them are.
-
-        first: the cause, where it is known. late_s: the time that they had is over.
-        """
-        containers = self._engine.containers(lab=self._lab)
-        ill = [c for c in containers if not c.is_well]
-        if not ill:
-            return None
-        states = ", ".join(f"{c.service} is {c.health or c.state}" for c in ill)
-        kind = UnavailableError if late_s is None else WaitTimeoutError
-        when = "yet" if late_s is None else f"within {late_s:g} s"
-        # The first in the order of starting is the cause; later ones only wait for it.
-        order = {role: number for number, role in enumerate(self._start_order)}
-        first = first or min(ill, key=lambda c: order.get(c.role, len(order)))
-        words = self._engine.logs(first, lines=restart.LOG_LINES).rstrip()
-        return kind(
-            f"the lab is not up {when}: {states}\n{why}"
-            + (f"\nThe last words of {first.service}:\n{words}" if words else ""),
-            hint=f"docker logs {first.name}; fakevm up, again; or fakevm down",
-        )
 
     def _settled(self, lab: Parts) -> status.Status:
         """Wait until the agents of hosts that are well have found a control plane that is new.

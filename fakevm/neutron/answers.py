@@ -103,12 +103,14 @@ OVN_GATEWAY = "OVN Controller Gateway agent"
 
 def agent(found: Mapping[str, Any]) -> NeutronAgent:
     """Return a row of the agent list."""
+    configurations = found.get("configurations") or {}
     return NeutronAgent(
         id=found["id"],
         binary=found["binary"],
         host=found["host"],
         alive=found["alive"],
         admin_state_up=found["admin_state_up"],
-        datapath=(found.get("configurations") or {}).get("datapath_type", ""),
+        datapath=configurations.get("datapath_type", ""),
         is_gateway=found.get("agent_type") == OVN_GATEWAY,
+        l2population=configurations.get("l2_population"),
     )

@@ -106,6 +106,8 @@ class NeutronAgent:
     datapath: str = ""
     # OVN's: whether routers may reach external networks through this chassis.
     is_gateway: bool = False
+    # An Open vSwitch agent's: whether it fills its forwarding tables from Neutron's; None: another.
+    l2population: bool | None = None
 
     @property
     def state(self) -> str:

@@ -18,7 +18,6 @@ from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
-from fakevm.model import NIC_NAME_LEN
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred
@@ -251,15 +250,6 @@ class Stage:
     def in_service(self, service: str, *argv: str) -> str:
         """Run a program in a service's container and return what it prints, stripped."""
         return self._in_container(self.lab.service(service).name, *argv).strip()
-
-    def is_wired(self, host: str, port: Port, *, within_s: float) -> bool:
-        """Wait until a port's VIF is wired on a host; tell whether it was in time."""
-        # As os-vif names the OVS port (vif_plug_ovs/ovs.py).
-        prefix = "qvo" if port.vif_details.get("ovs_hybrid_plug") else "tap"
-        table, condition = self.lab.backend.wired
-        wanted = (table, f"{prefix}{port.id}"[:NIC_NAME_LEN], condition)
-        wait = f'timeout {within_s:g} ovs-vsctl wait-until "$@" && echo yes || true'
-        return bool(self.on_host(host, "sh", "-c", wait, "-", *wanted))
 
     @contextmanager
     def halted(self, host: str, program: str = "") -> Iterator[None]:

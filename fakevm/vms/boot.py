@@ -262,6 +262,8 @@ def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     """
     found = lab.neutron.ports(device_id=instance_id)
     ports = [port for port in found if names.may_be_a_vms(port)]
+    for port in ports:
+        lab.check_host_of(port)
     server = lab.server(instance_id)
     created = {
         port.id

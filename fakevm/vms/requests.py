@@ -51,7 +51,7 @@ class Plugging:
         if not self.vif_plugging_timeout_s:
             return True
         try:
-            waiter.wait(self.vif_plugging_timeout_s)
+            waiter.wait(self.vif_plugging_timeout_s, host=host)
         except WaitTimeoutError as error:
             if self.vif_plugging_is_fatal:
                 error.add_note(f"{host}: its L2 agent has not wired the VIF, or Neutron is busy")

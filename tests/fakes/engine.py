@@ -53,7 +53,7 @@ class FakeEngine(Engine):
             raise NotFoundError(f"Docker: no such file: {path}")
         return self.files[container.service, path]
 
-    def stop(self, service: str, *, state: str = "exited") -> None:
+    def end(self, service: str, *, state: str = "exited") -> None:
         self.all_containers = [
             replace(one, state=state, health="") if one.service == service else one
             for one in self.all_containers

@@ -96,7 +96,7 @@ def test_a_port_that_never_was_is_not_found(session: FakeSession, ref: str) -> N
 
 
 def test_a_lab_without_the_service_is_told(session: FakeSession, world: World) -> None:
-    world.engine.stop("nova-events")
+    world.engine.end("nova-events")
     result = run(session, "events")
     assert result.exit_code == 5
     assert "nova-events is exited" in result.stderr

@@ -22,6 +22,7 @@ from fakevm.labs import compose, overlay, releases, settings, subnets
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.labs.share import files
 from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT, check_lab, project
+from fakevm.neutron.login import Login
 from tests.fakes.engine import make_container
 
 
@@ -361,6 +362,9 @@ def test_a_lab_has_keystone_where_it_is_wished(backend: Backend) -> None:
     assert compose.environment(without, of_user)[found.variable] == ""
     handed = compose.environment(wished, {})
     assert (handed["FAKEVM_AUTH"], handed["FAKEVM_KEYSTONE_PASSWORD"]) == ("keystone", "new")
+    assert compose.environment(without, {})["FAKEVM_KEYSTONE_LOGIN"] == ""
+    nova = Login.of_request("http://keystone:5000/v3", handed["FAKEVM_KEYSTONE_LOGIN"])
+    assert (nova.username, nova.project, nova.password) == ("nova", "service", "new")
     # What is there stays.
     recipes = {"keystone": published, "neutron-api": make_recipe(FAKEVM_AUTH="keystone")}
     again = decide(existing=Existing(recipes=recipes))

@@ -250,7 +250,7 @@ def test_a_lab_has_them(world: World) -> None:
 
 
 def test_a_lab_without_the_service_is_told(world: World) -> None:
-    world.engine.stop("nova-events")
+    world.engine.end("nova-events")
     with world.lab() as lab, pytest.raises(UnavailableError, match="nova-events is exited"):
         lab.events.cursor()
     world.engine.all_containers = [make_container("mariadb")]

@@ -77,7 +77,7 @@ def test_what_no_hosts_are_called_is_refused(
 
 
 def test_a_lab_of_its_own_cannot_leave() -> None:
-    with pytest.raises(ConflictError, match="no lab 'fakevm' has joined"):
+    with pytest.raises(ConflictError, match="no lab 'fakevm' has joined a Neutron"):
         leave("fakevm", engine=FakeEngine(make_container("compute-1")))
 
 

@@ -67,7 +67,7 @@ def test_a_second_port_is_a_second_nic_of_the_same_vm(lab: Lab, world: World) ->
 
 
 def test_a_vm_without_a_host_goes_to_the_least_busy_healthy_one(lab: Lab, world: World) -> None:
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     create(lab)
     row = lab.create_port(replace(REQUEST, instance="other", host=None)).row
     assert row.host == "compute-3"
@@ -98,7 +98,7 @@ def test_a_port_that_does_not_get_active_leaves_nothing(lab: Lab, world: World) 
 
 def test_what_did_not_come_is_told_with_the_services_that_are_ill(world: World) -> None:
     world.neutron.broken["wait_until_active"] = WaitTimeoutError("DOWN")
-    world.engine.stop("neutron-rpc")
+    world.engine.end("neutron-rpc")
     world.engine.all_containers = [
         replace(one, health="unhealthy") if one.service == "rabbitmq" else one
         for one in world.engine.all_containers
@@ -112,7 +112,7 @@ def test_what_did_not_come_is_told_with_the_services_that_are_ill(world: World) 
 
 
 def test_what_is_named_already_is_not_named_again(world: World) -> None:
-    world.engine.stop("neutron-rpc")
+    world.engine.end("neutron-rpc")
     with pytest.raises(UnavailableError) as caught, world.lab() as lab:
         lab.service("neutron-rpc")
     assert not hasattr(caught.value, "__notes__")
@@ -197,7 +197,7 @@ def test_delete_unplugs_first_and_is_content_without_the_vif(lab: Lab, world: Wo
 
 def test_delete_is_content_with_a_host_that_has_stopped(lab: Lab, world: World) -> None:
     port_id = create(lab)
-    world.engine.stop("compute-1")
+    world.engine.end("compute-1")
     with world.lab() as later:
         later.delete_port(port_id)
     assert world.neutron.ports_by_id == {}
@@ -310,7 +310,7 @@ def test_what_may_have_been_given_to_a_vm_is_not_deleted_with_it(lab: Lab, world
     assert set(world.neutron.ports_by_id) == {given}
     # Its host is away.
     lab.attach("vm", given, host="compute-1")
-    world.engine.stop("compute-1")
+    world.engine.end("compute-1")
     del lab.containers
     assert lab.delete_vm("vm") == [given]
     assert world.neutron.ports_by_id[given].device_id == ""
@@ -413,7 +413,7 @@ def test_a_port_without_port_security_has_no_groups(lab: Lab, world: World) -> N
 
 def test_a_paused_host_is_unpaused_and_not_started(lab: Lab, world: World) -> None:
     port_id = create(lab)
-    world.engine.stop("compute-1", state="paused")
+    world.engine.end("compute-1", state="paused")
     del lab.containers
     with pytest.raises(UnavailableError, match="compute-1 is paused") as caught:
         lab.unplug(port_id)
@@ -454,7 +454,7 @@ def test_unplug_leaves_the_binding(lab: Lab, world: World) -> None:
 
 def test_unplug_on_all_hosts_has_a_result_for_each(lab: Lab, world: World) -> None:
     port_id = create(lab)
-    world.engine.stop("compute-3")
+    world.engine.end("compute-3")
     del lab.containers
     results = {r.host: (r.changed, r.error) for r in lab.unplug_all_hosts(port_id)}
     assert results == {
@@ -467,7 +467,7 @@ def test_unplug_on_all_hosts_has_a_result_for_each(lab: Lab, world: World) -> No
 def test_a_stopped_host_is_shown_as_such_and_the_rest_still_works(world: World) -> None:
     with world.lab() as lab:
         first, second = create(lab), create(lab, instance="b", host="compute-2")
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     with world.lab() as lab:
         rows = {row.port_id: row for row in lab.rows()}
         status = {host.host: host for host in lab.status().hosts}
@@ -546,7 +546,7 @@ def test_an_option_is_known_though_the_host_that_has_it_has_ended() -> None:
 
 
 def test_a_lab_whose_api_has_stopped_says_so_in_its_status(world: World) -> None:
-    world.engine.stop("neutron-api")
+    world.engine.end("neutron-api")
     with world.lab() as lab:
         status = lab.status()
     assert status.neutron == "the lab's neutron-api is exited"

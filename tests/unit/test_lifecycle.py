@@ -245,7 +245,7 @@ def test_the_end_of_a_vm_confirms_its_migration_first(lab: Lab, world: World) ->
 
 def test_a_vm_that_was_evacuated_or_unplugged_keeps_its_name(lab: Lab, world: World) -> None:
     port_id = boot(lab)
-    world.engine.stop("compute-1")
+    world.engine.end("compute-1")
     del lab.containers
     lab.migrate(port_id, MigrationRequest(destination="compute-2", kind="evacuate"))
     assert lab.show(port_id).vm_name == "vm"
@@ -285,7 +285,7 @@ def test_what_a_vm_was_given_after_it_was_shelved_is_never_its_own(lab: Lab, wor
         lab.unshelve("vm", host="compute-2")
     del world.hosts["compute-2"].broken["configure"]
     given = give(lab, world)
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     del lab.containers
     lab.migrate(given, MigrationRequest(destination="compute-3", kind="evacuate"))
     lab.delete_vm("vm")
@@ -358,10 +358,10 @@ def test_an_open_migration_whose_hosts_are_down_keeps_no_vm(lab: Lab, world: Wor
     away = MigrationRequest(destination="compute-2", kind="cold", confirm=False)
     port_id = boot(lab)
     lab.migrate(port_id, away)
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     del lab.containers
     assert lab.confirm_migration(port_id) == "compute-1"
-    world.engine.stop("compute-1")
+    world.engine.end("compute-1")
     del lab.containers
     lab.delete_vm("vm")
 

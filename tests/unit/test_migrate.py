@@ -333,7 +333,7 @@ def test_a_stopped_destination_is_refused_before_anything_is_changed(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
     writes = len(world.neutron.writes)
-    world.engine.stop("compute-3")
+    world.engine.end("compute-3")
     del lab.containers
     with pytest.raises(UnavailableError, match="compute-3 is exited"):
         move(lab, vm[0], "compute-3")
@@ -415,7 +415,7 @@ def test_a_port_that_is_down_keeps_no_vm_from_moving(
 ) -> None:
     world.neutron.update_port(vm[0], {"admin_state_up": False})
     if kind == "evacuate":
-        world.engine.stop("compute-2")
+        world.engine.end("compute-2")
         del lab.containers
     assert move(lab, vm[0], "compute-3", kind=kind).outcome == "moved"
     there = world.hosts["compute-3"].vifs_by_port
@@ -443,7 +443,7 @@ def test_a_vm_is_evacuated_from_a_host_that_is_down(lab: Lab, world: World, vm: 
     with pytest.raises(ConflictError, match="compute-2 is up") as caught:
         move(lab, vm[0], "compute-3", kind="evacuate")
     assert "--force" in caught.value.hint
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     del lab.containers
     with pytest.raises(UnavailableError, match="compute-2 is down") as down:
         move(lab, vm[0], "compute-3")
@@ -457,7 +457,7 @@ def test_a_vm_is_evacuated_from_a_host_that_is_down(lab: Lab, world: World, vm: 
 
 
 def test_a_host_that_is_paused_is_not_down(lab: Lab, world: World, vm: list[str]) -> None:
-    world.engine.stop("compute-2", state="paused")
+    world.engine.end("compute-2", state="paused")
     del lab.containers
     with pytest.raises(UnavailableError, match="compute-2 is paused") as caught:
         move(lab, vm[0], "compute-3")
@@ -467,7 +467,7 @@ def test_a_host_that_is_paused_is_not_down(lab: Lab, world: World, vm: list[str]
 def test_a_vm_is_evacuated_from_a_paused_host_by_force_alone(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
-    world.engine.stop("compute-2", state="paused")
+    world.engine.end("compute-2", state="paused")
     del lab.containers
     with pytest.raises(ConflictError, match="compute-2 is paused"):
         move(lab, vm[0], "compute-3", kind="evacuate")
@@ -477,7 +477,7 @@ def test_a_vm_is_evacuated_from_a_paused_host_by_force_alone(
 def test_an_event_that_comes_while_the_ports_are_read_is_not_lost(
     lab: Lab, world: World, vm: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     del lab.containers
     # The L2 agent's work is done right after the read, and not again.
     world.hosts["compute-3"].wires = False
@@ -504,7 +504,7 @@ def test_nics_of_a_vm_that_is_evacuated_keep_their_order(
         port_id: replace(ports[port_id], created_at=f"2026-01-01T00:00:0{vm.index(port_id)}Z")
         for port_id in reversed(vm)
     }
-    world.engine.stop("compute-2")
+    world.engine.end("compute-2")
     del lab.containers
     move(lab, vm[0], "compute-3", kind="evacuate")
     nics = {one.port_id: one.nic for one in world.hosts["compute-3"].vifs_by_port.values()}

@@ -162,8 +162,8 @@ def test_without_a_lab_it_could_not_be_carried_out(session: FakeSession) -> None
 
 
 def test_two_hosts_are_needed(session: FakeSession) -> None:
-    session.world.engine.stop("compute-2")
-    session.world.engine.stop("compute-3")
+    session.world.engine.end("compute-2")
+    session.world.engine.end("compute-3")
     result = run(session, "scenario", "run", "stays-down")
     assert result.exit_code == 1
     assert "Hint: fakevm up --computes 2" in result.stderr

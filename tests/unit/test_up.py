@@ -19,6 +19,7 @@ from fakevm.labs.decide import existing_of
 from fakevm.labs.down import down
 from fakevm.labs.restart import restart
 from fakevm.labs.settings import Existing, Wishes, settings
+from fakevm.labs.start import Start
 from fakevm.labs.up import Up, _check_port
 from fakevm.protocol.lock import exclusive
 from tests.fakes.engine import FakeEngine, make_container
@@ -65,8 +66,12 @@ def make_response(status_code: int) -> requests.Response:
     return response
 
 
-def make_up(engine: FakeEngine, said: list[str]) -> Up:
-    return Up("fakevm", Wishes(), engine=engine, say=said.append)
+def make_up(engine: FakeEngine) -> Up:
+    return Up("fakevm", Wishes(), engine=engine, say=print)
+
+
+def make_start(engine: FakeEngine, said: list[str]) -> Start:
+    return Start("fakevm", engine=engine, say=said.append, start_order=(), mend="fakevm down")
 
 
 def test_what_is_not_well_for_a_moment_is_waited_for() -> None:
@@ -83,13 +88,13 @@ def test_what_is_not_well_for_a_moment_is_waited_for() -> None:
             return [replace(ill, health="healthy"), gone] if self.looks > 2 else [ill, gone]
 
     engine, said = Recovering(), list[str]()
-    up = make_up(engine, said)
-    up._let_recover(Existing(containers=(ill, gone)))
+    start = make_start(engine, said)
+    start.let_recover((ill, gone))
     assert engine.looks > 2
     assert any("neutron-api: unhealthy" in text for text in said)
     # Nothing that runs is ill: nothing is looked at.
     engine.looks = 0
-    up._let_recover(Existing(containers=(replace(ill, health="healthy"), gone)))
+    start.let_recover((replace(ill, health="healthy"), gone))
     assert engine.looks == 0
 
 
@@ -179,15 +184,15 @@ def test_a_service_that_ends_again_and_again_is_given_up() -> None:
     well, broken = make_container("mariadb"), make_container("keystone", health="")
     engine = FakeEngine(well, broken)
     engine.log = "no such option\n"
-    up = make_up(engine, said)
-    up._changes()
+    start = make_start(engine, said)
+    start._changes()
     for _ in range(4):
         for state in ("restarting", "running"):
             engine.all_containers = [well, replace(broken, state=state)]
-            up._look()
+            start._look()
     engine.all_containers = [well, replace(broken, state="restarting")]
     with pytest.raises(UnavailableError, match="keystone is restarting") as caught:
-        up._look()
+        start._look()
     assert "no such option" in str(caught.value)
     assert "docker logs fakevm-keystone-1" in caught.value.hint
 
@@ -195,13 +200,13 @@ def test_a_service_that_ends_again_and_again_is_given_up() -> None:
 def test_changes_are_told_once() -> None:
     said: list[str] = []
     engine = FakeEngine(make_container("mariadb"), make_container("neutron-api", health="starting"))
-    up = make_up(engine, said)
-    up._changes()
-    up._tell_changes()
+    start = make_start(engine, said)
+    start._changes()
+    start._tell_changes()
     assert said == []
     engine.all_containers[1] = replace(engine.all_containers[1], health="healthy")
-    up._tell_changes()
-    up._tell_changes()
+    start._tell_changes()
+    start._tell_changes()
     assert [text.partition(" (")[0] for text in said] == ["neutron-api: healthy"]
 
 
@@ -225,9 +230,9 @@ def test_containers_are_read_from_docker_ps(
     lines = (
         "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
         "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
-        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t\tkeystone\t",
+        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t\tkeystone\t\t",
         "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t"
-        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast\t\thome",
+        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast\t\thome\thttp://192.0.2.1:9696",
     )
     docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
     compute, api = Engine().containers(lab="fakevm")
@@ -237,6 +242,7 @@ def test_containers_are_read_from_docker_ps(
     assert not compute.ports
     assert (compute.l2_agent, api.l2_agent) == ("lane-agent", "")
     assert (compute.auth, api.auth) == ("", "keystone")
+    assert (compute.home, compute.neutron) == ("home", "http://192.0.2.1:9696")
     assert (compute.home, api.home) == ("home", "")
     assert (api.name, api.role, api.lab, api.health, api.backend, api.source, api.ports) == (
         *("fakevm-neutron-api-1", "neutron-api", "fakevm", "starting", "ovs", "28.0.2-1a2b"),
@@ -263,7 +269,7 @@ def test_an_engine_that_does_not_answer_is_told(
 def test_what_an_ended_compose_left_is_swept() -> None:
     half = make_container("compute-1", name="0123456789ab_fakevm-compute-1-1", state="created")
     engine = RemovingEngine(make_container("compute-1"), half)
-    make_up(engine, [])._sweep(Existing(containers=tuple(engine.all_containers)))
+    make_up(engine)._sweep(Existing(containers=tuple(engine.all_containers)))
     assert [container.name for container in engine.all_containers] == ["fakevm-compute-1-1"]
 
 
@@ -285,7 +291,7 @@ def test_a_container_that_never_ran_is_made_anew() -> None:
     unstarted = make_container("compute-2", state="created")
     stopped = make_container("compute-3", state="exited")
     engine = RemovingEngine(make_container("compute-1"), unstarted, stopped)
-    make_up(engine, [])._sweep(Existing(containers=tuple(engine.all_containers)))
+    make_up(engine)._sweep(Existing(containers=tuple(engine.all_containers)))
     assert [container.service for container in engine.all_containers] == ["compute-1", "compute-3"]
 
 
@@ -295,7 +301,7 @@ def test_hosts_whose_vms_nobody_can_tell_are_not_removed() -> None:
     wanted = settings(
         "fakevm", wishes=Wishes(computes=1), existing=existing, networks=[], environ={}
     )
-    up = make_up(FakeEngine(*containers), [])
+    up = make_up(FakeEngine(*containers))
     with pytest.raises(ConflictError, match="whether compute-2 has VMs"):
         up._refuse_to_lose_vms(wanted, existing)
     never_ran = replace(

@@ -111,8 +111,8 @@ def main() -> None:
     neutron = (
         Api(
             os.environ["FAKEVM_API"],
-            keystone_url="http://keystone:5000/v3",
-            password=os.environ.get("FAKEVM_KEYSTONE_PASSWORD", ""),
+            keystone_url=os.environ.get("FAKEVM_KEYSTONE_URL", ""),
+            login=os.environ.get("FAKEVM_KEYSTONE_LOGIN", ""),
         )
         if answers
         else None

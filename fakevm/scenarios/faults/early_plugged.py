@@ -99,7 +99,7 @@ def _watched(stage: Stage, host: str, port: Port) -> Iterator[list[float]]:
     def watch() -> None:
         # What goes wrong is seen by the time that is missing.
         with suppress(FakevmError):
-            if stage.is_wired(host, port, within_s=ACTIVE_S):
+            if stage.lab.is_wired(host, port.id, within_s=ACTIVE_S):
                 times.append(time.time())
 
     watcher = threading.Thread(target=watch, daemon=True)

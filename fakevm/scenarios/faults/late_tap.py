@@ -43,7 +43,7 @@ def run(stage: Stage) -> Finding:
     seconds = _waited(stage, waiter)
     measured: dict[str, object] = {
         "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
-        "wired_on_the_destination": stage.is_wired(destination, port, within_s=1),
+        "wired_on_the_destination": stage.lab.is_wired(destination, port.id, within_s=1),
         "vif_plugged_after_s": seconds,
     }
     if seconds is not None:

@@ -18,18 +18,19 @@ def keystone() -> Iterator[Keystone]:
 
 
 def test_a_token_is_kept_until_it_is_refused(keystone: Keystone) -> None:
-    api = Api(keystone.url, keystone_url=f"{keystone.url}/v3", password="right")
+    api = Api(keystone.url, keystone_url=f"{keystone.url}/v3", login=keystone.login().request())
     for _ in range(2):
         assert api.get("ports", timeout_s=5) == {"ports": []}
-    assert keystone.given == ["nova"]
+    assert keystone.given == ["admin"]
     keystone.given.append("another")
     assert api.get("ports", [("id", "a")], timeout_s=5) == {"ports": []}
-    assert keystone.given == ["nova", "another", "nova"]
+    assert keystone.given == ["admin", "another", "admin"]
 
 
 def test_a_neutron_that_wants_a_token_refuses_who_has_none(keystone: Keystone) -> None:
     with pytest.raises(HTTPError, match="401"):
         Api(keystone.url).get("ports", timeout_s=5)
-    wrong = Api(keystone.url, keystone_url=f"{keystone.url}/v3", password="wrong")
+    login = keystone.login(password="wrong").request()
+    wrong = Api(keystone.url, keystone_url=f"{keystone.url}/v3", login=login)
     with pytest.raises(HTTPError, match="401"):
         wrong.get("ports", timeout_s=5)
