@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import clients, labs, lazy, lifecycle, migrate, names, vms
+from fakevm import clients, labs, lazy, lifecycle, migrate, names, outages, reach, vms
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import (
     ConfigError,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest, Port
+    from fakevm.outages.verbs import Outages
+    from fakevm.reach.matrix import Matrix
     from fakevm.reports.migration import MigrationReport
     from fakevm.vms.addresses import Addressing
     from fakevm.vms.attach import DetachedPort
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
     from fakevm.vms.rows import Row
+    from fakevm.vms.several import Result
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0
@@ -302,6 +305,31 @@ class Lab(Parts):
     def show(self, ref: str) -> Row:
         """Return one port: what Neutron says and what its host has."""
         return vms.overview.row(self, self.find(ref))
+
+    def execute_in(
+        self, selectors: Sequence[str], argv: Sequence[str], *, timeout_s: float | None = None
+    ) -> list[Result]:
+        """Run a command in the VMs that are selected, of none in all, at once.
+
+        NotFoundError, where a selector means none; UnavailableError, where a host does not answer.
+        """
+        targets, failures = vms.several.all_vms(self)
+        for error in failures.values():
+            raise error
+        if selectors:
+            targets = vms.several.selected(self, targets, selectors)
+        if not targets:
+            raise NotFoundError("there is no VM", hint="fakevm create-port NETWORK INSTANCE")
+        return vms.several.run(self, targets, argv, timeout_s=timeout_s)
+
+    def ping(self, refs: Sequence[str] = ()) -> Matrix:
+        """Ping from each of these VMs to each other one, of all VMs if none is named."""
+        return reach.matrix.ping(self, refs)
+
+    @property
+    def outages(self) -> Outages:
+        """What is broken on purpose, and its end."""
+        return outages.verbs.Outages(self, engine=self._engine)
 
     def cleanup(self, *, dry_run: bool = False) -> tuple[list[Leftover], list[FakevmError]]:
         """Remove from every host what is left of ports that Neutron does not have there.

@@ -136,6 +136,8 @@ class HostInfo:
     ovs_version: str
     vms: int
     vifs: int
+    # What is broken in it on purpose, as "stop l2-agent".
+    outages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "VMs": {
         "exec": "vms:execute",
         "shell": "vms:shell",
+        "ping": "reach:ping",
         "migrate": "moves:migrate",
         "reboot": "lifecycle:reboot",
         "rebuild": "lifecycle:rebuild",
@@ -59,7 +60,12 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "delete-vm": "vms:delete_vm",
         "events": "events:events",
     },
-    "Neutron's faults": {
+    "Faults": {
+        "stop": "outages:stop",
+        "start": "outages:start",
+        "kill": "outages:kill",
+        "cut": "outages:cut",
+        "slow": "outages:slow",
         "scenario": "scenarios:scenario",
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import click
 
@@ -46,27 +47,48 @@ _host_option = click.option("--host", metavar="HOST", help="A compute host, by n
     default="raw",
     help="Its output as it comes, or at the end as a result.",
 )
+@click.option("--all", "everywhere", is_flag=True, help="In every VM at once, instead of VIF's.")
+@click.option(
+    "--on",
+    "selectors",
+    metavar="SELECTOR",
+    multiple=True,
+    help="In these VMs at once: a name, with * and ? for what may be there, host=NAME or"
+    " network=NAME; again and again.",
+)
 @lab_option
-@click.argument("ref", metavar="VIF")
-@click.argument("command", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("words_given", metavar="[VIF] COMMAND...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def execute(
     ctx: click.Context,
     *,
-    ref: str,
-    command: tuple[str, ...],
+    words_given: tuple[str, ...],
     host: str | None,
     timeout_s: float | None,
     stdin: bool | None,
     form: str,
+    everywhere: bool,
+    selectors: tuple[str, ...],
 ) -> None:
     """Run a command in the VM that has a port; its exit code is ours.
 
     COMMAND is one string ("ip link"), split into words as a shell does but never given to one, or
     several words (-- ip link).
+
+    With --all or --on it runs in many VMs at once, without stdin; the exit code is 1 if any failed.
     """
     session = ctx.find_object(Session)
     assert session is not None
+    if everywhere or selectors:
+        if host or stdin or (everywhere and selectors):
+            raise click.UsageError("--all, --on, --host and --stdin exclude each other.")
+        if not words_given:
+            raise click.UsageError("Missing argument 'COMMAND...'.")
+        ctx.exit(_in_many(session, selectors, words(words_given), timeout_s=timeout_s, form=form))
+    if len(words_given) < 2:
+        missing = "COMMAND..." if words_given else "VIF"
+        raise click.UsageError(f"Missing argument '{missing}'.")
+    ref, *command = words_given
     argv = words(command)
     passed = not terminal.interactive() if stdin is None else stdin
     with session.execute(ref, argv, host=host, timeout_s=timeout_s, stdin=passed) as execution:
@@ -79,7 +101,25 @@ def execute(
     ctx.exit(execution.exit_code)
 
 
-def words(command: tuple[str, ...]) -> list[str]:
+def _in_many(
+    session: Session,
+    selectors: Sequence[str],
+    argv: Sequence[str],
+    *,
+    timeout_s: float | None,
+    form: str,
+) -> int:
+    """Run a command in many VMs, print what came of it, and return the exit code."""
+    with session.lab() as lab:
+        results = lab.execute_in(selectors, argv, timeout_s=timeout_s)
+    if form == "raw":
+        display.several.show(results)
+    else:
+        display.output.show(results, form)
+    return 1 if any(one.exit_code for one in results) else 0
+
+
+def words(command: Sequence[str]) -> list[str]:
     """Return the words of a command: after `--` as they are, else of one string its words."""
     if command[0] == "--":
         argv = list(command[1:])

@@ -47,7 +47,8 @@ class Agent(Connection):
 
     def info(self) -> HostInfo:
         """Return what the host says of itself."""
-        return HostInfo(**known(HostInfo, self.request("info", {})))
+        found = known(HostInfo, self.request("info", {}))
+        return HostInfo(**{**found, "outages": tuple(found.get("outages") or ())})
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
         """Return what is plugged, all of it or one port's."""

@@ -1,12 +1,12 @@
-"""What is printed: results as tables, YAML and JSON, and the user's terminal. Imports clients."""
+"""What is printed: tables, YAML, JSON, the user's terminal. Imports reach, vms, clients."""
 
 from typing import TYPE_CHECKING
 
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.display import documents, output, tables
+    from fakevm.display import documents, matrix, output, several, tables
 
-    __all__ = ["documents", "output", "tables"]
+    __all__ = ["documents", "matrix", "output", "several", "tables"]
 
 __getattr__ = lazy.modules(__name__)

@@ -59,6 +59,7 @@ class Status:
 def of(lab: Parts) -> Status:
     """Return the lab at a glance; what does not answer is shown as such."""
     infos = lab.ask_hosts(lambda agent: agent.info())
+    outages = _outages(lab, infos)
     endpoint, neutron_agents, words = "", [], "answers"
     try:
         endpoint = lab.endpoint
@@ -82,12 +83,34 @@ def of(lab: Parts) -> Status:
                 c,
                 lab.backend.host_state(c.service, neutron_agents, answer, c.l2_agent),
                 infos.get(c.service),
-                details={"neutron": c.release} if mixed else {},
+                details={
+                    **({"neutron": c.release} if mixed else {}),
+                    **({"broken_on_purpose": outages[c.service]} if c.service in outages else {}),
+                },
             )
             for c in hosts
         ),
         runs=_runs(lab),
     )
+
+
+def _outages(lab: Parts, infos: Mapping[str, HostInfo | FakevmError]) -> dict[str, str]:
+    """Return what is broken in hosts on purpose, in words; empty where nothing is."""
+
+    def of_host(container: Container) -> str:
+        info = infos.get(container.service)
+        if isinstance(info, HostInfo):
+            return ", ".join(info.outages)
+        # It has no agent that answers.
+        argv = ("docker", "exec", container.name, "host-outage", "list")
+        with suppress(FakevmError):
+            return ", ".join(clients.process.run(argv, timeout_s=ANSWER_S).splitlines())
+        return ""
+
+    hosts = [c for c in lab.containers if c.is_host and c.running]
+    found = dict(zip((c.service for c in hosts), clients.at_once.each(of_host, hosts), strict=True))
+    # All hosts have the column, if one needs it.
+    return found if any(found.values()) else {}
 
 
 def _runs(lab: Parts) -> dict[str, str]:

@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.vms import attach, boot, cleanup, dhcp, overview, ports, requests, vifs
+    from fakevm.vms import attach, boot, cleanup, dhcp, overview, ports, requests, several, vifs
 
-    __all__ = ["attach", "boot", "cleanup", "dhcp", "overview", "ports", "requests", "vifs"]
+    __all__ = [
+        "attach",
+        "boot",
+        "cleanup",
+        "dhcp",
+        "overview",
+        "ports",
+        "requests",
+        "several",
+        "vifs",
+    ]
 
 __getattr__ = lazy.modules(__name__)

@@ -21,7 +21,7 @@ ORDER = (
     {"cli"},
     {"scenarios", "shortcut", "display"},
     {"lab"},
-    {"lifecycle"},
+    {"lifecycle", "reach", "outages"},
     {"migrate"},
     {"probes"},
     {"reports", "vms", "labs"},

@@ -1,6 +1,7 @@
 """What is asked of this host: what it is, its VIFs, a VM."""
 
 import importlib.metadata
+from pathlib import Path
 
 from fakevm.errors import NotFoundError
 from fakevm.model import HostInfo, PluggedVif
@@ -9,6 +10,9 @@ from fakevm_agent.host import view
 from fakevm_agent.host.parts import Host, not_plugged
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.vif.names import tap_name
+
+# What host-outage keeps.
+_OUTAGES = Path("/run/fakevm/outages")
 
 
 def info(host: Host) -> HostInfo:
@@ -20,7 +24,12 @@ def info(host: Host) -> HostInfo:
         ovs_version=host.ovsdb.version(),
         vms=len(view.instances()),
         vifs=len(view.owners(netlink.links())),
+        outages=tuple(_words(one) for one in sorted(_OUTAGES.glob("*"))),
     )
+
+
+def _words(outage: Path) -> str:
+    return outage.read_text(encoding="utf-8").strip()
 
 
 def vifs(host: Host, port_id: str | None = None) -> list[PluggedVif]:

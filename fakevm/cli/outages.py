@@ -1,0 +1,164 @@
+"""Commands that break something of a lab on purpose, and mend it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import click
+
+from fakevm.cli.session import SECONDS, Number, Session, lab_option, pass_session, say
+from fakevm.errors import attempt_each, raise_all
+from fakevm.labs.subnets import ROLES
+from fakevm.outages.links import netem
+from fakevm.outages.verbs import START_S
+
+_for_option = click.option(
+    "--for",
+    "seconds",
+    metavar="SECONDS",
+    type=SECONDS,
+    help="For this time, then undo it; Ctrl-C undoes it at once.  [default: until it is undone]",
+)
+_targets = click.argument("refs", metavar="HOST|SERVICE|PROCESS@HOST...", nargs=-1, required=True)
+_network = click.option(
+    "--network",
+    type=click.Choice(ROLES),
+    help="Of which network.  [default: underlay between hosts, else management]",
+)
+
+
+def _lasting(seconds: float | None, undo: Callable[[], object], how: str) -> None:
+    """Leave it, and say how it is undone; or undo it after a time."""
+    if seconds is None:
+        say(f"To undo it: {how}")
+        return
+    try:
+        time.sleep(seconds)
+    finally:
+        undo()
+
+
+def _flag(session: Session) -> str:
+    return "" if session.lab_name == "fakevm" else f"--lab {session.lab_name} "
+
+
+def _each(refs: Sequence[str], act: Callable[[str], object]) -> None:
+    _, failures = attempt_each(refs, act)
+    raise_all(failures)
+
+
+@click.command()
+@_for_option
+@lab_option
+@_targets
+@pass_session
+def stop(session: Session, *, refs: tuple[str, ...], seconds: float | None) -> None:
+    """Stop a host, a service or a process: compute-2, rabbitmq, l2-agent@compute-2."""
+    with session.lab() as lab:
+        _each(refs, lab.outages.stop)
+        _lasting(
+            seconds,
+            lambda: _each(refs, lab.outages.start),
+            f"fakevm {_flag(session)}start {' '.join(refs)}",
+        )
+
+
+@click.command()
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=SECONDS,
+    default=START_S,
+    show_default=True,
+    help="How long each may take to be well again.",
+)
+@lab_option
+@_targets
+@pass_session
+def start(session: Session, *, refs: tuple[str, ...], timeout_s: float) -> None:
+    """Start what was stopped or killed, and wait until it is well."""
+    with session.lab() as lab:
+        _each(refs, lambda ref: lab.outages.start(ref, timeout_s=timeout_s))
+
+
+@click.command()
+@lab_option
+@_targets
+@pass_session
+def kill(session: Session, *, refs: tuple[str, ...]) -> None:
+    """Kill a host, a service or a process, as a crash does.
+
+    A process is started again by its host's supervisor; a host or a service by `fakevm start`.
+    """
+    with session.lab() as lab:
+        _each(refs, lab.outages.kill)
+
+
+@click.command()
+@_network
+@click.option("--undo", is_flag=True, help="Let packets pass again.")
+@_for_option
+@lab_option
+@click.argument("host")
+@click.argument("peer", required=False)
+@pass_session
+def cut(
+    session: Session,
+    *,
+    host: str,
+    peer: str | None,
+    network: str | None,
+    undo: bool,
+    seconds: float | None,
+) -> None:
+    """Cut the link between a host and another host or a service, or all of a host on a network."""
+    if undo and seconds is not None:
+        raise click.UsageError("--undo and --for exclude each other.")
+    with session.lab() as lab:
+        if undo:
+            lab.outages.mend(host, peer, network=network)
+            return
+        chosen = lab.outages.cut(host, peer, network=network)
+        words = " ".join(filter(None, [host, peer]))
+        _lasting(
+            seconds,
+            lambda: lab.outages.mend(host, peer, network=chosen),
+            f"fakevm {_flag(session)}cut --undo --network {chosen} {words}",
+        )
+
+
+@click.command()
+@click.option("--network", type=click.Choice(ROLES), default="underlay", show_default=True)
+@click.option("--delay", "delay_ms", metavar="MS", type=Number(min=0), help="Of each packet.")
+@click.option("--jitter", "jitter_ms", metavar="MS", type=Number(min=0), help="Of the delay.")
+@click.option("--loss", "loss_percent", metavar="PERCENT", type=Number(min=0, max=100))
+@click.option("--undo", is_flag=True, help="Send without delay and loss again.")
+@_for_option
+@lab_option
+@click.argument("host")
+@pass_session
+def slow(
+    session: Session,
+    *,
+    host: str,
+    network: str,
+    delay_ms: float | None,
+    jitter_ms: float | None,
+    loss_percent: float | None,
+    undo: bool,
+    seconds: float | None,
+) -> None:
+    """Delay or lose what a host sends on a network, where the kernel has netem."""
+    if undo and (seconds is not None or (delay_ms, jitter_ms, loss_percent) != (None, None, None)):
+        raise click.UsageError("--undo excludes the other options.")
+    words = [] if undo else netem(delay_ms=delay_ms, jitter_ms=jitter_ms, loss_percent=loss_percent)
+    with session.lab() as lab:
+        lab.outages.slow(host, network, words)
+        if not undo:
+            _lasting(
+                seconds,
+                lambda: lab.outages.slow(host, network, ()),
+                f"fakevm {_flag(session)}slow --undo --network {network} {host}",
+            )

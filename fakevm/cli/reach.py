@@ -1,0 +1,43 @@
+"""Who reaches whom."""
+
+from __future__ import annotations
+
+import click
+
+from fakevm import display
+from fakevm.cli.session import Session, lab_option
+
+
+@click.command()
+@click.option("--all", "everyone", is_flag=True, help="All VMs, as without a word.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "yaml", "junit"]),
+    default="table",
+    show_default=True,
+    help="How the result is printed.",
+)
+@lab_option
+@click.argument("refs", metavar="[VM|VIF]...", nargs=-1)
+@click.pass_context
+def ping(ctx: click.Context, *, refs: tuple[str, ...], everyone: bool, form: str) -> None:
+    """Ping from every VM to every VM, and compare with what Neutron's objects say.
+
+    A silence that should not be is a failure, and so is an answer that should not come, by
+    networks, routers and security groups: then the exit code is 1. Of some VMs, if they are named.
+    """
+    if everyone and refs:
+        raise click.UsageError("--all and VMs exclude each other.")
+    session = ctx.find_object(Session)
+    assert session is not None
+    with session.lab() as lab:
+        matrix = lab.ping(refs)
+    if form == "table":
+        display.matrix.show(matrix)
+    elif form == "junit":
+        click.echo(display.matrix.junit(matrix))
+    else:
+        display.output.show(matrix, form)
+    ctx.exit(1 if matrix.failures else 0)

@@ -1,0 +1,82 @@
+"""Links between a host and others that are cut or slow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fakevm.clients.engine import Container, Engine
+from fakevm.clients.parts import Parts
+from fakevm.errors import ConfigError
+from fakevm.labs.subnets import ROLES
+from fakevm.outages.target import container_of, order
+
+MANAGEMENT, UNDERLAY, PROVIDER = ROLES
+
+
+def cut(lab: Parts, host: str, peer: str | None, network: str | None, *, engine: Engine) -> str:
+    """Drop all packets between a host and a peer, or all of a host on a network.
+
+    Of two hosts the underlay's, if no network is named; of a host and a service, and of one host
+    alone, the management network's. Returns the network.
+    """
+    return _between(lab, host, peer, network, engine=engine, act="cut")
+
+
+def mend(lab: Parts, host: str, peer: str | None, network: str | None, *, engine: Engine) -> str:
+    """Let packets pass again that `cut` with the same words drops; content if they do."""
+    return _between(lab, host, peer, network, engine=engine, act="mend")
+
+
+def slow(lab: Parts, host: str, network: str, words: Sequence[str]) -> None:
+    """Delay, lose, … what a host sends on a network, by tc-netem(8)'s words; none: no more.
+
+    UnavailableError, where the kernel has no netem.
+    """
+    order(_host(lab, host), "slow" if words else "quick", network, *words)
+
+
+def netem(
+    *, delay_ms: float | None, jitter_ms: float | None, loss_percent: float | None
+) -> list[str]:
+    """Return the words of tc-netem(8)."""
+    words = []
+    if delay_ms is not None:
+        words += ["delay", f"{delay_ms:g}ms", *([f"{jitter_ms:g}ms"] if jitter_ms else [])]
+    elif jitter_ms:
+        raise ConfigError("--jitter is of a --delay")
+    if loss_percent is not None:
+        words += ["loss", f"{loss_percent:g}%"]
+    if not words:
+        raise ConfigError("--delay or --loss is expected")
+    return words
+
+
+def _between(
+    lab: Parts, host: str, peer: str | None, network: str | None, *, engine: Engine, act: str
+) -> str:
+    one = _host(lab, host)
+    other = container_of(lab, peer) if peer else None
+    if other is not None and other.id == one.id:
+        raise ConfigError(f"{host} has no link to itself")
+    chosen = network or (UNDERLAY if other and other.is_host else MANAGEMENT)
+    if other is None:
+        order(one, act, chosen)
+        return chosen
+    if chosen == PROVIDER:
+        raise ConfigError(
+            "what passes a provider network has VMs' addresses, not its host's",
+            hint=f"fakevm cut {host} --network {PROVIDER}, of the host as a whole",
+        )
+    if chosen == UNDERLAY and not other.is_host:
+        raise ConfigError(f"{peer} is no host, and not on the underlay")
+    order(one, act, chosen, engine.address(other, chosen), other.service)
+    if other.is_host and other.running:
+        order(other, act, chosen, engine.address(one, chosen), one.service)
+    return chosen
+
+
+def _host(lab: Parts, name: str) -> Container:
+    container = container_of(lab, name)
+    if not container.is_host:
+        raise ConfigError(f"{name} is no host: a link is cut at a host's end")
+    return container

@@ -1,0 +1,105 @@
+"""What Neutron has that decides who reaches whom, as values: the only reader of these objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from fakevm.clients.at_once import each
+from fakevm.errors import NotFoundError
+from fakevm.neutron.api import Neutron
+from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
+
+Found = Mapping[str, Any]
+
+_ROUTER_OWNER = "network:router_interface"
+
+# Also that of routers that are distributed or highly available (neutron_lib/constants.py).
+_ROUTER_OWNERS = (_ROUTER_OWNER, "network:ha_router_replicated_interface")
+
+
+def topology(neutron: Neutron) -> Topology:
+    """Return it for all VMs, as Neutron has it now."""
+    kinds = ("ports", "networks", "subnets", "routers", "security-groups", "address-groups")
+    neutron.connect()
+    found = dict(zip(kinds, each(_listed(neutron), kinds), strict=True))
+    ports = found["ports"]
+    up = {network["id"] for network in found["networks"] if network["admin_state_up"]}
+    return Topology(
+        nics=tuple(_nics(ports, up)),
+        subnets={one["id"]: _subnet(one) for one in found["subnets"]},
+        routers=tuple(_router(one, ports) for one in found["routers"]),
+        rules=tuple(
+            _rule(rule)
+            for group in found["security-groups"]
+            for rule in group["security_group_rules"]
+        ),
+        stateless=frozenset(
+            group["id"] for group in found["security-groups"] if not group.get("stateful", True)
+        ),
+        address_groups={one["id"]: tuple(one["addresses"]) for one in found["address-groups"]},
+    )
+
+
+def _listed(neutron: Neutron) -> Callable[[str], list[dict[str, Any]]]:
+    def listed(kind: str) -> list[dict[str, Any]]:
+        # What needs a plug-in that this Neutron has not.
+        with suppress(NotFoundError):
+            return neutron.listed(kind)
+        return []
+
+    return listed
+
+
+def _nics(ports: Iterable[Found], up: Collection[str]) -> Iterable[Nic]:
+    for port in ports:
+        if port["device_owner"].startswith("compute:"):
+            yield Nic(
+                port_id=port["id"],
+                instance_id=port["device_id"],
+                host=port.get("binding:host_id", ""),
+                network_id=port["network_id"],
+                addresses={ip["ip_address"]: ip["subnet_id"] for ip in port["fixed_ips"]},
+                groups=frozenset(port.get("security_groups") or ()),
+                port_security=port.get("port_security_enabled", True),
+                up=port["admin_state_up"] and port["network_id"] in up,
+            )
+
+
+def _subnet(found: Found) -> Subnet:
+    return Subnet(
+        id=found["id"],
+        network_id=found["network_id"],
+        gateway_ip=found["gateway_ip"],
+        host_routes={one["destination"]: one["nexthop"] for one in found["host_routes"]},
+    )
+
+
+def _router(found: Found, ports: Iterable[Found]) -> Router:
+    return Router(
+        id=found["id"],
+        up=found["admin_state_up"],
+        interfaces={
+            ip["subnet_id"]: ip["ip_address"]
+            for port in ports
+            if port["device_id"] == found["id"] and port["device_owner"].startswith(_ROUTER_OWNERS)
+            for ip in port["fixed_ips"]
+        },
+        external=(found.get("external_gateway_info") or {}).get("network_id", ""),
+        routes=bool(found.get("routes")),
+    )
+
+
+def _rule(found: Found) -> Rule:
+    return Rule(
+        group_id=found["security_group_id"],
+        direction=found["direction"],
+        ethertype=found["ethertype"],
+        protocol=found["protocol"],
+        port_min=found["port_range_min"],
+        port_max=found["port_range_max"],
+        remote_prefix=found["remote_ip_prefix"],
+        remote_group=found["remote_group_id"],
+        remote_address_group=found.get("remote_address_group_id"),
+    )

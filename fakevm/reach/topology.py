@@ -1,0 +1,83 @@
+"""What of Neutron's objects decides who reaches whom: values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nic:
+    """A port of a VM's."""
+
+    port_id: str
+    instance_id: str
+    host: str
+    network_id: str
+    # The subnet of each.
+    addresses: Mapping[str, str]
+    groups: frozenset[str] = frozenset()
+    # Whether security groups are applied at all.
+    port_security: bool = True
+    # It and its network are administratively up.
+    up: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """A subnet."""
+
+    id: str
+    network_id: str
+    gateway_ip: str | None = None
+    # Other ways than by its gateway, by what they lead to (a CIDR).
+    host_routes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Router:
+    """A router."""
+
+    id: str
+    up: bool = True
+    # Its address on each subnet.
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    # The network that its gateway is on; "": it has none.
+    external: str = ""
+    # Whether it has routes of its own, which nobody follows here.
+    routes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule of a security group, which allows."""
+
+    group_id: str
+    # ingress or egress.
+    direction: str
+    # IPv4 or IPv6.
+    ethertype: str
+    # A name, or a number; None: all.
+    protocol: str | None = None
+    # Of ICMP: type and code; None: all.
+    port_min: int | None = None
+    port_max: int | None = None
+    # None: all.
+    remote_prefix: str | None = None
+    remote_group: str | None = None
+    remote_address_group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """All of it."""
+
+    nics: tuple[Nic, ...]
+    # By id.
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    routers: tuple[Router, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    # Groups whose answers need rules of their own.
+    stateless: frozenset[str] = frozenset()
+    # CIDRs, by address group.
+    address_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

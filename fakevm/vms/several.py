@@ -1,0 +1,146 @@
+"""Several VMs at once: which ones are meant, and a command in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from fakevm.clients.at_once import each
+from fakevm.clients.parts import Parts
+from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.model import PluggedVif
+
+# What a selector may say of VMs beside their names.
+_KEYS = ("host", "network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A VM on its host."""
+
+    vm_name: str
+    instance_id: str
+    host: str
+    # Of its NICs, by the names that they have there.
+    port_ids: tuple[str, ...]
+    paused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of a command in a VM."""
+
+    vm_name: str
+    host: str
+    # -1: it did not run, for which `error` has the reason.
+    exit_code: int
+    stdout: str
+    stderr: str
+    error: str = ""
+
+
+def all_vms(lab: Parts) -> tuple[list[Target], dict[str, FakevmError]]:
+    """Return every VM that a host has, in the order of their names, and the hosts' errors."""
+    found: dict[tuple[str, str], list[PluggedVif]] = {}
+    answers = lab.ask_hosts(lambda agent: agent.vifs())
+    for host, answer in answers.items():
+        for one in answer if isinstance(answer, list) else ():
+            found.setdefault((host, one.instance_id), []).append(one)
+    targets = [
+        Target(
+            vm_name=vifs[0].vm_name,
+            instance_id=instance_id,
+            host=host,
+            port_ids=tuple(one.port_id for one in sorted(vifs, key=lambda one: one.nic)),
+            paused=any(one.paused for one in vifs),
+        )
+        for (host, instance_id), vifs in found.items()
+    ]
+    return (
+        sorted(targets, key=lambda target: (target.vm_name, target.instance_id, target.host)),
+        {host: answer for host, answer in answers.items() if isinstance(answer, FakevmError)},
+    )
+
+
+def selected(lab: Parts, targets: Sequence[Target], selectors: Sequence[str]) -> list[Target]:
+    """Return those that any of these selectors means; NotFoundError: one means none.
+
+    A selector is a VM's name, with * and ? for what may be there, or its id; host=NAME;
+    network=NAME.
+    """
+    chosen: set[tuple[str, str]] = set()
+    for selector in selectors:
+        here = list(filter(_matcher(lab, selector), targets))
+        if not here:
+            known = ", ".join(target.vm_name for target in targets[:8])
+            raise NotFoundError(
+                f"{selector!r} means no VM" + (f" of {known}" if known else ""), hint="fakevm list"
+            )
+        chosen |= {(target.host, target.instance_id) for target in here}
+    return [target for target in targets if (target.host, target.instance_id) in chosen]
+
+
+def named(lab: Parts, targets: Sequence[Target], ref: str) -> Target:
+    """Return the one that is named by its name or id, or by a VIF of its."""
+    found = [target for target in targets if ref in (target.vm_name, target.instance_id)]
+    if not found:
+        port_id = lab.find(ref, whole=False).id
+        found = [target for target in targets if port_id in target.port_ids]
+    if not found:
+        raise NotFoundError(f"{ref} is on no host that answers", hint=f"fakevm show {ref}")
+    if len({target.instance_id for target in found}) > 1:
+        ids = ", ".join(sorted(target.instance_id for target in found))
+        raise ConflictError(f"several VMs are named {ref!r}: {ids}", hint="give the id")
+    return found[0]
+
+
+def run(
+    lab: Parts, targets: Collection[Target], argv: Sequence[str], *, timeout_s: float | None
+) -> list[Result]:
+    """Run a command in VMs, in all at once; return what came of it, in their order."""
+    # Each waits for its host.
+    return each(
+        lambda target: run_in(lab, target, argv, timeout_s=timeout_s),
+        list(targets),
+        workers=len(targets),
+    )
+
+
+def run_in(lab: Parts, target: Target, argv: Sequence[str], *, timeout_s: float | None) -> Result:
+    """Run a command in a VM."""
+    said: Mapping[str, list[bytes]] = {"stdout": [], "stderr": []}
+    try:
+        agent = lab.agent(target.host)
+        with agent.execute(target.port_ids[0], argv, timeout_s=timeout_s) as running:
+            for stream, piece in running.output():
+                said[stream].append(piece)
+            code, error = running.exit_code, ""
+    except FakevmError as failure:
+        code, error = -1, str(failure)
+    out, err = (b"".join(said[stream]).decode(errors="replace") for stream in ("stdout", "stderr"))
+    return Result(
+        vm_name=target.vm_name,
+        host=target.host,
+        exit_code=code,
+        stdout=out,
+        stderr=err,
+        error=error,
+    )
+
+
+def _matcher(lab: Parts, selector: str) -> Callable[[Target], bool]:
+    key, equals, value = selector.partition("=")
+    if not equals:
+        return lambda target: (
+            fnmatchcase(target.vm_name, selector) or target.instance_id == selector
+        )
+    if key not in _KEYS:
+        raise ConfigError(
+            f"{selector!r}: a VM's name, host=NAME or network=NAME is expected; with * and ? in it"
+        )
+    if key == "host":
+        return lambda target: fnmatchcase(target.host, value)
+    ports = lab.neutron.ports(network_id=lab.neutron.network(value).id, fields=("id",))
+    here = {port.id for port in ports}
+    return lambda target: not here.isdisjoint(target.port_ids)

@@ -1,0 +1,240 @@
+"""Who should reach whom by Neutron's objects, and what is said where it is not so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from fakevm.display import matrix as display
+from fakevm.errors import UnavailableError
+from fakevm.reach.expected import verdict
+from fakevm.reach.matrix import Matrix, Pair, judged
+from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
+
+# Two networks with a subnet each, and a VM on each of them; all may talk.
+WEB = Nic(
+    port_id="web-port",
+    instance_id="web",
+    host="compute-1",
+    network_id="a",
+    addresses={"10.0.0.5": "a4"},
+    groups=frozenset({"open"}),
+)
+DB = replace(WEB, port_id="db-port", instance_id="db", network_id="b", addresses={"10.1.0.5": "b4"})
+NEAR = replace(WEB, port_id="near-port", instance_id="near", addresses={"10.0.0.6": "a4"})
+ALL = tuple(
+    Rule(group_id="open", direction=direction, ethertype=ethertype)
+    for direction in ("ingress", "egress")
+    for ethertype in ("IPv4", "IPv6")
+)
+ROUTER = Router(id="r", interfaces={"a4": "10.0.0.1", "b4": "10.1.0.1"})
+SUBNETS = {
+    "a4": Subnet(id="a4", network_id="a", gateway_ip="10.0.0.1"),
+    "b4": Subnet(id="b4", network_id="b", gateway_ip="10.1.0.1"),
+}
+# On the first subnet alone.
+LEADS_OUT = replace(ROUTER, interfaces={"a4": "10.0.0.1"})
+NETWORK = Topology(nics=(WEB, DB, NEAR), subnets=SUBNETS, routers=(ROUTER,), rules=ALL)
+
+
+def reaches(topology: Topology, source: Nic, target: Nic) -> bool | None:
+    found = verdict(topology, source.instance_id, target, next(iter(target.addresses)))
+    assert found.reaches or found.why
+    return found.reaches
+
+
+def with_nics(*nics: Nic, topology: Topology = NETWORK) -> Topology:
+    return replace(topology, nics=nics)
+
+
+def with_rules(*rules: Rule) -> Topology:
+    return replace(NETWORK, rules=rules)
+
+
+def test_vms_of_one_network_and_of_one_router_reach_each_other() -> None:
+    assert reaches(NETWORK, WEB, NEAR)
+    assert reaches(NETWORK, WEB, DB)
+    assert reaches(NETWORK, DB, WEB)
+    assert reaches(replace(NETWORK, routers=()), WEB, NEAR)
+
+
+@pytest.mark.parametrize(
+    "router",
+    [
+        replace(ROUTER, up=False),
+        replace(ROUTER, interfaces={"a4": "10.0.0.1"}),
+        # Not the gateway that a VM there has.
+        replace(ROUTER, interfaces={"a4": "10.0.0.1", "b4": "10.1.0.254"}),
+        replace(ROUTER, interfaces={"a4": "10.0.0.254", "b4": "10.1.0.1"}),
+    ],
+)
+def test_without_a_router_between_them_vms_are_apart(router: Router) -> None:
+    assert reaches(replace(NETWORK, routers=(router,)), WEB, DB) is False
+
+
+def test_a_host_route_leads_to_a_router_that_is_no_gateway() -> None:
+    routed = replace(SUBNETS["b4"], gateway_ip=None, host_routes={"10.0.0.0/24": "10.1.0.254"})
+    router = replace(ROUTER, interfaces={"a4": "10.0.0.1", "b4": "10.1.0.254"})
+    topology = replace(NETWORK, routers=(router,), subnets={**SUBNETS, "b4": routed})
+    assert reaches(topology, WEB, DB)
+
+
+@pytest.mark.parametrize("down", [WEB, NEAR])
+def test_what_is_administratively_down_reaches_nothing(down: Nic) -> None:
+    other = NEAR if down is WEB else WEB
+    off = replace(down, up=False)
+    topology = with_nics(off, other)
+    assert reaches(topology, other, off) is False
+    assert reaches(topology, off, other) is False
+
+
+@pytest.mark.parametrize(
+    ("topology", "target"),
+    [
+        (replace(NETWORK, routers=(replace(ROUTER, routes=True),)), DB),
+        (
+            replace(
+                NETWORK, routers=(replace(ROUTER, interfaces={"a4": "10.0.0.1"}, external="b"),)
+            ),
+            DB,
+        ),
+        (with_nics(WEB, DB, replace(NEAR, instance_id="web")), DB),
+        (with_nics(WEB, DB, replace(NEAR, instance_id="db", addresses={"10.2.0.6": "c4"})), DB),
+    ],
+    ids=["static routes", "by SNAT", "two ways out", "two ways back"],
+)
+def test_what_nobody_can_tell_is_not_judged(topology: Topology, target: Nic) -> None:
+    assert reaches(topology, WEB, target) is None
+
+
+def test_a_vm_with_two_nics_reaches_what_is_on_its_own_networks() -> None:
+    second = replace(DB, port_id="web-2", instance_id="web", addresses={"10.1.0.6": "b4"})
+    assert reaches(with_nics(WEB, second, DB, NEAR), WEB, DB)
+
+
+INGRESS, EGRESS = (
+    Rule(group_id="open", direction=direction, ethertype="IPv4")
+    for direction in ("ingress", "egress")
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ((INGRESS, EGRESS), True),
+        ((INGRESS,), False),
+        ((EGRESS,), False),
+        ((replace(INGRESS, protocol="icmp"), EGRESS), True),
+        ((replace(INGRESS, protocol="1"), EGRESS), True),
+        ((replace(INGRESS, protocol="tcp", port_min=22, port_max=22), EGRESS), False),
+        ((replace(INGRESS, protocol="icmp", port_min=8), EGRESS), True),
+        ((replace(INGRESS, protocol="icmp", port_min=8, port_max=0), EGRESS), True),
+        ((replace(INGRESS, protocol="icmp", port_min=3), EGRESS), False),
+        ((replace(INGRESS, ethertype="IPv6"), EGRESS), False),
+        ((replace(INGRESS, remote_prefix="10.0.0.0/24"), EGRESS), True),
+        ((replace(INGRESS, remote_prefix="10.9.0.0/24"), EGRESS), False),
+        ((replace(INGRESS, remote_group="open"), EGRESS), True),
+        ((replace(INGRESS, remote_group="closed"), EGRESS), False),
+        ((replace(INGRESS, remote_address_group="admins"), EGRESS), True),
+        ((replace(INGRESS, remote_address_group="nobody"), EGRESS), False),
+        ((replace(INGRESS, group_id="closed"), EGRESS), False),
+    ],
+)
+def test_security_groups_allow_what_they_have_a_rule_for(
+    rules: tuple[Rule, ...], expected: bool
+) -> None:
+    topology = replace(with_rules(*rules), address_groups={"admins": ("10.0.0.4/30",)})
+    assert reaches(topology, WEB, NEAR) is expected
+    assert reaches(topology, WEB, DB) is expected
+
+
+def test_without_port_security_no_rule_is_needed() -> None:
+    free = replace(NEAR, port_security=False)
+    assert reaches(replace(with_nics(WEB, free), rules=(EGRESS,)), WEB, free)
+    assert reaches(replace(with_nics(WEB, free), rules=()), WEB, free) is False
+
+
+def test_the_answer_of_a_stateless_group_needs_a_rule_of_its_own() -> None:
+    request = (
+        replace(INGRESS, protocol="icmp", port_min=8),
+        replace(EGRESS, protocol="icmp", port_min=8),
+    )
+    assert reaches(with_rules(*request), WEB, NEAR)
+    stateless = replace(with_rules(*request), stateless=frozenset({"open"}))
+    assert reaches(stateless, WEB, NEAR) is False
+    answer = tuple(replace(rule, port_min=0) for rule in request)
+    assert reaches(replace(stateless, rules=(*request, *answer)), WEB, NEAR)
+
+
+def test_ipv6_is_judged_by_its_own_rules() -> None:
+    web = replace(WEB, addresses={"2001:db8::5": "a6"})
+    near = replace(NEAR, addresses={"2001:db8::6": "a6"})
+    rule = replace(INGRESS, ethertype="IPv6", protocol="ipv6-icmp", port_min=128)
+    out = replace(EGRESS, ethertype="IPv6")
+    assert reaches(replace(with_nics(web, near), rules=(rule, out)), web, near)
+    assert reaches(replace(with_nics(web, near), rules=ALL[:1]), web, near) is False
+
+
+PLACES = [("10.0.0.5", WEB), ("10.1.0.5", DB), ("10.0.0.6", NEAR)]
+NAMES = {"web": "web", "db": "db", "near": "near"}
+
+
+def pairs(topology: Topology, *answered: str, places: list[tuple[str, Nic]] = PLACES) -> list[Pair]:
+    return list(judged(topology, "web", NAMES, places, answered))
+
+
+def test_silence_and_answers_are_compared_with_what_should_be() -> None:
+    apart = replace(NETWORK, routers=())
+    db, near = pairs(apart, "10.0.0.6")
+    assert not db.failed
+    assert "no router" in db.why
+    assert not near.failed
+    db, near = pairs(apart, "10.1.0.5")
+    assert db.failed
+    assert near.failed
+
+
+def test_of_a_vm_that_cannot_ask_all_that_should_answer_fails() -> None:
+    gone = UnavailableError("compute-1 is exited")
+    db, near = judged(replace(NETWORK, routers=()), "web", NAMES, PLACES, gone)
+    assert near.failed
+    assert "compute-1 is exited" in display.words(near)
+    assert (db.answered, db.failed) == (None, True)
+
+
+def test_an_address_that_two_vms_have_is_judged_where_it_is_reached() -> None:
+    twin = replace(DB, addresses={"10.0.0.6": "c4"})
+    places = [("10.0.0.5", WEB), ("10.0.0.6", twin), ("10.0.0.6", NEAR)]
+    there, near = pairs(with_nics(WEB, twin, NEAR), "10.0.0.6", places=places)
+    assert (there.expected, near.expected) == (None, True)
+
+
+MATRIX = Matrix(
+    lab="fakevm",
+    vms=("db", "web"),
+    seconds=1.5,
+    pairs=(
+        Pair(source="db", target="web", address="10.0.0.5", answered=False, expected=True),
+        Pair(source="web", target="db", address="10.1.0.5", answered=True, expected=False, why="w"),
+        Pair(source="web", target="db", address="10.2.0.5", answered=True, expected=None, why="n"),
+    ),
+)
+
+
+def test_a_grid_has_the_worst_of_two_vms(capsys: pytest.CaptureFixture[str]) -> None:
+    display.show(MATRIX)
+    out = capsys.readouterr().out
+    grid = [line.split() for line in out.splitlines()[1:3]]
+    assert grid == [["1", "db", "✗"], ["2", "web", "!"]]
+    assert "db → web (10.0.0.5): no answer, and one should come" in out
+    assert "web → db (10.1.0.5): an answer came that should not: w" in out
+    assert "1 of 3 are as Neutron has it, 1 of them not judged" in out
+
+
+def test_a_ci_reads_it_as_tests() -> None:
+    suite = ElementTree.fromstring(display.junit(MATRIX))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "2", "1")
+    assert [len(case) for case in suite] == [1, 1, 1]
+    assert suite[0].get("classname") == "db"
