@@ -95,6 +95,9 @@ class Backend(ABC):
     l2_agent_option: Option | None = None
     # What Open vSwitch has of a VIF once it is wired: table, condition (ovs-vsctl(8), wait-until).
     wired: tuple[str, str]
+    # Memory that is needed when nothing goes on yet: without compute hosts, and by each of them.
+    lab_mb: int
+    host_mb: int
     # Whether DHCP agents serve the VMs; who else does, does it in each host.
     dhcp_agents: bool
     # By the word that follows the backend's name on the command line.

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "build": "labs:build",
         "down": "labs:down",
         "status": "labs:status",
+        "doctor": "doctor:doctor",
         "join": "join:join",
         "leave": "join:leave",
         "config": "config:config",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fakevm.labs.elsewhere import Elsewhere
     from fakevm.labs.images import Unfit
     from fakevm.labs.join import JoinReport
+    from fakevm.labs.preflight import Check
     from fakevm.labs.settings import Wishes
     from fakevm.labs.up import UpReport
 
@@ -78,6 +79,10 @@ class Session:
         """Build the images."""
         engine = clients.engine.Engine()
         return labs.up.build(self.lab_name, wishes, engine=engine, say=say)
+
+    def doctor(self, wishes: Wishes) -> list[Check]:
+        """Look whether the lab would work on this machine."""
+        return labs.doctor.examine(self.lab_name, wishes, engine=clients.engine.Engine())
 
     def join(
         self, api: str, hosts: Sequence[str], *, timeout_s: float, say: Callable[[str], None]

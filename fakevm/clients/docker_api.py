@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
-from docker import errors
+from docker import constants, errors
 from requests import exceptions
 
 from fakevm.clients.engine import WORK_S, silent, unreachable
@@ -26,6 +26,14 @@ def connect() -> docker.APIClient:
         tls = (context and context.TLSConfig) or False
         host = context.Host if context else None
         return docker.APIClient(base_url=host, tls=tls, version="auto", timeout=WORK_S)
+
+
+def endpoint() -> str:
+    """Return where that engine is: unix:///var/run/docker.sock, ssh://…, tcp://…."""
+    with translated():
+        context = docker.ContextAPI.get_current_context()
+        named = os.environ.get("DOCKER_HOST") or (context.Host if context else None)
+        return named or constants.DEFAULT_UNIX_SOCKET.replace("http+unix", "unix")
 
 
 @contextmanager

@@ -136,6 +136,26 @@ class Network:
     subnets: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """An engine, as it describes itself."""
+
+    # unix:///var/run/docker.sock, ssh://…, tcp://….
+    endpoint: str
+    version: str
+    api: str
+    # The folder of its images and volumes, on its machine.
+    root: str
+    # As uname(1) has its release.
+    kernel: str
+    # 1 or 2, and whether they count memory and processes.
+    cgroups: str
+    has_memory: bool
+    has_pids: bool
+    # Whether its containers' root is another user outside of them.
+    has_other_root: bool
+
+
 class Engine:
     """The engine that the docker program would use: by DOCKER_HOST, or of the current context."""
 
@@ -159,6 +179,24 @@ class Engine:
         except ExitError as error:
             raise unreachable(error.output) from error
         return sorted(map(_container, found.splitlines()), key=lambda c: (c.service, c.name))
+
+    def about(self) -> About:
+        """Return what the engine says of itself."""
+        with clients.docker_api.translated():
+            found, version = self._client.info(), self._client.version()
+        options = " ".join(found.get("SecurityOptions") or ())
+        return About(
+            endpoint=clients.docker_api.endpoint(),
+            version=found["ServerVersion"],
+            api=version["ApiVersion"],
+            root=found["DockerRootDir"],
+            kernel=found["KernelVersion"],
+            # Before 20.10 there was one version of them.
+            cgroups=found.get("CgroupVersion") or "1",
+            has_memory=bool(found.get("MemoryLimit")),
+            has_pids=bool(found.get("PidsLimit")),
+            has_other_root="name=rootless" in options or "name=userns" in options,
+        )
 
     def networks(self) -> list[Network]:
         """Return every network of the engine."""

@@ -5,8 +5,28 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.labs import config, down, elsewhere, join, overlay, restart, status, up
+    from fakevm.labs import (
+        config,
+        doctor,
+        down,
+        elsewhere,
+        join,
+        overlay,
+        restart,
+        status,
+        up,
+    )
 
-    __all__ = ["config", "down", "elsewhere", "join", "overlay", "restart", "status", "up"]
+    __all__ = [
+        "config",
+        "doctor",
+        "down",
+        "elsewhere",
+        "join",
+        "overlay",
+        "restart",
+        "status",
+        "up",
+    ]
 
 __getattr__ = lazy.modules(__name__)

@@ -160,8 +160,8 @@ class Compose:
         )
 
 
-def check_version() -> None:
-    """See that `docker compose` is there, and new enough."""
+def check_version() -> str:
+    """See that `docker compose` is there, and new enough; return its version."""
     mend = "install Docker Compose v2 (package docker-compose-v2); a checkout's `make docker` does"
     try:
         told = process.run(("docker", "compose", "version", "--short"), timeout_s=30).strip()
@@ -171,6 +171,7 @@ def check_version() -> None:
     if version < COMPOSE_VERSION:
         needed = ".".join(map(str, COMPOSE_VERSION))
         raise UnavailableError(f"`docker compose` is {told}; {needed} is needed", hint=mend)
+    return told
 
 
 def check_ownership(
