@@ -29,9 +29,12 @@ P = TypeVar("P", bound=Named)
 
 DEFAULT_LAB = "fakevm"
 
-# A container's labels: its lab, and its service as Compose names it.
+# A container's labels: its lab, what it is there, and its service as Compose names it; a compute
+# host's that has joined another lab: which one.
 LAB_LABEL = "fakevm.lab"
+ROLE_LABEL = "fakevm.role"
 SERVICE_LABEL = "com.docker.compose.service"
+HOME_LABEL = "fakevm.home"
 
 # Without Keystone every port is of this project (neutron/auth.py, NoauthFakeProjectId).
 PROJECT = "fake_project_id"

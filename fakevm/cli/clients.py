@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from fakevm import clients
+from fakevm import backends, clients, shortcut
+from fakevm.cli import complete
 from fakevm.cli.session import Session, lab_option, pass_session, say
 from fakevm.clients.parts import KEYSTONE
 from fakevm.display import output
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.names import ADMIN, NEUTRON_PORT
 from fakevm.neutron.login import clouds
+
+if TYPE_CHECKING:
+    from fakevm.shortcut.offers import Offer
+
+# Who has daemons of OVN's or Open vSwitch's.
+_ROLES = ("compute", "network", "ovn-central")
+
+
+@complete.offering
+def _programs(_ctx: click.Context, _begun: str) -> list[Offer]:
+    known = (name for backend in backends.known.BACKENDS for name in backend.programs)
+    return [shortcut.offers.Offer(name) for name in known]
+
+
+@complete.offering
+def _hosts(ctx: click.Context, _begun: str) -> list[Offer]:
+    return shortcut.offers.services(complete.lab(ctx), *_ROLES)
 
 
 @click.command(
@@ -43,8 +61,12 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @lab_option
-@click.option("--host", help="appctl: the host whose daemons are asked.  [default: ovn-central]")
-@click.argument("program", metavar="PROGRAM")
+@click.option(
+    "--host",
+    help="appctl: the host whose daemons are asked.  [default: ovn-central]",
+    shell_complete=_hosts,
+)
+@click.argument("program", metavar="PROGRAM", shell_complete=_programs)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_session
 def ovn(session: Session, *, host: str | None, program: str, arguments: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from fakevm.cli import complete
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -26,7 +27,7 @@ def config() -> None:
 
 @config.command()
 @lab_option
-@click.argument("host", required=False)
+@click.argument("host", required=False, shell_complete=complete.services)
 @click.option("--process", help="Of one process alone, as l2-agent.")
 @format_option
 @pass_session
@@ -53,7 +54,7 @@ def show(session: Session, *, host: str | None, process: str | None, form: str) 
     show_default=True,
     help="How long they may take to be well again.",
 )
-@click.argument("services", metavar="[HOST]...", nargs=-1)
+@click.argument("services", metavar="[HOST]...", nargs=-1, shell_complete=complete.services)
 @format_option
 @pass_session
 def restart(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fakevm import clients
+from fakevm.cli import complete
 from fakevm.cli.session import Session, lab_option, pass_session
 from fakevm.display import output
 from fakevm.errors import NotFoundError
@@ -72,7 +73,13 @@ def since(text: str, *, now: float) -> int:
 
 @click.command()
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--vif", "ref", metavar="VIF", help="Only of this port, and of its VM as a whole.")
+@click.option(
+    "--vif",
+    "ref",
+    metavar="VIF",
+    help="Only of this port, and of its VM as a whole.",
+    shell_complete=complete.ports,
+)
 @click.option(
     "--since",
     "after",

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fakevm.cli import complete
 from fakevm.cli.session import (
     Session,
     format_option,
+    instance_argument,
     lab_option,
     pass_session,
     plugging_options,
@@ -35,7 +37,7 @@ def _waiting(
     @lab_option
     @timeout_option
     @format_option
-    @click.argument("instance")
+    @instance_argument
     @pass_session
     def command(
         session: Session, *, instance: str, plugging: Plugging, timeout_s: float, form: str
@@ -56,7 +58,7 @@ def _quick(
     @lab_option
     @timeout_option
     @format_option
-    @click.argument("instance")
+    @instance_argument
     @pass_session
     def command(session: Session, *, instance: str, timeout_s: float, form: str) -> None:
         with session.lab(timeout_s=timeout_s) as lab:
@@ -100,12 +102,17 @@ resume = _quick("resume", "Let the VM INSTANCE go on that was suspended.", _resu
 
 
 @click.command()
-@click.option("--host", metavar="HOST", help="Where.  [default: the host with the fewest VMs]")
+@click.option(
+    "--host",
+    metavar="HOST",
+    help="Where.  [default: the host with the fewest VMs]",
+    shell_complete=complete.hosts,
+)
 @plugging_options
 @lab_option
 @timeout_option
 @format_option
-@click.argument("instance")
+@instance_argument
 @pass_session
 def unshelve(
     session: Session,

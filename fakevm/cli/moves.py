@@ -12,7 +12,8 @@ import click
 
 import fakevm.migrate
 import fakevm.reports
-from fakevm import protocol
+from fakevm import protocol, shortcut
+from fakevm.cli import complete
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
     Number,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fakevm.neutron.values import HttpRequest
     from fakevm.protocol.steps import Protocol
     from fakevm.reports.migration import MigrationReport, MoveKind
+    from fakevm.shortcut.offers import Offer
     from fakevm.vms.requests import Plugging
 
 # The options by what they mean.
@@ -53,6 +55,46 @@ def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) 
         if not step or not 0 <= delays[step] <= 3600:
             raise ConfigError(f"--delay {text}: STEP=SECONDS is expected, at most 3600")
     return delays
+
+
+def _step_names(ctx: click.Context) -> list[str]:
+    """Return the steps of the migration that is chosen on the line."""
+    ending = ctx.params.get("ending")
+    kind: MoveKind = "revert" if ending == "revert" else ctx.params.get("kind") or "live"
+    return fakevm.migrate.request.protocol(
+        kind,
+        post_copy=not ctx.params.get("pre_copy", True),
+        confirm=ending != "open",
+    ).names()
+
+
+@complete.offering
+def _steps(ctx: click.Context, _begun: str) -> list[Offer]:
+    return [shortcut.offers.Offer(name) for name in _step_names(ctx)]
+
+
+@complete.offering
+def _delayed(ctx: click.Context, _begun: str) -> list[Offer]:
+    return [shortcut.offers.Offer(f"{name}=") for name in _step_names(ctx)]
+
+
+@complete.offering
+def _probes(ctx: click.Context, begun: str) -> list[Offer]:
+    return [*shortcut.offers.ports(complete.lab(ctx), begun), shortcut.offers.Offer("dhcp")]
+
+
+@complete.offering
+def _words(ctx: click.Context, begun: str) -> list[Offer]:
+    """Return hosts for DST and ports for VIF, of which the options may want one alone."""
+    typed, ending = len(ctx.params.get("words") or ()), ctx.params.get("ending")
+    ref_alone = bool(ctx.params.get("abort")) or ending == "revert"
+    lab, found = complete.lab(ctx), []
+    if typed == 0 and not ref_alone:
+        found += shortcut.offers.hosts(lab)
+    # --confirm may have a DST or none.
+    if typed == (0 if ref_alone else 1) or (typed == 0 and ending == "confirm"):
+        found += shortcut.offers.ports(lab, begun)
+    return found
 
 
 @click.command()
@@ -76,13 +118,19 @@ def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) 
     "--revert", "ending", flag_value="revert", help="With --cold: go back, if not confirmed."
 )
 @click.option("--force", is_flag=True, help="Evacuate although the host is up.")
-@click.option("--host", metavar="SRC", help="The host where the VM is; checked if it is given.")
+@click.option(
+    "--host",
+    metavar="SRC",
+    help="The host where the VM is; checked if it is given.",
+    shell_complete=complete.hosts,
+)
 @click.option(
     "--probe",
     "probes",
     metavar="FROM",
     multiple=True,
     help="Measure what is lost between the VM and this VIF, or `dhcp`; can be repeated.",
+    shell_complete=_probes,
 )
 @click.option(
     "--rate",
@@ -107,13 +155,14 @@ def _delay(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) 
     multiple=True,
     callback=_delay,
     help="Wait before a step; can be repeated.",
+    shell_complete=_delayed,
 )
-@click.option("--fail-at", metavar="STEP", help="Let a step fail.")
+@click.option("--fail-at", metavar="STEP", help="Let a step fail.", shell_complete=_steps)
 @plugging_options
 @lab_option
 @timeout_option
 @format_option
-@click.argument("words", metavar="DST VIF", nargs=-1)
+@click.argument("words", metavar="DST VIF", nargs=-1, shell_complete=_words)
 @pass_session
 def migrate(
     session: Session,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from fakevm.cli import complete
 from fakevm.cli.session import SECONDS, Number, Session, lab_option, pass_session, say
 from fakevm.errors import attempt_each, raise_all
 from fakevm.labs.subnets import ROLES
@@ -20,7 +21,13 @@ _for_option = click.option(
     type=SECONDS,
     help="For this time, then undo it; Ctrl-C undoes it at once.  [default: until it is undone]",
 )
-_targets = click.argument("refs", metavar="HOST|SERVICE|PROCESS@HOST...", nargs=-1, required=True)
+_targets = click.argument(
+    "refs",
+    metavar="HOST|SERVICE|PROCESS@HOST...",
+    nargs=-1,
+    required=True,
+    shell_complete=complete.containers,
+)
 _network = click.option(
     "--network",
     type=click.Choice(ROLES),
@@ -101,8 +108,8 @@ def kill(session: Session, *, refs: tuple[str, ...]) -> None:
 @click.option("--undo", is_flag=True, help="Let packets pass again.")
 @_for_option
 @lab_option
-@click.argument("host")
-@click.argument("peer", required=False)
+@click.argument("host", shell_complete=complete.hosts)
+@click.argument("peer", required=False, shell_complete=complete.containers)
 @pass_session
 def cut(
     session: Session,
@@ -137,7 +144,7 @@ def cut(
 @click.option("--undo", is_flag=True, help="Send without delay and loss again.")
 @_for_option
 @lab_option
-@click.argument("host")
+@click.argument("host", shell_complete=complete.hosts)
 @pass_session
 def slow(
     session: Session,

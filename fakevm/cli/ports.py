@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from fakevm.cli import complete
 from fakevm.cli.session import (
     Session,
     format_option,
+    host_option,
+    instance_argument,
     lab_option,
     pass_session,
     plugging_options,
+    port_argument,
     say,
     timeout_option,
 )
@@ -35,8 +39,6 @@ T = TypeVar("T", bound=Callable[..., object])
 
 _RESULT = ("host", "port_id", "changed", "error")
 
-_host_option = click.option("--host", metavar="HOST", help="A compute host, by name or id.")
-
 
 def _address_option(default: str | None) -> Callable[[T], T]:
     return click.option(
@@ -51,7 +53,7 @@ def _address_option(default: str | None) -> Callable[[T], T]:
 
 
 @click.command("create-port")
-@_host_option
+@host_option
 @click.option("--name", help="The port's name.")
 @click.option(
     "--project",
@@ -79,14 +81,15 @@ def _address_option(default: str | None) -> Callable[[T], T]:
     "--reschedule",
     metavar="HOST",
     help="Let the guest not start on the first host, and build the VM on this one, as Nova does.",
+    shell_complete=complete.hosts,
 )
 @click.option("--timings", is_flag=True, help="Show where the time went.")
 @plugging_options
 @lab_option
 @timeout_option
 @format_option
-@click.argument("network")
-@click.argument("instance")
+@click.argument("network", shell_complete=complete.networks)
+@instance_argument
 @pass_session
 def create_port(
     session: Session,
@@ -142,7 +145,7 @@ def create_port(
 @lab_option
 @timeout_option
 @format_option
-@click.argument("refs", metavar="VIF...", nargs=-1, required=True)
+@click.argument("refs", metavar="VIF...", nargs=-1, required=True, shell_complete=complete.ports)
 @pass_session
 def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, form: str) -> None:
     """Unplug ports on their hosts and delete them.
@@ -157,13 +160,13 @@ def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, fo
 
 
 @click.command()
-@_host_option
+@host_option
 @_address_option(None)
 @plugging_options
 @lab_option
 @timeout_option
 @format_option
-@click.argument("ref", metavar="VIF")
+@port_argument
 @pass_session
 def plug(
     session: Session,
@@ -188,14 +191,14 @@ def plug(
 
 
 @click.command()
-@_host_option
+@host_option
 @_address_option("dhcp")
 @plugging_options
 @lab_option
 @timeout_option
 @format_option
-@click.argument("instance")
-@click.argument("ref", metavar="VIF")
+@instance_argument
+@port_argument
 @pass_session
 def attach(
     session: Session,
@@ -228,7 +231,7 @@ def attach(
 @lab_option
 @timeout_option
 @format_option
-@click.argument("ref", metavar="VIF")
+@port_argument
 @pass_session
 def detach(session: Session, *, ref: str, timeout_s: float, form: str) -> None:
     """Take a port from its VM, which goes on running.
@@ -241,11 +244,11 @@ def detach(session: Session, *, ref: str, timeout_s: float, form: str) -> None:
 
 
 @click.command()
-@_host_option
+@host_option
 @lab_option
 @timeout_option
 @format_option
-@click.argument("ref", metavar="VIF")
+@port_argument
 @pass_session
 def unplug(session: Session, *, ref: str, host: str | None, timeout_s: float, form: str) -> None:
     """Unplug a port on one host; its binding stays."""
@@ -258,7 +261,7 @@ def unplug(session: Session, *, ref: str, host: str | None, timeout_s: float, fo
 @lab_option
 @timeout_option
 @format_option
-@click.argument("ref", metavar="VIF")
+@port_argument
 @click.pass_context
 def unplug_all_host(ctx: click.Context, *, ref: str, timeout_s: float, form: str) -> None:
     """Unplug a port on every host, with a result for each."""
@@ -289,7 +292,7 @@ def list_(session: Session, *, timeout_s: float, form: str) -> None:
 @lab_option
 @timeout_option
 @format_option
-@click.argument("ref", metavar="VIF")
+@port_argument
 @pass_session
 def show(session: Session, *, ref: str, timeout_s: float, form: str) -> None:
     """Show a port: what Neutron says and what its host has."""

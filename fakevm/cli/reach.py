@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fakevm import display
+from fakevm.cli import complete
 from fakevm.cli.session import Session, lab_option
 
 
@@ -20,7 +21,7 @@ from fakevm.cli.session import Session, lab_option
     help="How the result is printed.",
 )
 @lab_option
-@click.argument("refs", metavar="[VM|VIF]...", nargs=-1)
+@click.argument("refs", metavar="[VM|VIF]...", nargs=-1, shell_complete=complete.vms)
 @click.pass_context
 def ping(ctx: click.Context, *, refs: tuple[str, ...], everyone: bool, form: str) -> None:
     """Ping from every VM to every VM, and compare with what Neutron's objects say.

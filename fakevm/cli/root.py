@@ -11,8 +11,10 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import fakevm.cli
+from fakevm.cli import complete
 from fakevm.errors import FakevmError
 from fakevm.protocol.interrupt import Terminated, raise_on_sigterm
 
@@ -69,6 +71,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "slow": "outages:slow",
         "scenario": "scenarios:scenario",
     },
+    "The shell": {
+        "completion": "completion:completion",
+    },
 }
 
 
@@ -77,11 +82,12 @@ class Root(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse bytes that are no text, which no request could carry."""
-        for word in args:
-            _check_text(word, repr(word))
-        for name, value in os.environ.items():
-            if name.startswith("FAKEVM_"):
-                _check_text(value, f"{name}={value!r}")
+        if not ctx.resilient_parsing:
+            for word in args:
+                _check_text(word, repr(word))
+            for name, value in os.environ.items():
+                if name.startswith("FAKEVM_"):
+                    _check_text(value, f"{name}={value!r}")
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -106,6 +112,13 @@ class Root(click.Group):
                 formatter.write_dl(
                     [(name, command.get_short_help_str(120)) for name, command in found if command]
                 )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands' names; for their help texts all of them would be imported."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        # Not a group's, which imports them.
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*map(CompletionItem, names), *options]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error that a person can act on becomes text and an exit code."""
@@ -133,7 +146,14 @@ def _check_text(text: str, shown: str) -> None:
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--lab", metavar="NAME", default="fakevm", show_default=True, help="Which lab.")
+@click.option(
+    "--lab",
+    metavar="NAME",
+    default="fakevm",
+    show_default=True,
+    help="Which lab.",
+    shell_complete=complete.labs,
+)
 @click.version_option(package_name="fakevm")
 @click.pass_context
 def cli(ctx: click.Context, lab: str) -> None:
@@ -176,6 +196,9 @@ def main() -> None:
             cli(auto_envvar_prefix="FAKEVM", prog_name="fakevm")
         except SystemExit as end:
             code = end.code  # Always a number: click raised it.
+        except KeyboardInterrupt:
+            # While a shell asks what to offer; the group tells of any other.
+            code = 130
         sys.stdout.flush()
     except OSError as error:
         if error.errno != errno.ENOSPC:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fakevm import scenarios
+from fakevm import scenarios, shortcut
+from fakevm.cli import complete
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
     Session,
@@ -23,8 +24,14 @@ from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:
     from fakevm.scenarios.scenario import Scenario
+    from fakevm.shortcut.offers import Offer
 
 _COLUMNS = ("name", "letter", "tries", "title", "reference")
+
+
+@complete.offering
+def _names(_ctx: click.Context, _begun: str) -> list[Offer]:
+    return [shortcut.offers.Offer(name) for name in scenarios.names.NAMES]
 
 
 @click.group()
@@ -51,7 +58,7 @@ def list_(form: str) -> None:
 @lab_option
 @timeout_option
 @format_option
-@click.argument("name")
+@click.argument("name", shell_complete=_names)
 @click.pass_context
 @pass_session
 def run(

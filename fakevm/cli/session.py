@@ -11,6 +11,7 @@ import click
 
 import fakevm
 from fakevm import clients, labs, shortcut, vms
+from fakevm.cli import complete
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
@@ -149,15 +150,35 @@ def say(text: str) -> None:
 
 def _choosing_lab(*names: str, help_text: str) -> Callable[[F], F]:
     def choose(ctx: click.Context, _param: click.Parameter, lab: str | None) -> None:
-        if lab is not None:
+        if lab is not None and ctx.resilient_parsing:
+            # A shell asks what to offer: there is no session.
+            complete.choose_lab(ctx, lab)
+        elif lab is not None:
             ctx.obj.lab_name = lab
 
-    return click.option(*names, metavar="NAME", expose_value=False, callback=choose, help=help_text)
+    return click.option(
+        *names,
+        metavar="NAME",
+        expose_value=False,
+        callback=choose,
+        help=help_text,
+        shell_complete=complete.labs,
+    )
 
 
 # Let a command choose the lab, as `fakevm --lab` does.
 lab_option = _choosing_lab("--lab", help_text="Which lab.")
 name_option = _choosing_lab("--name", "--lab", "name", help_text="The lab's name, as --lab.")
+
+
+host_option = click.option(
+    "--host",
+    metavar="HOST",
+    help="A compute host, by name or id.",
+    shell_complete=complete.hosts,
+)
+port_argument = click.argument("ref", metavar="VIF", shell_complete=complete.ports)
+instance_argument = click.argument("instance", shell_complete=complete.vms)
 
 
 def format_option(function: F) -> F:

@@ -8,23 +8,25 @@ from collections.abc import Sequence
 import click
 
 from fakevm import display
+from fakevm.cli import complete
 from fakevm.cli.session import (
     SECONDS,
     Session,
     format_option,
+    host_option,
     lab_option,
     pass_session,
+    port_argument,
     timeout_option,
 )
 from fakevm.display import terminal
 from fakevm.errors import ConfigError, raise_all
 
 _RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-_host_option = click.option("--host", metavar="HOST", help="A compute host, by name or id.")
 
 
 @click.command("exec", context_settings=_RAW)
-@_host_option
+@host_option
 @click.option(
     "--timeout",
     "timeout_s",
@@ -57,7 +59,13 @@ _host_option = click.option("--host", metavar="HOST", help="A compute host, by n
     " network=NAME; again and again.",
 )
 @lab_option
-@click.argument("words_given", metavar="[VIF] COMMAND...", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "words_given",
+    metavar="[VIF] COMMAND...",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=complete.first(complete.ports),
+)
 @click.pass_context
 def execute(
     ctx: click.Context,
@@ -136,9 +144,9 @@ def words(command: Sequence[str]) -> list[str]:
 
 
 @click.command(context_settings=_RAW)
-@_host_option
+@host_option
 @lab_option
-@click.argument("ref", metavar="VIF")
+@port_argument
 @click.argument("command", metavar="[COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str | None) -> None:
@@ -160,7 +168,9 @@ def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str |
 @lab_option
 @timeout_option
 @format_option
-@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
+@click.argument(
+    "instances", metavar="INSTANCE...", nargs=-1, required=True, shell_complete=complete.vms
+)
 @pass_session
 def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float, form: str) -> None:
     """Delete VMs as Nova does: ports that they were given are unbound, the others deleted.

@@ -20,19 +20,16 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.names import LAB_LABEL, SERVICE_LABEL, published
+from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, published
 
 if TYPE_CHECKING:
     import docker
 
-ROLE_LABEL = "fakevm.role"
 BACKEND_LABEL = "fakevm.backend"
 # Who says who a caller of Neutron's is.
 AUTH_LABEL = "fakevm.auth"
 # The command of another L2 agent than the backend's.
 L2_AGENT_LABEL = "fakevm.l2-agent"
-# A compute host's that has joined another lab: which one.
-HOME_LABEL = "fakevm.home"
 # Of a lab whose Neutron runs elsewhere on this machine: the URL of its API, at nova-events.
 NEUTRON_LABEL = "fakevm.neutron"
 # An image's, which its containers have, too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -89,6 +90,11 @@ class ProcessStream:
         """Return what came next; b"" at the end."""
         assert self._child.stdout is not None
         return os.read(self._child.stdout.fileno(), 65536)
+
+    def readable(self, timeout_s: float) -> bool:
+        """Wait for what comes next, so long at most; tell whether it is there, or the end."""
+        assert self._child.stdout is not None
+        return bool(select.select([self._child.stdout], [], [], max(0.0, timeout_s))[0])
 
     def write(self, data: bytes) -> None:
         """Send all of the data."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from fakevm.clients.engine import HOME_LABEL, Container, Engine, Network
+from fakevm.clients.engine import Container, Engine, Network
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.labs import compose, share
@@ -19,7 +19,7 @@ from fakevm.labs.down import DownReport, down
 from fakevm.labs.settings import Settings, Wishes
 from fakevm.labs.subnets import ROLES
 from fakevm.labs.up import places, vm_ports
-from fakevm.names import NEUTRON_PORT, check_host, check_lab, project
+from fakevm.names import HOME_LABEL, NEUTRON_PORT, check_host, check_lab, project
 from fakevm.protocol.lock import exclusive_lab
 
 # Of this machine, where a lab's API is published.

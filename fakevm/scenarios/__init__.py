@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.scenarios import known, scenario, stage, tries
+    from fakevm.scenarios import known, names, scenario, stage, tries
 
-    __all__ = ["known", "scenario", "stage", "tries"]
+    __all__ = ["known", "names", "scenario", "stage", "tries"]
 
 __getattr__ = lazy.modules(__name__)

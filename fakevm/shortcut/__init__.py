@@ -1,12 +1,12 @@
-"""A command in a VM by the shortest way, for exec and shell. Imports the lab where that fails."""
+"""What must not wait for imports: a command in a VM, and what a shell's completion offers."""
 
 from typing import TYPE_CHECKING
 
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.shortcut import asking, execute, locate
+    from fakevm.shortcut import asking, execute, locate, offers
 
-    __all__ = ["asking", "execute", "locate"]
+    __all__ = ["asking", "execute", "locate", "offers"]
 
 __getattr__ = lazy.modules(__name__)

@@ -98,6 +98,12 @@ class LocalNovaEvents:
         return int(answer["events"][0]["code"])
 
     @property
+    def path(self) -> Path:
+        """Where it listens in a lab, too: a Unix socket."""
+        self.start()
+        return self._path
+
+    @property
     def port(self) -> int:
         self.start()
         return self._port

@@ -95,7 +95,8 @@ def test_help_names_every_command_by_group(session: FakeSession) -> None:
 def test_every_command_has_its_help_the_formats_and_the_lab(
     session: FakeSession, name: str
 ) -> None:
-    if name == "openstack":
+    if name in ("openstack", "completion"):
+        # The arguments are the client's; of no lab.
         return
     result = run(session, name, "--help")
     assert result.exit_code == 0

@@ -136,6 +136,14 @@ def test_the_agent_is_not_imported() -> None:
             "fakevm.cli.vms fakevm.shortcut.execute",
             "docker keystoneauth1 openstack yaml rich dataclasses",
         ),
+        (
+            "fakevm.cli.root fakevm.cli.vms fakevm.shortcut.offers fakevm.shortcut.asking",
+            "docker keystoneauth1 openstack yaml rich dataclasses fakevm.lab fakevm.clients.engine",
+        ),
+        (
+            "fakevm.cli.root",
+            "fakevm.cli.session fakevm.cli.labs fakevm.clients fakevm.shortcut.offers",
+        ),
     ],
 )
 def test_a_command_starts_with_little(modules: str, without: str) -> None:
