@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fakevm import clients, labs, lazy, lifecycle, migrate, names, outages, reach, vms
@@ -21,8 +22,13 @@ from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms.requests import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
     from fakevm.clients.agents import Agent, Execution, Terminal
+    from fakevm.labs.bug_report import BugReport
     from fakevm.labs.config import Setting
+    from fakevm.labs.logs import Line, Wanted
     from fakevm.labs.restart import Restarted
     from fakevm.labs.status import Status
     from fakevm.lifecycle.run import Lifecycle
@@ -44,6 +50,9 @@ WAIT_S = 60.0
 
 # How long Neutron's processes may take to be well again.
 RESTART_S = 120.0
+
+# How often who follows the logs hears that nothing was said.
+LOOK_S = 1.0
 
 
 class Lab(Parts):
@@ -358,6 +367,24 @@ class Lab(Parts):
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""
         return labs.status.of(self)
+
+    def logs(self, wanted: Wanted) -> Iterator[list[Line]]:
+        """Yield what the containers have said, in the order of its times, some lines at a time."""
+        found = labs.logs.sources(self, wanted, engine=self._engine)
+        return labs.logs.kept(self, found, wanted, engine=self._engine)
+
+    def follow_logs(self, wanted: Wanted, *, look_s: float = LOOK_S) -> Iterator[list[Line]]:
+        """Yield that and what comes after it, for ever; [] when `look_s` were quiet.
+
+        Containers may restart meanwhile.
+        """
+        return labs.follow.follow(self, wanted, engine=self._engine, look_s=look_s)
+
+    def bug_report(self, to: Path | IO[bytes]) -> BugReport:
+        """Write an archive with what can be seen of the lab, and none of its passwords."""
+        if isinstance(to, os.PathLike):
+            return labs.bug_report.save(self, to, engine=self._engine)
+        return labs.bug_report.write(self, to, engine=self._engine)
 
     def _check(self, port: Port) -> None:
         """Refuse a port that is no VM's, or one of a host that is another's."""

@@ -108,6 +108,13 @@ class Backend(ABC):
     # argv.
     check: tuple[str, tuple[str, ...]] | None = None
     trail: Trail | None = None
+    # The services beside the hosts that consist of several processes: each line of their log begins
+    # with the name of one.
+    supervised: tuple[str, ...] = ()
+    # What a bug report asks its services, by commands in their containers: service, argv.
+    inspected: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    # What says of which versions a host's own programs are.
+    versions: tuple[tuple[str, ...], ...] = (("ovs-vswitchd", "--version"),)
 
     @abstractmethod
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:

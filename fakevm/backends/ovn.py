@@ -70,6 +70,13 @@ class Ovn(Backend):
     # What is written to the northbound database arrives in the southbound one (ovn-nbctl(8)).
     check = (CENTRAL, ("ovn-nbctl", "--timeout=5", "--wait=sb", "sync"))
     trail = Trail(service=CENTRAL, argv=southbound.COMMAND, reader=southbound.PortBindings)
+    supervised = (CENTRAL,)
+    inspected = (
+        (CENTRAL, ("ovn-nbctl", "show")),
+        (CENTRAL, ("ovn-sbctl", "show")),
+        (CENTRAL, ("ovn-sbctl", "list", "Port_Binding")),
+    )
+    versions = (*Backend.versions, ("ovn-controller", "--version"))
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVN, geneve"."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import select
 import sys
 import time
 from dataclasses import asdict
@@ -113,7 +112,7 @@ def events(session: Session, *, follow: bool, ref: str | None, after: int, form:
             for entry in batch:
                 if choice is None or choice.has(entry):
                     _show(entry, form)
-            if follow and not _read_on():
+            if follow and not output.is_read():
                 return
 
 
@@ -165,14 +164,3 @@ def _line(cells: list[str]) -> None:
         widths[-2:] = [_SHORT, _SHORT]
     padded = (output.visible(text).ljust(width) for text, width in zip(cells, widths, strict=True))
     click.echo("  ".join(padded).rstrip())
-
-
-def _read_on() -> bool:
-    """Tell whether somebody still reads our stdout."""
-    watched = select.poll()
-    try:
-        watched.register(sys.stdout.fileno(), 0)
-    except (OSError, ValueError):
-        # It is no file.
-        return True
-    return not any(seen & (select.POLLERR | select.POLLHUP) for _, seen in watched.poll(0))

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "down": "labs:down",
         "status": "labs:status",
         "doctor": "doctor:doctor",
+        "logs": "logs:logs",
         "join": "join:join",
         "leave": "join:leave",
         "config": "config:config",

@@ -5,8 +5,28 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.clients import agents, at_once, docker_api, engine, events, parts, process, rpc
+    from fakevm.clients import (
+        agents,
+        at_once,
+        docker_api,
+        engine,
+        events,
+        log_stream,
+        parts,
+        process,
+        rpc,
+    )
 
-    __all__ = ["agents", "at_once", "docker_api", "engine", "events", "parts", "process", "rpc"]
+    __all__ = [
+        "agents",
+        "at_once",
+        "docker_api",
+        "engine",
+        "events",
+        "log_stream",
+        "parts",
+        "process",
+        "rpc",
+    ]
 
 __getattr__ = lazy.modules(__name__)

@@ -6,11 +6,13 @@ With what it brings it takes 0.2 s, which not every command needs.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import docker
 from docker import constants, errors
+from docker.types import CancellableStream
 from requests import exceptions
 
 from fakevm.clients.engine import WORK_S, silent, unreachable
@@ -49,3 +51,16 @@ def translated() -> Iterator[None]:
         raise silent(WORK_S) from error
     except (errors.DockerException, exceptions.RequestException) as error:
         raise unreachable(str(error)) from error
+
+
+def messages(stream: CancellableStream[bytes]) -> Iterator[bytes]:
+    """Yield the messages of a log, to its end, or until the engine hangs up."""
+    # Of a message that is cut off the package can't read the head.
+    with translated(), suppress(struct.error):
+        yield from stream
+
+
+def hang_up(stream: CancellableStream[bytes]) -> None:
+    """End a log's stream, which another thread may wait for; by ssh it ends with its container."""
+    with suppress(FakevmError, OSError), translated():
+        stream.close()

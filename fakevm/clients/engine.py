@@ -25,6 +25,8 @@ from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, publi
 if TYPE_CHECKING:
     import docker
 
+    from fakevm.clients.log_stream import LogStream
+
 BACKEND_LABEL = "fakevm.backend"
 # Who says who a caller of Neutron's is.
 AUTH_LABEL = "fakevm.auth"
@@ -226,6 +228,34 @@ class Engine:
         with clients.docker_api.translated():
             found = self._client.logs(container.id, tail=lines)
         return bytes(found).decode(errors="replace")
+
+    def log(
+        self,
+        container: Container,
+        *,
+        since: float | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> LogStream:
+        """Return a container's log, of the moment `since` and later; `tail`: so many last lines.
+
+        With `follow` it goes on with what comes, until the container ends.
+        """
+        # By the package: fifty hosts are fifty connections of one process, and whatever becomes of
+        # this one, none of fifty `docker logs` outlives it.
+        with clients.docker_api.translated():
+            found = self._client.logs(
+                container.id,
+                stream=True,
+                follow=follow,
+                timestamps=True,
+                since=since,
+                tail="all" if tail is None else tail,
+            )
+        messages = clients.docker_api.messages(found)
+        return clients.log_stream.LogStream(
+            messages, close=lambda: clients.docker_api.hang_up(found)
+        )
 
     def file(self, container: Container, path: str) -> str:
         """Return a file of a container; NotFoundError if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -64,3 +65,14 @@ def _pairs(value: dict[str, Any]) -> str:
 def visible(text: str) -> str:
     """Return a text of one line, in which nothing is for the terminal to obey."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def is_read() -> bool:
+    """Tell whether somebody still reads our stdout."""
+    watched = select.poll()
+    try:
+        watched.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        # It is no file.
+        return True
+    return not any(seen & (select.POLLERR | select.POLLHUP) for _, seen in watched.poll(0))

@@ -259,6 +259,13 @@ class Neutron:
             raise ConflictError(f"several security groups are named {ref!r}: {ids}")
         return str(found[0]["id"])
 
+    # As they are
+
+    def answer(self, path: str) -> Mapping[str, Any]:
+        """Return what is answered for a path below /v2.0, as "/qos/policies"; not as values."""
+        found: Mapping[str, Any] = self._get(path)
+        return found
+
     def _subnets(self, network_id: str) -> tuple[Subnet, ...]:
         found = self._get("/subnets", [("network_id", network_id)])["subnets"]
         # IPv4 first, as a port's addresses are usually listed.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 from fakevm.clients.engine import Container, Engine, Recipe
-from fakevm.errors import NotFoundError
+from fakevm.clients.log_stream import LogStream
+from fakevm.errors import NotFoundError, UnavailableError
+from fakevm.labs.logs import parse, seconds
 from fakevm.names import NEUTRON_PORT
 
 
@@ -34,19 +38,57 @@ class FakeEngine(Engine):
         # By service and path.
         self.files: dict[tuple[str, str], str] = {}
         # Every container's.
-        self.log = ""
+        self.last_words = ""
+        # By service, what it has said: the engine's messages.
+        self.said: dict[str, list[bytes]] = {}
+        # By service, what it was given.
+        self.environments: dict[str, dict[str, str]] = {}
+        # Nobody can ask it.
+        self.away = False
 
     def source_of(self, name: str) -> str | None:
         return self.images.get(name)
 
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
+        if self.away:
+            raise UnavailableError("the Docker engine does not answer")
         return [one for one in self.all_containers if lab in (None, one.lab)]
 
     def recipe(self, container: Container) -> Recipe:
-        return Recipe(image="fakevm/neutron:28.0.2", environment={}, ports=container.ports)
+        return Recipe(
+            image="fakevm/neutron:28.0.2",
+            environment=self.environments.get(container.service, {}),
+            ports=container.ports,
+        )
 
     def logs(self, container: Container, *, lines: int) -> str:
-        return self.log
+        return self.last_words
+
+    def log(
+        self,
+        container: Container,
+        *,
+        since: float | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> LogStream:
+        closed = threading.Event()
+        said = self.said.setdefault(container.service, [])
+
+        def messages() -> Iterator[bytes]:
+            number = 0 if tail is None else max(0, len(said) - tail)
+            while True:
+                for message in said[number:]:
+                    number += 1
+                    if since is None or _moment(message) >= since:
+                        yield message
+                if not follow or not self._runs(container) or closed.wait(0.005):
+                    return
+
+        return LogStream(messages(), close=closed.set)
+
+    def _runs(self, container: Container) -> bool:
+        return any(one.id == container.id and one.running for one in self.all_containers)
 
     def file(self, container: Container, path: str) -> str:
         if (container.service, path) not in self.files:
@@ -58,3 +100,13 @@ class FakeEngine(Engine):
             replace(one, state=state, health="") if one.service == service else one
             for one in self.all_containers
         ]
+
+    def start(self, service: str) -> None:
+        self.all_containers = [
+            replace(one, state="running", health="healthy") if one.service == service else one
+            for one in self.all_containers
+        ]
+
+
+def _moment(message: bytes) -> float:
+    return seconds(parse(message, "", supervised=False).time)

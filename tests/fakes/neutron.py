@@ -66,6 +66,20 @@ class FakeNeutron(Neutron):
     def connect(self) -> None:
         pass
 
+    # As they are
+
+    def answer(self, path: str) -> Mapping[str, Any]:
+        if error := self.broken.get("answer"):
+            raise error
+        rows: dict[str, list[dict[str, str]]] = {
+            "/networks": [{"id": one.id, "name": one.name} for one in self.networks.values()],
+            "/ports": [{"id": one.id, "name": one.name} for one in self.ports_by_id.values()],
+            **{f"/{name}": [] for name in ("subnets", "routers", "security-groups", "agents")},
+        }
+        if path not in rows:
+            raise NotFoundError("Neutron: The resource could not be found.")
+        return {path[1:].replace("-", "_"): rows[path]}
+
     # Ports
 
     def ports(self, *, fields: Sequence[str] = (), **filters: str) -> list[Port]:

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import pytest
 
-from fakevm.cli import events as command
 from fakevm.cli.events import since
 from fakevm.clients.events import cursor_at
+from fakevm.display import output
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
 
@@ -105,7 +105,7 @@ def test_a_lab_without_the_service_is_told(session: FakeSession, world: World) -
 def test_follow_ends_when_nobody_reads(
     session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_read_on", lambda: False)
+    monkeypatch.setattr(output, "is_read", lambda: False)
     result = run(session, "events", "--follow", "-f", "json")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 4)
 
@@ -114,9 +114,9 @@ def test_a_pipe_s_reader_is_seen_to_be_gone(monkeypatch: pytest.MonkeyPatch) -> 
     reader, writer = os.pipe()
     with open(writer, "w") as stdout:  # noqa: PTH123  a descriptor
         monkeypatch.setattr("sys.stdout", stdout)
-        assert command._read_on()
+        assert output.is_read()
         os.close(reader)
-        assert not command._read_on()
+        assert not output.is_read()
 
 
 NOW = datetime(2026, 11, 22, 12, 0, 0).timestamp()

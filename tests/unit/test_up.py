@@ -183,7 +183,7 @@ def test_a_service_that_ends_again_and_again_is_given_up() -> None:
     said: list[str] = []
     well, broken = make_container("mariadb"), make_container("keystone", health="")
     engine = FakeEngine(well, broken)
-    engine.log = "no such option\n"
+    engine.last_words = "no such option\n"
     start = make_start(engine, said)
     start._changes()
     for _ in range(4):
