@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import clients, labs, lazy, lifecycle, migrate, names, outages, reach, vms
-from fakevm.clients.parts import PLACE, Parts
+from fakevm import clients, labs, lazy, lifecycle, logs, migrate, outages, reach, vms
+from fakevm.clients.parts import PLACE
 from fakevm.errors import (
     ConfigError,
-    ConflictError,
     FakevmError,
     NotFoundError,
     UnavailableError,
@@ -19,21 +18,22 @@ from fakevm.errors import (
 )
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.lock import exclusive_vm
+from fakevm.vms.lookup import Lookup
 from fakevm.vms.requests import AS_NOVA, HostResult
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from fakevm.clients.agents import Agent, Execution, Terminal
-    from fakevm.labs.bug_report import BugReport
+    from fakevm.clients.agents import Execution, Terminal
     from fakevm.labs.config import Setting
-    from fakevm.labs.logs import Line, Wanted
     from fakevm.labs.restart import Restarted
     from fakevm.labs.status import Status
     from fakevm.lifecycle.run import Lifecycle
+    from fakevm.logs.bug_report import BugReport
+    from fakevm.logs.lines import Line, Wanted
     from fakevm.migrate.request import MigrationRequest
-    from fakevm.neutron.values import HttpRequest, Port
+    from fakevm.neutron.values import HttpRequest
     from fakevm.outages.verbs import Outages
     from fakevm.reach.matrix import Matrix
     from fakevm.reports.migration import MigrationReport
@@ -55,7 +55,7 @@ RESTART_S = 120.0
 LOOK_S = 1.0
 
 
-class Lab(Parts):
+class Lab(Lookup):
     """What can be done in a lab. Use it in a `with` block, or close it.
 
     What a verb does is imported with it: to import all of it takes longer than most of them.
@@ -96,7 +96,7 @@ class Lab(Parts):
         Content if the host is gone, or has it no more.
         """
         port = self.find(ref, whole=False)
-        self._check(port)
+        self.check_is_a_vms(port)
         vm = vms.vifs.vm_of_port(port)
         with exclusive_vm(self.home, vm.instance_id, called=vm.name, wait_s=WAIT_S):
             # Who was waited for may have moved or deleted it.
@@ -123,7 +123,7 @@ class Lab(Parts):
         What is plugged already comes by its addresses as before, if nothing else is asked for.
         """
         port = self.find(ref)
-        self._check(port)
+        self.check_is_a_vms(port)
         return vms.ports.plug(
             self,
             port,
@@ -145,7 +145,7 @@ class Lab(Parts):
     ) -> Row:
         """Give a port that is not bound to a VM, which goes on running, or boots with it."""
         port = self.find(ref)
-        self._check(port)
+        self.check_is_a_vms(port)
         return vms.attach.attach(
             self,
             port,
@@ -159,7 +159,7 @@ class Lab(Parts):
     def detach(self, ref: str, *, timeout_s: float = WAIT_S) -> DetachedPort:
         """Take a port from its VM, which goes on running: it is unbound if given, else deleted."""
         port = self.find(ref)
-        self._check(port)
+        self.check_is_a_vms(port)
         return vms.attach.detach(self, port, timeout_s=timeout_s)
 
     def unplug(self, ref: str, *, host: str | None = None) -> HostResult:
@@ -268,14 +268,6 @@ class Lab(Parts):
         port_id, agent = self.located(ref, host)
         return agent.execute(port_id, argv, timeout_s=timeout_s, terminal=terminal, stdin=stdin)
 
-    def located(self, ref: str, host: str | None = None) -> tuple[str, Agent]:
-        """Return a port's id and the agent of its host, or of the one that is given."""
-        port = self.find(ref, whole=False)
-        target = self.host(host) if host else port.host
-        if not target:
-            raise ConflictError(f"port {port.id} is not bound to a host", hint=f"fakevm plug {ref}")
-        return port.id, self.agent(target)
-
     def migrate(
         self,
         ref: str,
@@ -290,21 +282,21 @@ class Lab(Parts):
         or cold one the VM is where it was, after others its ports stay bound to the destination.
         `on_request` is called after each request, `on_report` also with the report of a failure.
         """
-        port = self.find(ref)
-        self._check(port)
+        port = self.find(ref, any_nic=True)
+        self.check_is_a_vms(port)
         return migrate.run.migrate(self, port, request, on_request=on_request, on_report=on_report)
 
     def abort_migration(self, ref: str) -> list[str]:
         """Clean up after a migration whose process was killed; return what was done, in words."""
-        return migrate.abort.abort(self, self.find(ref))
+        return migrate.abort.abort(self, self.find(ref, any_nic=True))
 
     def confirm_migration(self, ref: str) -> str:
         """Confirm a cold migration that was not confirmed; return the host that the VM came from.
 
         Its revert is a migration of the kind "revert".
         """
-        port = self.find(ref)
-        self._check(port)
+        port = self.find(ref, any_nic=True)
+        self.check_is_a_vms(port)
         return migrate.confirm.confirm(self, port)
 
     def rows(self) -> list[Row]:
@@ -370,27 +362,18 @@ class Lab(Parts):
 
     def logs(self, wanted: Wanted) -> Iterator[list[Line]]:
         """Yield what the containers have said, in the order of its times, some lines at a time."""
-        found = labs.logs.sources(self, wanted, engine=self._engine)
-        return labs.logs.kept(self, found, wanted, engine=self._engine)
+        found = logs.lines.sources(self, wanted, engine=self._engine)
+        return logs.lines.kept(self, found, wanted, engine=self._engine)
 
     def follow_logs(self, wanted: Wanted, *, look_s: float = LOOK_S) -> Iterator[list[Line]]:
         """Yield that and what comes after it, for ever; [] when `look_s` were quiet.
 
         Containers may restart meanwhile.
         """
-        return labs.follow.follow(self, wanted, engine=self._engine, look_s=look_s)
+        return logs.follow.follow(self, wanted, engine=self._engine, look_s=look_s)
 
     def bug_report(self, to: Path | IO[bytes]) -> BugReport:
         """Write an archive with what can be seen of the lab, and none of its passwords."""
         if isinstance(to, os.PathLike):
-            return labs.bug_report.save(self, to, engine=self._engine)
-        return labs.bug_report.write(self, to, engine=self._engine)
-
-    def _check(self, port: Port) -> None:
-        """Refuse a port that is no VM's, or one of a host that is another's."""
-        if not names.may_be_a_vms(port):
-            raise ConflictError(
-                f"port {port.id} is no VM's: it belongs to {port.device_owner}",
-                hint=f"fakevm openstack port show {port.id}",
-            )
-        self.check_host_of(port)
+            return logs.bug_report.save(self, to, engine=self._engine)
+        return logs.bug_report.write(self, to, engine=self._engine)

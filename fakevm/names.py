@@ -108,14 +108,15 @@ def find_port(ref: str, ports: Collection[P]) -> P:
     for words, matches in choices:
         found = [port for port in ports if ref and matches(port)]
         if len(found) > 1:
-            known = ", ".join(sorted(_called(port) for port in found))
+            known = ", ".join(sorted(called(port) for port in found))
             raise ConflictError(f"several ports {words} {ref!r}: {known}", hint="give the UUID")
         if found:
             return found[0]
     raise NotFoundError(f"there is no port {ref!r}", hint="fakevm list")
 
 
-def _called(port: Named) -> str:
+def called(port: Named) -> str:
+    """Return a port's id, and its name where it has one."""
     return f"{port.id} ({port.name})" if port.name else port.id
 
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fakevm import labs
 from fakevm.cli.session import SECONDS, Session, lab_option, pass_session, say
 from fakevm.display import output
 from fakevm.errors import ConfigError
+from fakevm.logs import bug_report, lines
 
 if TYPE_CHECKING:
-    from fakevm.labs.bug_report import BugReport
-    from fakevm.labs.logs import Line
+    from fakevm.logs.bug_report import BugReport
+    from fakevm.logs.lines import Line
 
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow", "red")
 
@@ -78,7 +78,7 @@ def logs(
             raise click.UsageError("--export takes all there is: it goes with --format alone.")
         _export(session, export, form)
         return
-    wanted = labs.logs.Wanted(
+    wanted = lines.Wanted(
         names=names,
         process=process,
         tail=tail,
@@ -114,7 +114,7 @@ def _text(text: str) -> str:
 
 
 def _export(session: Session, file: Path, form: str) -> None:
-    with session.lab(timeout_s=labs.bug_report.COMMAND_S) as lab:
+    with session.lab(timeout_s=bug_report.COMMAND_S) as lab:
         if file != _STDOUT:
             report = lab.bug_report(file)
         elif sys.stdout.isatty():

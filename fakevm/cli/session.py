@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import fakevm
-from fakevm import clients, labs, shortcut, vms
+from fakevm import clients, labs, preflight, shortcut, vms
 from fakevm.cli import complete
 from fakevm.names import DEFAULT_LAB, check_lab
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from fakevm.labs.elsewhere import Elsewhere
     from fakevm.labs.images import Unfit
     from fakevm.labs.join import JoinReport
-    from fakevm.labs.preflight import Check
     from fakevm.labs.settings import Wishes
     from fakevm.labs.up import UpReport
+    from fakevm.preflight.values import Check
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,7 +74,14 @@ class Session:
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""
         engine = clients.engine.Engine()
-        return labs.up.Up(self.lab_name, wishes, engine=engine, say=say).run(timeout_s=timeout_s)
+        beginning = labs.up.Up(
+            self.lab_name,
+            wishes,
+            engine=engine,
+            say=say,
+            look=lambda wanted: preflight.doctor.require(wanted, engine=engine, say=say),
+        )
+        return beginning.run(timeout_s=timeout_s)
 
     def build(self, wishes: Wishes, *, say: Callable[[str], None]) -> Unfit:
         """Build the images."""
@@ -83,7 +90,7 @@ class Session:
 
     def doctor(self, wishes: Wishes) -> list[Check]:
         """Look whether the lab would work on this machine."""
-        return labs.doctor.examine(self.lab_name, wishes, engine=clients.engine.Engine())
+        return preflight.doctor.examine(self.lab_name, wishes, engine=clients.engine.Engine())
 
     def join(
         self, api: str, hosts: Sequence[str], *, timeout_s: float, say: Callable[[str], None]

@@ -23,6 +23,15 @@ class Plugged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PluggedVm:
+    """A VM that a host has, and its ports by NIC."""
+
+    instance_id: str
+    name: str
+    port_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Removed:
     """Something that a cleanup removed, or would."""
 
@@ -54,6 +63,17 @@ class Agent(Connection):
         """Return what is plugged, all of it or one port's."""
         params = {} if port_id is None else {"port_id": port_id}
         return [plugged_vif(found) for found in self.request("list", params)["vifs"]]
+
+    def vms(self) -> list[PluggedVm]:
+        """Return the VMs, and no more of them than their names: of many VMs in no time."""
+        return [
+            PluggedVm(
+                instance_id=found["instance_id"],
+                name=found["vm_name"],
+                port_ids=tuple(found["port_ids"]),
+            )
+            for found in self.request("vms", {})["vms"]
+        ]
 
     def plug(
         self, vif: Vif, vm: Vm, *, paused: bool = False, late_tap: bool = False, nic: str = ""
@@ -119,20 +139,26 @@ class Agent(Connection):
         stdin: bool = False,
     ) -> Execution:
         """Start a command in the VM that has a port."""
+        more = {"tty": asdict(terminal) if terminal else None, "stdin": stdin}
+        return self._execute({"port_id": port_id, **more}, argv, timeout_s)
+
+    def execute_in(
+        self, instance_id: str, argv: Sequence[str], *, timeout_s: float | None = None
+    ) -> Execution:
+        """Start a command in a VM, without stdin."""
+        return self._execute({"instance_id": instance_id}, argv, timeout_s)
+
+    def _execute(
+        self, params: Mapping[str, Any], argv: Sequence[str], timeout_s: float | None
+    ) -> Execution:
         # A string is a sequence of strings, too: its letters.
         if isinstance(argv, str):
             raise ConfigError(
                 f"a command is given as its words, not as the string {argv!r}",
                 hint=f"shlex.split({argv!r})",
             )
-        params = {
-            "port_id": port_id,
-            "argv": list(argv),
-            "timeout_s": timeout_s,
-            "tty": asdict(terminal) if terminal else None,
-            "stdin": stdin,
-        }
-        return Execution(self, *self.start("exec", params))
+        asked = {**params, "argv": list(argv), "timeout_s": timeout_s}
+        return Execution(self, *self.start("exec", asked))
 
 
 class Execution:

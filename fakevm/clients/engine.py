@@ -7,11 +7,21 @@ import os
 import tarfile
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fakevm import clients
+from fakevm.clients.containers import (
+    PROJECT_LABEL,
+    SHOWN,
+    SOURCE_LABEL,
+    About,
+    Container,
+    Network,
+    Recipe,
+    container_of,
+    network_of,
+)
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import (
     ConflictError,
@@ -20,139 +30,17 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, published
+from fakevm.names import LAB_LABEL
 
 if TYPE_CHECKING:
     import docker
 
     from fakevm.clients.log_stream import LogStream
 
-BACKEND_LABEL = "fakevm.backend"
-# Who says who a caller of Neutron's is.
-AUTH_LABEL = "fakevm.auth"
-# The command of another L2 agent than the backend's.
-L2_AGENT_LABEL = "fakevm.l2-agent"
-# Of a lab whose Neutron runs elsewhere on this machine: the URL of its API, at nova-events.
-NEUTRON_LABEL = "fakevm.neutron"
-# An image's, which its containers have, too.
-SOURCE_LABEL = "fakevm.source"
-PROJECT_LABEL = "com.docker.compose.project"
-
-_LABELS = (
-    *(LAB_LABEL, ROLE_LABEL, SERVICE_LABEL),
-    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL, HOME_LABEL, NEUTRON_LABEL),
-)
-
-# What `docker ps` shows of a container.
-_SHOWN = "\t".join(
-    (
-        *("{{.ID}}", "{{.Names}}", "{{.State}}", "{{.Status}}", "{{.Ports}}"),
-        *(f'{{{{.Label "{label}"}}}}' for label in _LABELS),
-    )
-)
-
 # How long the first answer may take, and what changes something: the engine removes fifty
 # containers one after another, whoever asks for them at once.
 ANSWER_S = 60
 WORK_S = 600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Container:
-    """A container of a lab, or of a Compose project."""
-
-    id: str
-    name: str
-    lab: str
-    role: str
-    service: str
-    # Docker's words: created, restarting, running, removing, paused, exited, dead.
-    state: str
-    # healthy, unhealthy, starting; "" without a health check, or while it does not run.
-    health: str
-    # Ports of the container that are published on the Docker host, while it runs.
-    ports: Mapping[int, int] = field(default_factory=dict)
-    # The API's: which backend the lab has.
-    backend: str = ""
-    # The API's, too: noauth or keystone; "" of before there was Keystone.
-    auth: str = ""
-    # A compute host's that has joined another lab: which one.
-    home: str = ""
-    # Where the Neutron is that its lab has joined, if that is none of a lab's.
-    neutron: str = ""
-    # What its image was made from; "": nobody can tell.
-    source: str = ""
-    # A compute host's: the program that it has instead of the backend's L2 agent, by whose name
-    # this is in Neutron's list.
-    l2_agent: str = ""
-
-    @property
-    def release(self) -> str:
-        """The release of Neutron that its image has; "": nobody can tell."""
-        return self.source.rpartition("-")[0]
-
-    @property
-    def running(self) -> bool:
-        """Whether processes can be started in it."""
-        return self.state == "running"
-
-    @property
-    def is_well(self) -> bool:
-        """Whether it runs, and no health check says otherwise."""
-        return self.running and self.health in ("healthy", "")
-
-    @property
-    def is_host(self) -> bool:
-        """Whether it is a network or a compute host."""
-        return self.role in ("network", "compute")
-
-    @property
-    def has_neutron(self) -> bool:
-        """Whether Neutron's own processes run in it."""
-        return self.is_host or self.role.startswith("neutron-")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What a container was made from, which stays when its image gets another name."""
-
-    image: str
-    environment: Mapping[str, str]
-    # Ports of the container and where they are published, also while it does not run.
-    ports: Mapping[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A network of the engine's, of any owner."""
-
-    id: str
-    name: str
-    lab: str
-    # Compose's project, and its name for the network there.
-    project: str
-    role: str
-    subnets: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """An engine, as it describes itself."""
-
-    # unix:///var/run/docker.sock, ssh://…, tcp://….
-    endpoint: str
-    version: str
-    api: str
-    # The folder of its images and volumes, on its machine.
-    root: str
-    # As uname(1) has its release.
-    kernel: str
-    # 1 or 2, and whether they count memory and processes.
-    cgroups: str
-    has_memory: bool
-    has_pids: bool
-    # Whether its containers' root is another user outside of them.
-    has_other_root: bool
 
 
 class Engine:
@@ -172,12 +60,12 @@ class Engine:
         # longer than both, and what else is to be imported is so meanwhile.
         argv = ("docker", "ps", "--all", "--no-trunc", "--filter", f"label={label}")
         try:
-            found = run((*argv, "--format", _SHOWN), timeout_s=ANSWER_S)
+            found = run((*argv, "--format", SHOWN), timeout_s=ANSWER_S)
         except WaitTimeoutError as error:
             raise silent(ANSWER_S) from error
         except ExitError as error:
             raise unreachable(error.output) from error
-        return sorted(map(_container, found.splitlines()), key=lambda c: (c.service, c.name))
+        return sorted(map(container_of, found.splitlines()), key=lambda c: (c.service, c.name))
 
     def about(self) -> About:
         """Return what the engine says of itself."""
@@ -200,7 +88,7 @@ class Engine:
     def networks(self) -> list[Network]:
         """Return every network of the engine."""
         with clients.docker_api.translated():
-            return [_network(found) for found in self._client.networks()]
+            return [network_of(found) for found in self._client.networks()]
 
     def volumes(self, lab: str) -> list[str]:
         """Return the names of a lab's volumes."""
@@ -400,51 +288,4 @@ def unreachable(words: str) -> UnavailableError:
         f"the Docker engine{_place()} does not answer: {words}",
         hint="sudo systemctl start docker; where it is missing, a checkout's `make docker` installs"
         " it",
-    )
-
-
-def _container(line: str) -> Container:
-    found = line.split("\t")
-    number, names, state, status, ports, *labels = found
-    lab, role, service, backend, source, l2_agent, auth, home, neutron = labels
-    return Container(
-        id=number,
-        # The others are those that links give it.
-        name=names.split(",")[0],
-        lab=lab,
-        role=role,
-        service=service,
-        state=state,
-        health=_health(status),
-        ports=published(ports),
-        backend=backend,
-        source=source,
-        auth=auth,
-        home=home,
-        neutron=neutron,
-        l2_agent=l2_agent.partition(" ")[0].rpartition("/")[2],
-    )
-
-
-def _health(status: str) -> str:
-    """Return the health out of Docker's sentence, as "Up 3 minutes (healthy)"."""
-    for mark, health in (
-        ("(healthy)", "healthy"),
-        ("(unhealthy)", "unhealthy"),
-        ("(health: starting)", "starting"),
-    ):
-        if status.endswith(mark):
-            return health
-    return ""
-
-
-def _network(found: Mapping[str, Any]) -> Network:
-    labels = found["Labels"] or {}
-    return Network(
-        id=found["Id"],
-        name=found["Name"],
-        lab=labels.get(LAB_LABEL, ""),
-        project=labels.get(PROJECT_LABEL, ""),
-        role=labels.get("com.docker.compose.network", ""),
-        subnets=tuple(c["Subnet"] for c in (found["IPAM"]["Config"] or ()) if c.get("Subnet")),
     )

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import backends, clients, lazy, names, neutron
-from fakevm.clients.engine import Container, Engine, Recipe
+from fakevm.clients.containers import Container, Recipe
+from fakevm.clients.engine import Engine
 from fakevm.clients.process import ExitError, connect, run
 from fakevm.errors import (
     ConflictError,

@@ -6,32 +6,22 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm.labs import (
-        bug_report,
         config,
-        doctor,
         down,
         elsewhere,
-        follow,
         join,
-        logs,
         overlay,
-        redaction,
         restart,
         status,
         up,
     )
 
     __all__ = [
-        "bug_report",
         "config",
-        "doctor",
         "down",
         "elsewhere",
-        "follow",
         "join",
-        "logs",
         "overlay",
-        "redaction",
         "restart",
         "status",
         "up",

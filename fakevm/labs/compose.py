@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from fakevm.clients import process
-from fakevm.clients.engine import L2_AGENT_LABEL, Container, Network
+from fakevm.clients.containers import L2_AGENT_LABEL, Container, Network
 from fakevm.errors import ConflictError, UnavailableError
 from fakevm.labs.settings import (
     CONFIG,

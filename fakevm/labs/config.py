@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fakevm import clients
-from fakevm.clients.engine import Container
+from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, FakevmError

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
-from fakevm.clients.engine import Container, Engine, Network
+from fakevm.clients.containers import Container, Network
+from fakevm.clients.engine import Engine
 from fakevm.errors import NotFoundError
 from fakevm.labs import releases, settings, share
 from fakevm.labs.settings import Existing, Settings, Wishes

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from fakevm import backends
 from fakevm.backends.backend import Backend
 from fakevm.backends.ovs import L2POPULATION
-from fakevm.clients.engine import BACKEND_LABEL, NEUTRON_LABEL, Engine
+from fakevm.clients.containers import BACKEND_LABEL, NEUTRON_LABEL
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import EVENTS
 from fakevm.errors import ConfigError, ConflictError, WaitTimeoutError
 from fakevm.labs import compose, images, share

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from fakevm.clients.engine import Container, Engine, Network
+from fakevm.clients.containers import Container, Network
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.labs import compose, share

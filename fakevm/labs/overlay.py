@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakevm import clients
-from fakevm.clients.engine import PROJECT_LABEL, Container, Engine
+from fakevm.clients.containers import PROJECT_LABEL, Container
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fakevm import backends
 from fakevm.backends.backend import Backend, Handed, Option
-from fakevm.clients.engine import Container, Network, Recipe
+from fakevm.clients.containers import Container, Network, Recipe
 from fakevm.clients.parts import KEYSTONE
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs import releases

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.containers import Container
+from fakevm.clients.engine import Engine
 from fakevm.clients.process import run
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.labs import restart

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fakevm import clients
 from fakevm.backends.backend import HostState
-from fakevm.clients.engine import Container
+from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.labs.images import is_stale

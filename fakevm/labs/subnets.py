@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 from collections.abc import Collection, Mapping
 
-from fakevm.clients.engine import Network
+from fakevm.clients.containers import Network
 from fakevm.errors import ConflictError
 from fakevm.names import DEFAULT_LAB
 

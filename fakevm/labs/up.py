@@ -49,12 +49,20 @@ class Up:
     """One run of `fakevm up`. Whatever it finds of the lab it leaves, completes or changes."""
 
     def __init__(
-        self, lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]
+        self,
+        lab: str,
+        wishes: Wishes,
+        *,
+        engine: Engine,
+        say: Callable[[str], None],
+        look: Callable[[Settings], None] = lambda _wanted: None,
     ) -> None:
+        """`look` raises where the machine has not what the lab needs; nothing is changed yet."""
         self._lab = check_lab(lab)
         self._wishes = wishes
         self._engine = engine
         self._say = say
+        self._look = look
         self._phases: dict[str, float] = {}
 
     def run(self, *, timeout_s: float) -> UpReport:
@@ -62,6 +70,7 @@ class Up:
         with exclusive_lab(self._lab):
             with self._phase("check"):
                 wanted, existing = self._checked()
+                self._look(wanted)
             docker_compose = Compose(wanted, share.files())
             start = Start(
                 self._lab,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.containers import Container
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError
 from fakevm.labs.subnets import ROLES

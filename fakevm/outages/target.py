@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fakevm.clients.engine import Container
+from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, FakevmError, NotFoundError, UnavailableError

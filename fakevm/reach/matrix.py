@@ -9,23 +9,20 @@ from dataclasses import dataclass
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
-from fakevm.reach import expected, read
+from fakevm.reach import expected, read, sweep
 from fakevm.reach.topology import Nic, Topology
 from fakevm.vms import several
 from fakevm.vms.several import Target
 
-# fping(8): how often a silent address is asked again, since the first packets of a new path may be
-# lost, and for how many milliseconds the first answer is waited for; then half as long again each.
-RETRIES, ANSWER_MS = 3, 500
+# VMs that ask again, at once.
+AGAIN_AT_ONCE = 8
 
-# Between two pings of one VM, in milliseconds: Open vSwitch has to learn of each pair.
-INTERVAL_MS = 5
+# Of more addresses that are silent against what should be, nothing is asked again.
+AGAIN_MAX = 200
 
-# VMs that ping at once.
-SENDERS = 12
-
-# How long a VM's fping may take for one address, above what it waits by itself.
-_GRACE_S = 30.0
+# How long VMs may take to begin, each, and a sweep above what it takes by itself.
+BEGIN_S = 0.03
+GRACE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +30,7 @@ class Pair:
     """One VM and an address of another."""
 
     source: str
+    source_id: str
     target: str
     address: str
     # Whether an answer came; None: nobody could ask.
@@ -86,12 +84,10 @@ def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
         )
     places = places_of(topology, names)
     ids = sorted(names, key=lambda instance_id: names[instance_id])
-    found = each(lambda i: _asked(lab, i, sources[i], places), ids, workers=SENDERS)
-    pairs = [
-        pair
-        for instance_id, answered in zip(ids, found, strict=True)
-        for pair in judged(topology, instance_id, names, places, answered)
-    ]
+    answers = _swept(lab, {i: sources[i] for i in ids}, _addresses(ids, places))
+    pairs = _judged(topology, names, ids, places, answers)
+    if _ask_again(lab, sources, pairs, answers):
+        pairs = _judged(topology, names, ids, places, answers)
     return Matrix(
         lab=lab.name,
         vms=tuple(names[instance_id] for instance_id in ids),
@@ -159,6 +155,7 @@ def judged(
             reaches, why = None, "another VM that it reaches has that address"
         yield Pair(
             source=names[source],
+            source_id=source,
             target=names[nic.instance_id],
             address=address,
             answered=None if isinstance(answered, FakevmError) else address in answered,
@@ -167,23 +164,81 @@ def judged(
         )
 
 
-def _asked(
-    lab: Parts,
-    instance_id: str,
-    source: Target | FakevmError,
+def _judged(
+    topology: Topology,
+    names: Mapping[str, str],
+    ids: Sequence[str],
     places: Sequence[tuple[str, Nic]],
-) -> Collection[str] | FakevmError:
+    answers: Mapping[str, set[str] | FakevmError],
+) -> list[Pair]:
+    return [
+        pair
+        for instance_id in ids
+        for pair in judged(topology, instance_id, names, places, answers[instance_id])
+    ]
+
+
+def _addresses(ids: Sequence[str], places: Sequence[tuple[str, Nic]]) -> dict[str, list[str]]:
+    return {i: sorted({a for a, nic in places if nic.instance_id == i}) for i in ids}
+
+
+def _swept(
+    lab: Parts,
+    sources: Mapping[str, Target | FakevmError],
+    addresses: Mapping[str, Sequence[str]],
+) -> dict[str, set[str] | FakevmError]:
+    """Let every VM ask every other one; return the addresses that answered each, or why not."""
+    asked = sweep.slots(addresses)
+    slots = len(next(iter(asked.values())))
+    slot_s = sweep.slot_seconds(asked)
+    start, options = 0.0, sweep.PATIENTLY
+    if slots > 1:
+        start, options = time.time() + BEGIN_S * len(asked), sweep.IN_A_HURRY
+    found = each(
+        lambda i: _asked(
+            lab,
+            sources[i],
+            sweep.command(asked[i], start=start, slot_s=slot_s, options=options),
+            timeout_s=GRACE_S + slots * slot_s,
+        ),
+        list(sources),
+        workers=len(sources),
+    )
+    return dict(zip(sources, found, strict=True))
+
+
+def _ask_again(
+    lab: Parts,
+    sources: Mapping[str, Target | FakevmError],
+    pairs: Sequence[Pair],
+    answers: dict[str, set[str] | FakevmError],
+) -> bool:
+    """Ask patiently what is silent against what should be; tell whether anything was asked."""
+    silent: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.failed and pair.answered is False:
+            silent.setdefault(pair.source_id, []).append(pair.address)
+    if not 0 < sum(map(len, silent.values())) <= AGAIN_MAX:
+        return False
+    found = each(
+        lambda i: _asked(lab, sources[i], sweep.command([silent[i]]), timeout_s=GRACE_S),
+        list(silent),
+        workers=AGAIN_AT_ONCE,
+    )
+    for instance_id, more in zip(silent, found, strict=True):
+        before = answers[instance_id]
+        if isinstance(before, set) and isinstance(more, set):
+            answers[instance_id] = before | more
+    return True
+
+
+def _asked(
+    lab: Parts, source: Target | FakevmError, argv: Sequence[str], *, timeout_s: float
+) -> set[str] | FakevmError:
     """Return the addresses that answer a VM, or why it could not ask."""
     if isinstance(source, FakevmError):
         return source
-    if source.paused:
-        return ConflictError("it is paused")
-    addresses = sorted({address for address, nic in places if nic.instance_id != instance_id})
-    options = (f"-i{INTERVAL_MS}", f"-r{RETRIES}", f"-t{ANSWER_MS}")
-    argv = ("fping", "-a", *options, *addresses)
-    patience = _GRACE_S + len(addresses) * INTERVAL_MS / 1000
-    result = several.run_in(lab, source, argv, timeout_s=patience)
-    # 1: some do not answer; 2: some have no way.
-    if result.error or result.exit_code not in (0, 1, 2):
+    result = several.run_in(lab, source, argv, timeout_s=timeout_s)
+    if result.error or result.exit_code:
         return FakevmError(result.error or result.stderr.strip())
     return set(result.stdout.split())

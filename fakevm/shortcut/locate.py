@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from fakevm import shortcut
 from fakevm.clients.process import ProcessStream
+from fakevm.errors import NotFoundError
 from fakevm.names import LAB_LABEL, NEUTRON_PORT, SERVICE_LABEL, find_port, is_uuid, published
 
 # Of a port in Neutron's answer.
@@ -25,7 +26,7 @@ class _Place(NamedTuple):
 def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[str, str] | None:
     """Return a port's id and the host it is on, or the one that is given, which must run.
 
-    None if anything is not as expected; NotFoundError or ConflictError if `ref` is not one port.
+    None if anything is not as expected; ConflictError if `ref` is several ports.
     """
     shown = f'{{{{.Label "{SERVICE_LABEL}"}}}}\t{{{{.Ports}}}}'
     program = ProcessStream(
@@ -43,7 +44,11 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
     )
     if ports is None:
         return None
-    port = find_port(ref, [_place(found) for found in ports])
+    try:
+        port = find_port(ref, [_place(found) for found in ports])
+    except NotFoundError:
+        # It may be a VM's name.
+        return None
     target = host or port.host
     return (port.id, target) if target in running else None
 

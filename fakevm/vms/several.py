@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
-from fakevm.model import PluggedVif
 
 # What a selector may say of VMs beside their names.
 _KEYS = ("host", "network")
@@ -24,7 +23,6 @@ class Target:
     host: str
     # Of its NICs, by the names that they have there.
     port_ids: tuple[str, ...]
-    paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +40,16 @@ class Result:
 
 def all_vms(lab: Parts) -> tuple[list[Target], dict[str, FakevmError]]:
     """Return every VM that a host has, in the order of their names, and the hosts' errors."""
-    found: dict[tuple[str, str], list[PluggedVif]] = {}
-    answers = lab.ask_hosts(lambda agent: agent.vifs())
-    for host, answer in answers.items():
-        for one in answer if isinstance(answer, list) else ():
-            found.setdefault((host, one.instance_id), []).append(one)
+    answers = lab.ask_hosts(lambda agent: agent.vms())
     targets = [
         Target(
-            vm_name=vifs[0].vm_name,
-            instance_id=instance_id,
+            vm_name=one.name,
+            instance_id=one.instance_id,
             host=host,
-            port_ids=tuple(one.port_id for one in sorted(vifs, key=lambda one: one.nic)),
-            paused=any(one.paused for one in vifs),
+            port_ids=one.port_ids,
         )
-        for (host, instance_id), vifs in found.items()
+        for host, answer in answers.items()
+        for one in (answer if isinstance(answer, list) else ())
     ]
     return (
         sorted(targets, key=lambda target: (target.vm_name, target.instance_id, target.host)),
@@ -112,7 +106,7 @@ def run_in(lab: Parts, target: Target, argv: Sequence[str], *, timeout_s: float 
     said: Mapping[str, list[bytes]] = {"stdout": [], "stderr": []}
     try:
         agent = lab.agent(target.host)
-        with agent.execute(target.port_ids[0], argv, timeout_s=timeout_s) as running:
+        with agent.execute_in(target.instance_id, argv, timeout_s=timeout_s) as running:
             for stream, piece in running.output():
                 said[stream].append(piece)
             code, error = running.exit_code, ""

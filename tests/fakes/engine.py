@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fakevm.clients.engine import Container, Engine, Recipe
+from fakevm.clients.containers import Container, Recipe
+from fakevm.clients.engine import Engine
 from fakevm.clients.log_stream import LogStream
 from fakevm.errors import NotFoundError, UnavailableError
-from fakevm.labs.logs import parse, seconds
+from fakevm.logs.lines import parse, seconds
 from fakevm.names import NEUTRON_PORT
 
 
@@ -101,7 +102,7 @@ class FakeEngine(Engine):
             for one in self.all_containers
         ]
 
-    def start(self, service: str) -> None:
+    def begin(self, service: str) -> None:
         self.all_containers = [
             replace(one, state="running", health="healthy") if one.service == service else one
             for one in self.all_containers

@@ -54,6 +54,9 @@ def test_a_command_runs_in_many_vms_at_once(lab: Lab, cloud: Cloud) -> None:
     cloud.guests(network, {f"many-{number}": f"compute-{number}" for number in (1, 2, 3)})
     said = lab.fakevm.ok("exec", "--on", "many-*", "--", "hostname")
     assert said.splitlines() == [f"many-{number} | many-{number}" for number in (1, 2, 3)]
+    assert lab.fakevm.ok("exec", "--on", f"network={network}", "--", "hostname") == said
+    # By the VM's name, as by its port.
+    assert lab.fakevm.ok("exec", "many-2", "hostname") == "many-2\n"
     everywhere = json.loads(lab.fakevm.ok("exec", "--all", "-f", "json", "--", "true"))
     assert {"many-1", "many-2", "many-3"} <= {one["vm_name"] for one in everywhere}
     test = "test $(hostname) = many-2"

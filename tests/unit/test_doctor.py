@@ -18,14 +18,19 @@ from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.cli.root import cli
 from fakevm.cli.session import Session
-from fakevm.clients.engine import About, Container, Engine, Network
+from fakevm.clients.containers import About, Container, Network
+from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, UnavailableError
-from fakevm.labs import images, machine
+from fakevm.labs import images
 from fakevm.labs.compose import COMPOSE_VERSION
 from fakevm.labs.decide import wanted_of
-from fakevm.labs.doctor import examine, require
 from fakevm.labs.images import Unfit
-from fakevm.labs.preflight import (
+from fakevm.labs.settings import Existing, Wishes
+from fakevm.labs.subnets import slice_of
+from fakevm.preflight import machine
+from fakevm.preflight.checks import checks, refuse
+from fakevm.preflight.doctor import examine, require
+from fakevm.preflight.shared import (
     CONNTRACK,
     INOTIFY,
     KEYS,
@@ -34,16 +39,8 @@ from fakevm.labs.preflight import (
     NEIGHBOURS_6,
     PID_MAX,
     THREADS_MAX,
-    Check,
-    Kernel,
-    Machine,
-    State,
-    Wanted,
-    checks,
-    refuse,
 )
-from fakevm.labs.settings import Existing, Wishes
-from fakevm.labs.subnets import slice_of
+from fakevm.preflight.values import Check, Kernel, Machine, State, Wanted
 from tests.fakes.engine import FakeEngine, make_container
 
 ABOUT = About(

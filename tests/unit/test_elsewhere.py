@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fakevm.clients.engine import Container, Recipe
+from fakevm.clients.containers import Container, Recipe
 from fakevm.clients.events import Events, Watcher
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, UnavailableError, WaitTimeoutError

@@ -21,7 +21,7 @@ ORDER = (
     {"cli"},
     {"scenarios", "shortcut", "display"},
     {"lab"},
-    {"lifecycle", "reach", "outages"},
+    {"lifecycle", "reach", "outages", "logs", "preflight"},
     {"migrate"},
     {"probes"},
     {"reports", "vms", "labs"},

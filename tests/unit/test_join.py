@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from fakevm.clients.engine import Network
+from fakevm.clients.containers import Network
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.labs.join import document_of, home_of, join, leave

@@ -66,6 +66,21 @@ def test_a_second_port_is_a_second_nic_of_the_same_vm(lab: Lab, world: World) ->
         create(lab, host="compute-2")
 
 
+def test_a_port_is_found_by_its_vm_too(lab: Lab) -> None:
+    port_id = create(lab, name="p")
+    vm = lab.find(port_id).device_id
+    assert [lab.find(ref).id for ref in ("p", "vm", vm)] == [port_id] * 3
+    other = create(lab)
+    with pytest.raises(ConflictError, match="VM vm has several ports") as caught:
+        lab.delete_port("vm")
+    assert port_id in str(caught.value)
+    assert other in str(caught.value)
+    assert lab.located("vm")[0] in (port_id, other)
+    for nobody in ("nobody", " ", "\n"):
+        with pytest.raises(NotFoundError, match="there is no port"):
+            lab.find(nobody)
+
+
 def test_a_vm_without_a_host_goes_to_the_least_busy_healthy_one(lab: Lab, world: World) -> None:
     world.engine.end("compute-2")
     create(lab)

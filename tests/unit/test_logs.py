@@ -16,14 +16,15 @@ from typing import Any, cast
 import docker
 import pytest
 
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.containers import Container
+from fakevm.clients.engine import Engine
 from fakevm.clients.log_stream import LogStream, lines_of
 from fakevm.display import output
 from fakevm.errors import ConfigError, FakevmError, NotFoundError, UnavailableError
 from fakevm.lab import Lab
-from fakevm.labs import redaction
-from fakevm.labs.bug_report import described, file_name
-from fakevm.labs.logs import Line, Wanted, chosen, merged, parse, seconds, utc
+from fakevm.logs import redaction
+from fakevm.logs.bug_report import described, file_name
+from fakevm.logs.lines import Line, Wanted, chosen, merged, parse, seconds, utc
 from tests.fakes.engine import FakeEngine, make_container
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
@@ -274,7 +275,7 @@ def test_a_container_that_restarts_goes_on(talking: World, anew: bool) -> None:
     with talking.lab() as lab:
         following = Following(lab, Wanted(names=("compute-2",)))
         following.wait_for("fourth")
-        engine.stop("compute-2")
+        engine.end("compute-2")
         if anew:
             engine.all_containers = [
                 replace(one, id="new") if one.service == "compute-2" else one
@@ -282,7 +283,7 @@ def test_a_container_that_restarts_goes_on(talking: World, anew: bool) -> None:
             ]
             engine.said["compute-2"] = []
         engine.said["compute-2"].append(at(7, "l2-agent: again"))
-        engine.start("compute-2")
+        engine.begin("compute-2")
         following.wait_for("again")
         found = following.end()
     assert following.error is None
@@ -295,7 +296,7 @@ def test_an_engine_that_ends_is_told(talking: World) -> None:
         following.wait_for("fourth")
 
         talking.engine.away = True
-        talking.engine.stop("compute-2")
+        talking.engine.end("compute-2")
         wait_until("the error", lambda: following.error, timeout_s=10)
         following.end()
     assert isinstance(following.error, UnavailableError)
@@ -432,7 +433,7 @@ def asked(talking: World) -> World:
     """A lab with passwords, a host that has ended, and one that has said a password."""
     talking.engine.environments = {"mariadb": {"DATABASE_PASSWORD": DATABASE}}
     talking.engine.said["compute-1"].append(at(9, f"l2-agent: {DATABASE} X-Auth-Token: abc"))
-    talking.engine.stop("compute-2")
+    talking.engine.end("compute-2")
     return talking
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakevm.clients.engine import Container
+from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError, UnavailableError
 from fakevm.outages.links import netem

@@ -11,6 +11,7 @@ from fakevm.display import matrix as display
 from fakevm.errors import UnavailableError
 from fakevm.reach.expected import verdict
 from fakevm.reach.matrix import Matrix, Pair, judged
+from fakevm.reach.sweep import slots
 from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
 
 # Two networks with a subnet each, and a VM on each of them; all may talk.
@@ -216,9 +217,32 @@ MATRIX = Matrix(
     vms=("db", "web"),
     seconds=1.5,
     pairs=(
-        Pair(source="db", target="web", address="10.0.0.5", answered=False, expected=True),
-        Pair(source="web", target="db", address="10.1.0.5", answered=True, expected=False, why="w"),
-        Pair(source="web", target="db", address="10.2.0.5", answered=True, expected=None, why="n"),
+        Pair(
+            source="db",
+            source_id="d",
+            target="web",
+            address="10.0.0.5",
+            answered=False,
+            expected=True,
+        ),
+        Pair(
+            source="web",
+            source_id="w",
+            target="db",
+            address="10.1.0.5",
+            answered=True,
+            expected=False,
+            why="w",
+        ),
+        Pair(
+            source="web",
+            source_id="w",
+            target="db",
+            address="10.2.0.5",
+            answered=True,
+            expected=None,
+            why="n",
+        ),
     ),
 )
 
@@ -238,3 +262,25 @@ def test_a_ci_reads_it_as_tests() -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "2", "1")
     assert [len(case) for case in suite] == [1, 1, 1]
     assert suite[0].get("classname") == "db"
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 20])
+@pytest.mark.parametrize("neighbours", [1, 30, 1000])
+def test_in_a_sweep_every_vm_asks_every_other_one_once(count: int, neighbours: int) -> None:
+    addresses = {f"vm-{n}": [f"10.0.0.{n}", f"fd00::{n}"] for n in range(count)}
+    found = slots(addresses, neighbours=neighbours)
+    assert len({len(asked) for asked in found.values()}) == 1
+    for vm, asked in found.items():
+        others = [a for other, own in addresses.items() if other != vm for a in own]
+        assert sorted(address for slot in asked for address in slot) == sorted(others)
+    for number in range(len(found["vm-0"])):
+        # Two who ask each other do so in one slot: each has the other among its neighbours then.
+        known = {(vm, a) for vm, asked in found.items() for a in asked[number]}
+        asks = {(vm, a.rpartition(".")[2]) for vm, a in known if ":" not in a}
+        assert {(f"vm-{n}", vm[3:]) for vm, n in asks} == asks
+        assert len(known) <= max(neighbours, 2 * 2 * count)
+
+
+def test_a_few_vms_need_one_slot() -> None:
+    found = slots({f"vm-{n}": [f"10.0.0.{n}"] for n in range(18)})
+    assert {len(asked) for asked in found.values()} == {1}

@@ -12,7 +12,8 @@ import docker
 import pytest
 import requests
 
-from fakevm.clients.engine import Container, Engine, Network, Recipe
+from fakevm.clients.containers import Container, Network, Recipe
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.labs.decide import existing_of

@@ -9,6 +9,7 @@ from fakevm_agent.guest.folder import Guest
 from fakevm_agent.host import view
 from fakevm_agent.host.parts import Host, not_plugged
 from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.records import Owner
 from fakevm_agent.vif.names import tap_name
 
 # What host-outage keeps.
@@ -30,6 +31,21 @@ def info(host: Host) -> HostInfo:
 
 def _words(outage: Path) -> str:
     return outage.read_text(encoding="utf-8").strip()
+
+
+def vms() -> list[dict[str, object]]:
+    """Return each VM with its name and its ports by NIC: what the devices tell, and no more."""
+    found: dict[str, list[Owner]] = {}
+    for owner in view.owners(netlink.links()).values():
+        found.setdefault(owner.instance_id, []).append(owner)
+    return [
+        {
+            "instance_id": instance_id,
+            "vm_name": owners[0].vm_name or instance_id,
+            "port_ids": [one.port_id for one in sorted(owners, key=lambda one: one.nic)],
+        }
+        for instance_id, owners in found.items()
+    ]
 
 
 def vifs(host: Host, port_id: str | None = None) -> list[PluggedVif]:

@@ -32,6 +32,7 @@ class Requests:
             "configure": self._configure,
             "unplug": self._unplug,
             "list": self._list,
+            "vms": self._vms,
             "cleanup": self._cleanup,
         }
 
@@ -97,6 +98,10 @@ class Requests:
         given = parsed(params.ListParams, call)
         vifs = await self._workers.in_thread(overview.vifs, self._host, given.port_id)
         return {"vifs": [wire.dump(vif) for vif in vifs]}
+
+    async def _vms(self, call: Call) -> object:
+        parsed(params.Nothing, call)
+        return {"vms": await self._workers.in_thread(overview.vms)}
 
     async def _cleanup(self, call: Call) -> object:
         given = parsed(params.CleanupParams, call)

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from fakevm import lazy
-from fakevm.clients.engine import About, Engine, Network
+from fakevm.clients.containers import About, Network
+from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, FakevmError
-from fakevm.labs import compose, decide, images, machine, preflight, share
+from fakevm.labs import compose, decide, images, share
 from fakevm.labs.compose import Compose
 from fakevm.labs.images import Unfit
-from fakevm.labs.preflight import Check, Machine, Wanted
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.names import check_lab
+from fakevm.preflight import checks as preflight
+from fakevm.preflight import machine
+from fakevm.preflight.values import Check, Machine, Wanted
 
 T = TypeVar("T")
 

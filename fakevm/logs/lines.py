@@ -11,7 +11,8 @@ from heapq import merge
 from itertools import islice
 
 from fakevm import clients
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.containers import Container
+from fakevm.clients.engine import Engine
 from fakevm.clients.log_stream import TIME, LogStream
 from fakevm.clients.parts import Parts
 from fakevm.errors import NotFoundError

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fakevm.labs.preflight import LIMITS, Kernel
+from fakevm.preflight.shared import LIMITS
+from fakevm.preflight.values import Kernel
 
 # Where the engine's containers are: with the driver cgroupfs and systemd, of v1 and v2.
 _CGROUPS = tuple(

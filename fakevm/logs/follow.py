@@ -11,8 +11,8 @@ from queue import Empty, SimpleQueue
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError
-from fakevm.labs import logs
-from fakevm.labs.logs import Line, Source, Wanted
+from fakevm.logs import lines
+from fakevm.logs.lines import Line, Source, Wanted
 
 # So long is waited for what others have said at the same time, for the order of the times.
 _GATHER_S = 0.1
@@ -46,7 +46,7 @@ class Follower:
             if isinstance(one, Exception):
                 raise one
         self.idle += [one for one in found if isinstance(one, Source)]
-        return list(logs.merged([one] for one in found if isinstance(one, Line)))
+        return list(lines.merged([one] for one in found if isinstance(one, Line)))
 
     def close(self) -> None:
         """Read no more."""
@@ -73,8 +73,8 @@ def follow(lab: Parts, wanted: Wanted, *, engine: Engine, look_s: float) -> Iter
 
     A container that restarts, or is made anew, goes on where it ended: that is looked at as often.
     """
-    sources = logs.sources(lab, wanted, engine=engine)
-    yield from logs.kept(lab, sources, wanted, engine=engine)
+    sources = lines.sources(lab, wanted, engine=engine)
+    yield from lines.kept(lab, sources, wanted, engine=engine)
     follower = Follower(sources)
     try:
         for source in sources:

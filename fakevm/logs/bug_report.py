@@ -20,12 +20,14 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from fakevm import clients
-from fakevm.clients.engine import Container, Engine
+from fakevm.clients.containers import Container
+from fakevm.clients.engine import Engine
 from fakevm.clients.parts import KEYSTONE, Parts
 from fakevm.clients.process import run
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
-from fakevm.labs import config, redaction, status
-from fakevm.labs.logs import BATCH
+from fakevm.labs import config, status
+from fakevm.logs import redaction
+from fakevm.logs.lines import BATCH
 from fakevm.names import project
 
 # How long each command, and each question to Neutron, may take.

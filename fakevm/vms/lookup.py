@@ -1,0 +1,60 @@
+"""What a user's words for a port mean: it, or its VM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fakevm import names, vms
+from fakevm.clients.parts import PLACE, Parts
+from fakevm.errors import ConfigError, ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from fakevm.clients.agents import Agent
+    from fakevm.neutron.values import Port
+
+
+class Lookup(Parts):
+    """A lab whose ports are found by their VMs' names, too."""
+
+    def find(self, ref: str, *, whole: bool = True, any_nic: bool = False) -> Port:
+        """Return the port that a user names by UUID, name, the UUID's beginning, or its VM.
+
+        A VM with several ports is ambiguous, unless any of them will do.
+        """
+        try:
+            return super().find(ref, whole=whole)
+        except NotFoundError:
+            found = self._ports_of(ref, whole=whole)
+            if not found:
+                raise
+        if len(found) > 1 and not any_nic:
+            known = ", ".join(sorted(names.called(port) for port in found))
+            raise ConflictError(f"VM {ref} has several ports: {known}", hint="give one of these")
+        return found[0]
+
+    def _ports_of(self, instance: str, *, whole: bool) -> list[Port]:
+        """Return the ports of a VM by its name or id; none, where that can be no VM's name."""
+        try:
+            instance_id = vms.vifs.vm_of(instance).instance_id
+        except ConfigError:
+            return []
+        fields = () if whole else PLACE
+        ports = self.neutron.ports(device_id=instance_id, fields=fields)
+        return sorted(filter(names.may_be_a_vms, ports), key=lambda port: port.id)
+
+    def located(self, ref: str, host: str | None = None) -> tuple[str, Agent]:
+        """Return a port's id and the agent of its host, or of the one that is given."""
+        port = self.find(ref, whole=False, any_nic=True)
+        target = self.host(host) if host else port.host
+        if not target:
+            raise ConflictError(f"port {port.id} is not bound to a host", hint=f"fakevm plug {ref}")
+        return port.id, self.agent(target)
+
+    def check_is_a_vms(self, port: Port) -> None:
+        """Refuse a port that is no VM's, or one of a host that is another's."""
+        if not names.may_be_a_vms(port):
+            raise ConflictError(
+                f"port {port.id} is no VM's: it belongs to {port.device_owner}",
+                hint=f"fakevm openstack port show {port.id}",
+            )
+        self.check_host_of(port)
