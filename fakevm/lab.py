@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest
     from fakevm.outages.verbs import Outages
+    from fakevm.reach.graph import Graph
     from fakevm.reach.matrix import Matrix
     from fakevm.reports.migration import MigrationReport
     from fakevm.vms.addresses import Addressing
@@ -326,6 +327,10 @@ class Lab(Lookup):
     def ping(self, refs: Sequence[str] = ()) -> Matrix:
         """Ping from each of these VMs to each other one, of all VMs if none is named."""
         return reach.matrix.ping(self, refs)
+
+    def graph(self) -> Graph:
+        """Return the lab as a picture."""
+        return reach.graph.of(self)
 
     @property
     def outages(self) -> Outages:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from fakevm import display
 from fakevm.cli import complete
-from fakevm.cli.session import Session, lab_option
+from fakevm.cli.session import Session, lab_option, pass_session
 
 
 @click.command()
@@ -42,3 +44,27 @@ def ping(ctx: click.Context, *, refs: tuple[str, ...], everyone: bool, form: str
     else:
         display.output.show(matrix, form)
     ctx.exit(1 if matrix.failures else 0)
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "dot", "json", "yaml"]),
+    default="mermaid",
+    show_default=True,
+    help="In whose words: Mermaid's, as pages of Git forges draw it; Graphviz's; or as values.",
+)
+@lab_option
+@pass_session
+def graph(session: Session, *, form: str) -> None:
+    """Print the lab as a picture: hosts, VMs, networks, routers, and what is down."""
+    with session.lab() as lab:
+        found = lab.graph()
+    if form == "mermaid":
+        click.echo(display.graph.mermaid(found))
+    elif form == "dot":
+        click.echo(display.graph.dot(found))
+    else:
+        display.output.show({**asdict(found), "down": sorted(found.down)}, form)

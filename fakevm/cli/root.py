@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "status": "labs:status",
         "doctor": "doctor:doctor",
         "logs": "logs:logs",
+        "graph": "reach:graph",
         "join": "join:join",
         "leave": "join:leave",
         "config": "config:config",

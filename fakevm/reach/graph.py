@@ -1,0 +1,125 @@
+"""A lab as a picture: hosts with their VMs, networks, routers, and what is down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fakevm import vms
+from fakevm.clients.at_once import each
+from fakevm.clients.parts import Parts
+from fakevm.vms.rows import Row
+
+Kind = Literal["vm", "network", "router"]
+Found = Mapping[str, Any]
+
+# Of a router's ports, those on its networks (neutron_lib/constants.py): interfaces of all kinds.
+_INTERFACE = ("network:router_interface", "network:ha_router_replicated_interface")
+_GATEWAY = "network:router_gateway"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """Something that is drawn."""
+
+    id: str
+    label: str
+    kind: Kind
+    # A VM's host.
+    host: str = ""
+    down: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A VM's or a router's port on a network."""
+
+    node: str
+    network: str
+    label: str = ""
+    down: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The picture, as values."""
+
+    lab: str
+    # By name; and those that do not run.
+    hosts: tuple[str, ...]
+    down: frozenset[str]
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+def of(lab: Parts) -> Graph:
+    """Return the lab as it is now."""
+    rows = vms.overview.rows(lab)
+    kinds = ("networks", "subnets", "routers", "ports")
+    networks, subnets, routers, ports = each(lab.neutron.listed, kinds)
+    nodes, edges = drawn(rows, networks=networks, subnets=subnets, routers=routers, ports=ports)
+    return Graph(
+        lab=lab.name,
+        hosts=tuple(sorted(container.service for container in lab.computes)),
+        down=frozenset(container.service for container in lab.computes if not container.is_well),
+        nodes=tuple(nodes),
+        edges=tuple(edges),
+    )
+
+
+def drawn(
+    rows: Sequence[Row],
+    *,
+    networks: Iterable[Found],
+    subnets: Sequence[Found],
+    routers: Sequence[Found],
+    ports: Iterable[Found],
+) -> tuple[list[Node], list[Edge]]:
+    """Return what is drawn of VMs' ports and of Neutron's objects."""
+    nodes = {
+        network["id"]: Node(
+            id=network["id"],
+            label=" ".join(
+                [
+                    network["name"] or network["id"][:8],
+                    *(one["cidr"] for one in subnets if one["network_id"] == network["id"]),
+                ]
+            ),
+            kind="network",
+            down=not network["admin_state_up"],
+        )
+        for network in networks
+    }
+    for router in routers:
+        label = router["name"] or router["id"][:8]
+        down = not router["admin_state_up"]
+        nodes[router["id"]] = Node(id=router["id"], label=label, kind="router", down=down)
+    edges = []
+    for row in rows:
+        nodes[row.instance_id] = Node(
+            id=row.instance_id,
+            label=row.vm_name,
+            kind="vm",
+            host=row.host,
+            down="is paused" in row.differs or not row.plugged_host,
+        )
+        if row.network_id in nodes:
+            addresses = ", ".join(ip["ip_address"] for ip in row.fixed_ips)
+            edges.append(
+                Edge(
+                    node=row.instance_id,
+                    network=row.network_id,
+                    label=addresses,
+                    down=row.status != "ACTIVE",
+                )
+            )
+    known = {router["id"] for router in routers}
+    for port in ports:
+        owner = port["device_owner"]
+        if port["device_id"] in known and owner.startswith((*_INTERFACE, _GATEWAY)):
+            label = "gateway" if owner == _GATEWAY else ""
+            edges.append(Edge(node=port["device_id"], network=port["network_id"], label=label))
+    # A network that nothing is on says nothing; Neutron has some of its own, of routers.
+    used = {edge.network for edge in edges}
+    return [n for n in nodes.values() if n.kind != "network" or n.id in used], edges
