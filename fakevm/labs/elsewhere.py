@@ -29,6 +29,7 @@ from fakevm.labs.join import JoinReport, check_free, check_names
 from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.labs.start import Start
 from fakevm.names import LAB_LABEL
+from fakevm.neutron.answers import UnauthorizedError
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.login import Login
 from fakevm.neutron.values import NeutronAgent
@@ -102,7 +103,7 @@ def join(
         compose.check_version()
         check_free(lab, engine.containers())
         neutron = Neutron(there.api, login=there.login)
-        agents = neutron.agents()
+        agents = agents_of(neutron)
         check(there, agents, hosts)
         wishes = replace(
             wishes, backend=there.backend.name, options={**_options(agents), **wishes.options}
@@ -139,6 +140,17 @@ def join(
         hosts=tuple(hosts),
         seconds=round(time.monotonic() - start, 1),
     )
+
+
+def agents_of(neutron: Neutron) -> list[NeutronAgent]:
+    """Return the agents that a Neutron has; ConfigError, where it wants to know who asks."""
+    try:
+        return neutron.agents()
+    except UnauthorizedError as error:
+        raise ConfigError(
+            f"the Neutron at {neutron.endpoint} wants to know who asks",
+            hint="--os-cloud NAME, an entry of your clouds.yaml",
+        ) from error
 
 
 def check(there: Elsewhere, agents: Collection[NeutronAgent], hosts: Collection[str]) -> None:

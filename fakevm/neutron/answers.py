@@ -20,6 +20,10 @@ class NeutronFaultError(FakevmError):
     """Neutron failed inside (status 500)."""
 
 
+class UnauthorizedError(FakevmError):
+    """Neutron wants to know who asks (status 401)."""
+
+
 def checked(status: int, body: bytes) -> Any:
     """Return the JSON of an answer; raise what its status says as one of our errors."""
     if status < 400:
@@ -29,7 +33,13 @@ def checked(status: int, body: bytes) -> Any:
         message = told if isinstance(told, str) else told["message"]
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace").strip()[:500] or f"status {status}"
-    kinds = {400: ConfigError, 404: NotFoundError, 409: ConflictError, 503: UnavailableError}
+    kinds = {
+        400: ConfigError,
+        401: UnauthorizedError,
+        404: NotFoundError,
+        409: ConflictError,
+        503: UnavailableError,
+    }
     kind = kinds.get(status, NeutronFaultError if status >= 500 else FakevmError)
     raise kind(f"Neutron: {' '.join(message.split())}")
 

@@ -26,8 +26,19 @@ def rows(lab: Parts) -> list[Row]:
         if port.device_owner.startswith("compute:") or port.id in known
     ]
     names = neutron.network_names()
-    made = join(ports, plugged, silent_hosts=silent)
+    made = _of_others(lab, join(ports, plugged, silent_hosts=silent))
     return [replace(row, network=names.get(row.network_id, "")) for row in _named(lab, made)]
+
+
+def _of_others(lab: Parts, made: list[Row]) -> list[Row]:
+    """Return rows in which nothing is missed on hosts that are another's."""
+    if not lab.joined:
+        return made
+    ours = {container.service for container in lab.computes}
+    return [
+        one if one.plugged_host or one.host in (*ours, "") else replace(one, differs="")
+        for one in made
+    ]
 
 
 def _named(lab: Parts, made: list[Row]) -> list[Row]:

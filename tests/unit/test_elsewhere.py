@@ -14,13 +14,15 @@ from fakevm.clients.containers import Container, Recipe
 from fakevm.clients.events import Events, Watcher
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, UnavailableError, WaitTimeoutError
-from fakevm.labs.elsewhere import Elsewhere, check, document_of, join
+from fakevm.labs.elsewhere import Elsewhere, agents_of, check, document_of
 from fakevm.labs.settings import Existing, Settings, Wishes, settings
 from fakevm.labs.share import files
+from fakevm.neutron.api import Neutron
 from fakevm.neutron.login import Login
 from fakevm.neutron.sdk import login_of
 from fakevm.neutron.values import NeutronAgent, Port
 from tests.fakes.engine import FakeEngine, make_container
+from tests.fakes.keystone import Keystone
 
 API = "http://192.0.2.1:9696"
 OVS = Elsewhere(api=API, transport_url="rabbit://neutron:pa$$word@192.0.2.1/")
@@ -120,24 +122,19 @@ def test_hosts_of_another_backend_than_neutron_s_are_refused() -> None:
     check(OVS, [make_agent()], ["edge-1"])
 
 
-@pytest.mark.parametrize("taken", [True, False])
-def test_nothing_is_made_where_nobody_answers(taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def agents(_self: object) -> list[NeutronAgent]:
-        raise UnavailableError("Neutron does not answer")
+def test_a_neutron_with_keystone_asks_for_a_user() -> None:
+    with Keystone() as keystone:
+        with pytest.raises(ConfigError, match="wants to know who asks") as caught:
+            agents_of(Neutron(keystone.url))
+    assert "--os-cloud" in caught.value.hint
 
-    monkeypatch.setattr("fakevm.neutron.api.Neutron.agents", agents)
-    monkeypatch.setattr("fakevm.labs.compose.check_version", lambda: None)
-    engine = FakeEngine(*([make_container("mariadb", lab="edge")] if taken else []))
-    expected = ConflictError if taken else UnavailableError
-    with pytest.raises(expected):
-        join(
-            *("edge", OVS),
-            hosts=["edge-1"],
-            wishes=Wishes(),
-            engine=engine,
-            say=print,
-            timeout_s=1,
-        )
+
+def test_a_neutron_that_does_not_answer_is_named() -> None:
+    # Keystone's fake has gone, and its port with it.
+    with Keystone() as keystone:
+        pass
+    with pytest.raises(UnavailableError, match=f"Neutron at {keystone.url} does not answer"):
+        agents_of(Neutron(keystone.url))
 
 
 class JoinedEngine(FakeEngine):
