@@ -123,9 +123,11 @@ def test_hosts_of_another_backend_than_neutron_s_are_refused() -> None:
 
 
 def test_a_neutron_with_keystone_asks_for_a_user() -> None:
-    with Keystone() as keystone:
-        with pytest.raises(ConfigError, match="wants to know who asks") as caught:
-            agents_of(Neutron(keystone.url))
+    with (
+        Keystone() as keystone,
+        pytest.raises(ConfigError, match="wants to know who asks") as caught,
+    ):
+        agents_of(Neutron(keystone.url))
     assert "--os-cloud" in caught.value.hint
 
 
