@@ -78,6 +78,18 @@ def test_a_process_that_was_stopped_stays_so_until_it_is_started(lab: Lab, cloud
     assert "stop fakevm-agent" not in lab.fakevm.ok("status")
 
 
+def test_a_host_that_was_cut_off_is_on_its_networks_again(lab: Lab) -> None:
+    host = lab.host("compute-3")
+    routes, links = host.run("ip", "route"), set(host.links())
+    for network in ("management", "underlay", "provider"):
+        lab.fakevm.ok("cut", "compute-3", "--network", network)
+        assert f"cut {network}" in lab.fakevm.ok("status")
+        lab.fakevm.ok("cut", "--undo", "compute-3", "--network", network)
+    assert (host.run("ip", "route"), set(host.links())) == (routes, links)
+    assert "cut " not in lab.fakevm.ok("status")
+    lab.wait_until_alive("compute-3")
+
+
 def test_a_service_that_was_killed_is_started_again(lab: Lab) -> None:
     lab.fakevm.ok("kill", "nova-events")
     try:
