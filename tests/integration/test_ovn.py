@@ -248,7 +248,8 @@ def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
     lab: Lab, by_dhcp: tuple[Guest, Guest], service: str, code: int, place: str
 ) -> None:
     a, b = by_dhcp
-    argv = ("migrate", "--timeout", "5", "compute-1", b.port_id)
+    # More than a busy Neutron takes for an answer.
+    argv = ("migrate", "--timeout", "10", "compute-1", b.port_id)
     with lab.host("ovn-central").stopped(service):
         assert "ovn-central is unhealthy" in lab.fakevm.fails(code, *argv)
     lab.wait_until_healthy("ovn-central")
