@@ -93,6 +93,16 @@ class PluggedVif:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PluggedVm:
+    """A VM that a host has, by what its devices tell."""
+
+    instance_id: str
+    name: str
+    # By NIC.
+    port_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuestNic:
     """A NIC of a guest that is paused: its name and its number in the guest's netns."""
 

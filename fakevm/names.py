@@ -128,6 +128,11 @@ def find_host(ref: str, hosts: Mapping[str, str]) -> str:
     raise NotFoundError(f"there is no compute host {ref!r}; there are {', '.join(hosts)}")
 
 
+def lab_words(lab: str) -> str:
+    """Return what a command line says before its command to mean a lab; "" of the default one."""
+    return "" if lab == DEFAULT_LAB else f"--lab {lab} "
+
+
 def project(lab: str) -> str:
     """Return the name of a lab's Compose project."""
     return DEFAULT_LAB if lab == DEFAULT_LAB else f"{DEFAULT_LAB}-{lab}"

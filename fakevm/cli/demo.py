@@ -13,6 +13,7 @@ import click
 
 from fakevm.cli.session import Session, lab_option, pass_session, say
 from fakevm.errors import ConflictError, FakevmError
+from fakevm.names import lab_words
 
 NETWORK = "fakevm-demo"
 SUBNET = "10.10.10.0/24"
@@ -102,7 +103,7 @@ class _Runner:
 
     def __init__(self, lab: str) -> None:
         self._lab = lab
-        self.flag = "" if lab == "fakevm" else f"--lab {lab} "
+        self.flag = lab_words(lab)
         self._addresses: dict[str, str] = {}
 
     def address(self, name: str) -> str:

@@ -28,7 +28,7 @@ from fakevm.errors import ConfigError
 from fakevm.labs import releases
 from fakevm.labs.settings import AUTH, NOTHING, Wishes
 from fakevm.labs.status import Status
-from fakevm.names import ADMIN, USERS, project
+from fakevm.names import ADMIN, USERS, lab_words, project
 from fakevm.neutron.login import clouds
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def up(
         return
     _show_status(report.status)
     say(f"\nUp in {sum(report.phases.values()):.1f} s: " + _phases(report.phases))
-    flag = "" if report.lab == "fakevm" else f"--lab {report.lab} "
+    flag = lab_words(report.lab)
     say(f"\nFor a client on this machine (fakevm {flag}clouds-yaml), with {_cloud_words(report)}")
     say(
         "Try next:\n"

@@ -11,6 +11,7 @@ from fakevm.cli import complete
 from fakevm.cli.session import SECONDS, Number, Session, lab_option, pass_session, say
 from fakevm.errors import attempt_each, raise_all
 from fakevm.labs.subnets import ROLES
+from fakevm.names import lab_words
 from fakevm.outages.links import netem
 from fakevm.outages.verbs import START_S
 
@@ -46,10 +47,6 @@ def _lasting(seconds: float | None, undo: Callable[[], object], how: str) -> Non
         undo()
 
 
-def _flag(session: Session) -> str:
-    return "" if session.lab_name == "fakevm" else f"--lab {session.lab_name} "
-
-
 def _each(refs: Sequence[str], act: Callable[[str], object]) -> None:
     _, failures = attempt_each(refs, act)
     raise_all(failures)
@@ -67,7 +64,7 @@ def stop(session: Session, *, refs: tuple[str, ...], seconds: float | None) -> N
         _lasting(
             seconds,
             lambda: _each(refs, lab.outages.start),
-            f"fakevm {_flag(session)}start {' '.join(refs)}",
+            f"fakevm {lab_words(session.lab_name)}start {' '.join(refs)}",
         )
 
 
@@ -132,7 +129,7 @@ def cut(
         _lasting(
             seconds,
             lambda: lab.outages.mend(host, peer, network=chosen),
-            f"fakevm {_flag(session)}cut --undo --network {chosen} {words}",
+            f"fakevm {lab_words(session.lab_name)}cut --undo --network {chosen} {words}",
         )
 
 
@@ -167,5 +164,5 @@ def slow(
             _lasting(
                 seconds,
                 lambda: lab.outages.slow(host, network, ()),
-                f"fakevm {_flag(session)}slow --undo --network {network} {host}",
+                f"fakevm {lab_words(session.lab_name)}slow --undo --network {network} {host}",
             )

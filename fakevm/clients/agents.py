@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fakevm.clients.rpc import Connection, Item, known, result
 from fakevm.errors import ConfigError, FakevmError
-from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
+from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, PluggedVm, Vif, Vm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,6 @@ class Plugged:
 
     vif: PluggedVif
     changed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class PluggedVm:
-    """A VM that a host has, and its ports by NIC."""
-
-    instance_id: str
-    name: str
-    port_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +58,7 @@ class Agent(Connection):
     def vms(self) -> list[PluggedVm]:
         """Return the VMs, and no more of them than their names: of many VMs in no time."""
         return [
-            PluggedVm(
-                instance_id=found["instance_id"],
-                name=found["vm_name"],
-                port_ids=tuple(found["port_ids"]),
-            )
+            PluggedVm(**{**known(PluggedVm, found), "port_ids": tuple(found["port_ids"])})
             for found in self.request("vms", {})["vms"]
         ]
 

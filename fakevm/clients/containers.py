@@ -63,6 +63,11 @@ class Container:
     l2_agent: str = ""
 
     @property
+    def joined(self) -> str:
+        """What its lab has joined: another lab, or the URL of a Neutron; "": nothing."""
+        return self.home or self.neutron
+
+    @property
     def release(self) -> str:
         """The release of Neutron that its image has; "": nobody can tell."""
         return self.source.rpartition("-")[0]

@@ -134,7 +134,7 @@ def leave(lab: str, *, engine: Engine) -> DownReport:
     """
     containers = engine.containers(lab=check_lab(lab))
     hosts = {container.service for container in containers}
-    if not any(container.home or container.neutron for container in containers):
+    if not any(container.joined for container in containers):
         raise ConflictError(f"no lab {lab!r} has joined a Neutron", hint="fakevm status")
     with Parts(lab, engine=engine) as there:
         if ports := vm_ports(there, hosts):

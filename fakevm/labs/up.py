@@ -120,7 +120,7 @@ class Up:
         compose.check_version()
         networks = self._engine.networks()
         compose.check_ownership(self._lab, everything, networks)
-        if joined := next(filter(None, (c.home or c.neutron for c in everything)), ""):
+        if joined := next(filter(None, (c.joined for c in everything)), ""):
             raise ConflictError(
                 f"the lab {self._lab!r} has joined {joined!r}, and has no Neutron of its own",
                 hint=f"fakevm up --name ANOTHER, or fakevm leave --name {self._lab}",

@@ -214,8 +214,7 @@ class Neutron:
 
     def listed(self, kind: str) -> list[dict[str, Any]]:
         """Return all objects of a kind, as "security-groups"; NotFoundError: it knows no such."""
-        found = self._get(f"/{kind}")[kind.replace("-", "_")]
-        return list(found)
+        return list(self.answer(f"/{kind}")[kind.replace("-", "_")])
 
     def network_names(self) -> dict[str, str]:
         """Return the names of all networks by id."""

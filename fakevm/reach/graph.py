@@ -9,13 +9,12 @@ from typing import Any, Literal
 from fakevm import vms
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
+from fakevm.reach.read import INTERFACES
 from fakevm.vms.rows import Row
 
 Kind = Literal["vm", "network", "router"]
 Found = Mapping[str, Any]
 
-# Of a router's ports, those on its networks (neutron_lib/constants.py): interfaces of all kinds.
-_INTERFACE = ("network:router_interface", "network:ha_router_replicated_interface")
 _GATEWAY = "network:router_gateway"
 
 
@@ -117,7 +116,7 @@ def drawn(
     known = {router["id"] for router in routers}
     for port in ports:
         owner = port["device_owner"]
-        if port["device_id"] in known and owner.startswith((*_INTERFACE, _GATEWAY)):
+        if port["device_id"] in known and owner.startswith((*INTERFACES, _GATEWAY)):
             label = "gateway" if owner == _GATEWAY else ""
             edges.append(Edge(node=port["device_id"], network=port["network_id"], label=label))
     # A network that nothing is on says nothing; Neutron has some of its own, of routers.

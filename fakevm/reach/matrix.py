@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
-from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.reach import expected, read, sweep
+from fakevm.reach.expected import Verdict
 from fakevm.reach.topology import Nic, Topology
-from fakevm.vms import several
+from fakevm.vms import overview, several
 from fakevm.vms.several import Target
 
 # VMs that ask again, at once.
@@ -23,6 +24,13 @@ AGAIN_MAX = 200
 # How long VMs may take to begin, each, and a sweep above what it takes by itself.
 BEGIN_S = 0.03
 GRACE_S = 60.0
+
+
+# An address, the NIC that has it, and whether it should answer.
+Expected = tuple[str, Nic, Verdict]
+
+# Networks may have the same addresses.
+OF_ANOTHER = Verdict(reaches=None, why="another VM that it reaches has that address")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +84,7 @@ def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
     if not refs:
         missing = _missing(lab, topology, failures, known=names)
         sources |= missing
-        names |= _names(lab, missing)
+        names |= {i: i for i in missing} | overview.names_of(lab, missing)
     if len(sources) < 2:
         raise ConflictError(
             f"for a ping two VMs are needed, and {len(sources) or 'none'} is there",
@@ -84,14 +92,19 @@ def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
         )
     places = places_of(topology, names)
     ids = sorted(names, key=lambda instance_id: names[instance_id])
+    verdicts = {i: verdicts_of(topology, i, places) for i in ids}
     answers = _swept(lab, {i: sources[i] for i in ids}, _addresses(ids, places))
-    pairs = _judged(topology, names, ids, places, answers)
-    if _ask_again(lab, sources, pairs, answers):
-        pairs = _judged(topology, names, ids, places, answers)
+
+    def pairs() -> list[Pair]:
+        return [pair for i in ids for pair in judged(i, names, verdicts[i], answers[i])]
+
+    found = pairs()
+    if _ask_again(lab, sources, found, answers):
+        found = pairs()
     return Matrix(
         lab=lab.name,
         vms=tuple(names[instance_id] for instance_id in ids),
-        pairs=tuple(pairs),
+        pairs=tuple(found),
         seconds=round(time.monotonic() - start, 1),
     )
 
@@ -112,18 +125,6 @@ def _missing(
     }
 
 
-def _names(lab: Parts, instance_ids: Collection[str]) -> dict[str, str]:
-    """Return the names of VMs that no host has, as Nova knows them."""
-    if not instance_ids:
-        return {}
-    try:
-        servers = lab.events.servers(instance_ids)
-    except UnavailableError:
-        servers = []
-    told = {server.instance_id: server.name for server in servers}
-    return {instance_id: told.get(instance_id) or instance_id for instance_id in instance_ids}
-
-
 def places_of(topology: Topology, vms: Collection[str]) -> list[tuple[str, Nic]]:
     """Return the addresses of these VMs and the NICs that have them; several may have the same."""
     return [
@@ -134,48 +135,41 @@ def places_of(topology: Topology, vms: Collection[str]) -> list[tuple[str, Nic]]
     ]
 
 
+def verdicts_of(
+    topology: Topology, source: str, places: Sequence[tuple[str, Nic]]
+) -> list[Expected]:
+    """Return what should come of each address of other VMs, if this one asks it."""
+    found = [
+        (address, nic, expected.verdict(topology, source, nic, address))
+        for address, nic in places
+        if nic.instance_id != source
+    ]
+    mine = {address for address, nic in places if nic.instance_id == source}
+    reached = {address for address, _, verdict in found if verdict.reaches} | mine
+    return [
+        (address, nic, OF_ANOTHER if not verdict.reaches and address in reached else verdict)
+        for address, nic, verdict in found
+    ]
+
+
 def judged(
-    topology: Topology,
     source: str,
     names: Mapping[str, str],
-    places: Sequence[tuple[str, Nic]],
+    verdicts: Sequence[Expected],
     answered: Collection[str] | FakevmError,
 ) -> Iterator[Pair]:
     """Yield what a VM's answers mean: the addresses that gave one, or why nobody could ask."""
-    others = [one for one in places if one[1].instance_id != source]
-    verdicts = [
-        (address, nic, expected.verdict(topology, source, nic, address)) for address, nic in others
-    ]
-    mine = {address for address, nic in places if nic.instance_id == source}
-    reached = {address for address, _, found in verdicts if found.reaches} | mine
     silent = str(answered) if isinstance(answered, FakevmError) else ""
-    for address, nic, found in verdicts:
-        reaches, why = found.reaches, silent or found.why
-        if not reaches and address in reached:
-            reaches, why = None, "another VM that it reaches has that address"
+    for address, nic, verdict in verdicts:
         yield Pair(
             source=names[source],
             source_id=source,
             target=names[nic.instance_id],
             address=address,
             answered=None if isinstance(answered, FakevmError) else address in answered,
-            expected=reaches,
-            why=why,
+            expected=verdict.reaches,
+            why=verdict.why if verdict is OF_ANOTHER else silent or verdict.why,
         )
-
-
-def _judged(
-    topology: Topology,
-    names: Mapping[str, str],
-    ids: Sequence[str],
-    places: Sequence[tuple[str, Nic]],
-    answers: Mapping[str, set[str] | FakevmError],
-) -> list[Pair]:
-    return [
-        pair
-        for instance_id in ids
-        for pair in judged(topology, instance_id, names, places, answers[instance_id])
-    ]
 
 
 def _addresses(ids: Sequence[str], places: Sequence[tuple[str, Nic]]) -> dict[str, list[str]]:

@@ -13,10 +13,9 @@ from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
 
 Found = Mapping[str, Any]
 
-_ROUTER_OWNER = "network:router_interface"
-
-# Also that of routers that are distributed or highly available (neutron_lib/constants.py).
-_ROUTER_OWNERS = (_ROUTER_OWNER, "network:ha_router_replicated_interface")
+# How the owner of a router's port on one of its networks begins, of routers that are distributed or
+# highly available, too (neutron_lib/constants.py).
+INTERFACES = ("network:router_interface", "network:ha_router_replicated_interface")
 
 
 def topology(neutron: Neutron) -> Topology:
@@ -83,7 +82,7 @@ def _router(found: Found, ports: Iterable[Found]) -> Router:
         interfaces={
             ip["subnet_id"]: ip["ip_address"]
             for port in ports
-            if port["device_id"] == found["id"] and port["device_owner"].startswith(_ROUTER_OWNERS)
+            if port["device_id"] == found["id"] and port["device_owner"].startswith(INTERFACES)
             for ip in port["fixed_ips"]
         },
         external=(found.get("external_gateway_info") or {}).get("network_id", ""),

@@ -81,6 +81,6 @@ def command(
 
 def _groups(count: int, at_once: int) -> Iterator[list[int]]:
     """Yield the distances between who asks and who is asked; both ways are in the same group."""
-    ways = [sorted({shift, count - shift}) for shift in range(1, count // 2 + 1) if shift < count]
+    ways = [sorted({shift, count - shift}) for shift in range(1, count // 2 + 1)]
     for first in range(0, len(ways), at_once):
         yield [shift for way in ways[first : first + at_once] for shift in way]

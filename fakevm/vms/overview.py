@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from fakevm.clients.parts import Parts
@@ -44,13 +45,19 @@ def _of_others(lab: Parts, made: list[Row]) -> list[Row]:
 def _named(lab: Parts, made: list[Row]) -> list[Row]:
     """Return rows with the names of VMs that no host has, as Nova knows them."""
     nameless = sorted({one.instance_id for one in made if one.vm_name == one.instance_id})
-    if not nameless:
-        return made
-    try:
-        names = {one.instance_id: one.name for one in lab.events.servers(nameless) if one.name}
-    except UnavailableError:
-        return made
+    names = names_of(lab, nameless)
     return [replace(one, vm_name=names.get(one.instance_id, one.vm_name)) for one in made]
+
+
+def names_of(lab: Parts, instance_ids: Collection[str]) -> dict[str, str]:
+    """Return the names that Nova knows of these VMs; none, where it is not there."""
+    if not instance_ids:
+        return {}
+    try:
+        servers = lab.events.servers(instance_ids)
+    except UnavailableError:
+        return {}
+    return {one.instance_id: one.name for one in servers if one.name}
 
 
 def row(lab: Parts, port: Port) -> Row:

@@ -10,7 +10,7 @@ import pytest
 from fakevm.display import matrix as display
 from fakevm.errors import UnavailableError
 from fakevm.reach.expected import verdict
-from fakevm.reach.matrix import Matrix, Pair, judged
+from fakevm.reach.matrix import Matrix, Pair, judged, verdicts_of
 from fakevm.reach.sweep import slots
 from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
 
@@ -183,7 +183,7 @@ NAMES = {"web": "web", "db": "db", "near": "near"}
 
 
 def pairs(topology: Topology, *answered: str, places: list[tuple[str, Nic]] = PLACES) -> list[Pair]:
-    return list(judged(topology, "web", NAMES, places, answered))
+    return list(judged("web", NAMES, verdicts_of(topology, "web", places), answered))
 
 
 def test_silence_and_answers_are_compared_with_what_should_be() -> None:
@@ -199,7 +199,8 @@ def test_silence_and_answers_are_compared_with_what_should_be() -> None:
 
 def test_of_a_vm_that_cannot_ask_all_that_should_answer_fails() -> None:
     gone = UnavailableError("compute-1 is exited")
-    db, near = judged(replace(NETWORK, routers=()), "web", NAMES, PLACES, gone)
+    verdicts = verdicts_of(replace(NETWORK, routers=()), "web", PLACES)
+    db, near = judged("web", NAMES, verdicts, gone)
     assert near.failed
     assert "compute-1 is exited" in display.words(near)
     assert (db.answered, db.failed) == (None, True)

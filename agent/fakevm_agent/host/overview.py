@@ -4,7 +4,7 @@ import importlib.metadata
 from pathlib import Path
 
 from fakevm.errors import NotFoundError
-from fakevm.model import HostInfo, PluggedVif
+from fakevm.model import HostInfo, PluggedVif, PluggedVm
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.host import view
 from fakevm_agent.host.parts import Host, not_plugged
@@ -33,17 +33,17 @@ def _words(outage: Path) -> str:
     return outage.read_text(encoding="utf-8").strip()
 
 
-def vms() -> list[dict[str, object]]:
+def vms() -> list[PluggedVm]:
     """Return each VM with its name and its ports by NIC: what the devices tell, and no more."""
     found: dict[str, list[Owner]] = {}
     for owner in view.owners(netlink.links()).values():
         found.setdefault(owner.instance_id, []).append(owner)
     return [
-        {
-            "instance_id": instance_id,
-            "vm_name": owners[0].vm_name or instance_id,
-            "port_ids": [one.port_id for one in sorted(owners, key=lambda one: one.nic)],
-        }
+        PluggedVm(
+            instance_id=instance_id,
+            name=owners[0].vm_name or instance_id,
+            port_ids=tuple(one.port_id for one in sorted(owners, key=lambda one: one.nic)),
+        )
         for instance_id, owners in found.items()
     ]
 

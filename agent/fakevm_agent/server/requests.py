@@ -101,7 +101,8 @@ class Requests:
 
     async def _vms(self, call: Call) -> object:
         parsed(params.Nothing, call)
-        return {"vms": await self._workers.in_thread(overview.vms)}
+        vms = await self._workers.in_thread(overview.vms)
+        return {"vms": [wire.dump(vm) for vm in vms]}
 
     async def _cleanup(self, call: Call) -> object:
         given = parsed(params.CleanupParams, call)
