@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
+from fakevm.neutron.login import Login
+
 HIDDEN = "***"
 
 # What Compose's files have where nobody gives a password (compose/common.yml). Everybody knows it,
@@ -15,6 +17,9 @@ PUBLIC = "neutron"
 
 # A container's variable with something that nobody else is to know.
 _SECRET_VARIABLE = re.compile(r"(?i)(password|secret|token)$")
+
+# A host's, with its request for a token: of a Neutron elsewhere nothing else has that password.
+REQUEST_VARIABLE = "FAKEVM_KEYSTONE_LOGIN"
 
 # Who logs in with a URL, and his password.
 _LOGIN = re.compile(r"(://)([^\s/@:\"'\\]*)(:[^\s/@\"'\\]*)?@")
@@ -47,6 +52,8 @@ def secrets_of(environments: Iterable[Mapping[str, str]]) -> set[str]:
             if _SECRET_VARIABLE.search(name):
                 found.add(value)
             found |= {(password or "")[1:] for _, _, password in _LOGIN.findall(value)}
+            if name == REQUEST_VARIABLE and value:
+                found.add(Login.of_request("", value).password)
     return found - {"", PUBLIC}
 
 

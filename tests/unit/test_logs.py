@@ -25,6 +25,7 @@ from fakevm.lab import Lab
 from fakevm.logs import redaction
 from fakevm.logs.bug_report import described, file_name
 from fakevm.logs.lines import Line, Wanted, chosen, merged, parse, seconds, utc
+from fakevm.neutron.login import Login
 from tests.fakes.engine import FakeEngine, make_container
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
@@ -401,8 +402,10 @@ def test_secrets_are_what_containers_were_given() -> None:
         {"OS_DEFAULT__METADATA_PROXY_SHARED_SECRET": "neutron"},
         {"FAKEVM_PACKAGES": '["git+https://me:token1@example.org/x"]'},
     ]
+    request = Login(auth_url="", username="admin", project="admin", password="of-another").request()
+    environments += [{"FAKEVM_KEYSTONE_LOGIN": value} for value in (request, "")]
     # Compose's own default is no secret, and a word of most lines.
-    assert redaction.secrets_of(environments) == {DATABASE, RABBITMQ, "token1"}
+    assert redaction.secrets_of(environments) == {DATABASE, RABBITMQ, "token1", "of-another"}
 
 
 # The archive
