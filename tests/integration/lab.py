@@ -55,8 +55,9 @@ class Lab:
     @cached_property
     def backend(self) -> str:
         """Who wires its ports, by the label that says so."""
-        (api,) = inspect([container_ids(self.name)["neutron-api"]])
-        return str(api["Config"]["Labels"]["fakevm.backend"])
+        labels = [one["Config"]["Labels"] for one in inspect([*container_ids(self.name).values()])]
+        (backend,) = {one["fakevm.backend"] for one in labels if "fakevm.backend" in one}
+        return str(backend)
 
     @property
     def tunnel_type(self) -> str:

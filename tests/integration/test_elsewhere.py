@@ -103,10 +103,9 @@ def test_hosts_join_a_neutron_that_is_no_lab_s_and_leave_it(neutron: Neutron, ed
             cloud.guest(network, name, name, addressing=addressing) for name in ("edge-1", "edge-2")
         )
         here.ping(there.ip)
-        edge.fakevm.ok("migrate", "edge-1", there.port_id)
-        port = edge.sdk.network.get_port(there.port_id)
-        assert (port.binding_host_id, port.status) == ("edge-1", "ACTIVE")
-        edge.fakevm.ok("migrate", "--cold", "edge-2", here.port_id)
+        edge.migrate("edge-1", there.port_id)
+        assert edge.sdk.network.get_port(there.port_id).binding_host_id == "edge-1"
+        edge.migrate("--cold", "edge-2", here.port_id)
         there.ping(here.ip)
         assert "with VMs on its hosts" in edge.fakevm.fails(4, "leave", "--name", edge.name)
     edge.fakevm.ok("leave", "--name", edge.name)
