@@ -51,10 +51,11 @@ def ping(ctx: click.Context, *, refs: tuple[str, ...], everyone: bool, form: str
     "-f",
     "--format",
     "form",
-    type=click.Choice(["mermaid", "dot", "json", "yaml"]),
+    type=click.Choice(["mermaid", "dot", "svg", "html", "json", "yaml"]),
     default="mermaid",
     show_default=True,
-    help="In whose words: Mermaid's, as pages of Git forges draw it; Graphviz's; or as values.",
+    help="In whose words: Mermaid's, as pages of Git forges draw it; Graphviz's; a browser's; or as"
+    " values.",
 )
 @lab_option
 @pass_session
@@ -62,9 +63,14 @@ def graph(session: Session, *, form: str) -> None:
     """Print the lab as a picture: hosts, VMs, networks, routers, and what is down."""
     with session.lab() as lab:
         found = lab.graph()
-    if form == "mermaid":
-        click.echo(display.graph.mermaid(found))
-    elif form == "dot":
-        click.echo(display.graph.dot(found))
-    else:
-        display.output.show({**asdict(found), "down": sorted(found.down)}, form)
+    match form:
+        case "mermaid":
+            click.echo(display.graph.mermaid(found))
+        case "dot":
+            click.echo(display.graph.dot(found))
+        case "svg":
+            click.echo(display.picture.svg(found))
+        case "html":
+            click.echo(display.picture.html(found))
+        case _:
+            display.output.show({**asdict(found), "down": sorted(found.down)}, form)
