@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "doctor": "doctor:doctor",
         "logs": "logs:logs",
         "graph": "reach:graph",
+        "ui": "ui:page",
         "join": "join:join",
         "leave": "join:leave",
         "config": "config:config",

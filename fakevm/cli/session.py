@@ -52,6 +52,12 @@ class Session:
             say=say,
         )
 
+    def lab_saying(self, tell: Callable[[str], None]) -> Lab:
+        """Return it, with its progress and warnings for somebody else than the terminal."""
+        lab = self.lab()
+        lab.say = tell
+        return lab
+
     def execute(
         self,
         ref: str,

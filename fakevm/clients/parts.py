@@ -142,6 +142,13 @@ class Parts:
             raise NotFoundError(f"there is no lab {self.name!r}", hint=f"fakevm up{option}")
         return found
 
+    def look_again(self) -> None:
+        """Forget which containers there are, and hang up on agents whose connection has ended."""
+        with self._opening:
+            self.__dict__.pop("containers", None)
+            for host in [host for host, agent in self._agents.items() if agent.lost]:
+                self._agents.pop(host).close()
+
     @property
     def home(self) -> str:
         """The lab whose Neutron it has: another one that it has joined, or itself."""

@@ -38,6 +38,10 @@ class Edge:
     network: str
     label: str = ""
     down: bool = False
+    # A VM's: its status, and where Neutron and the host differ, in words.
+    port_id: str = ""
+    status: str = ""
+    differs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,9 @@ def drawn(
                     network=row.network_id,
                     label=addresses,
                     down=row.status != "ACTIVE",
+                    port_id=row.port_id,
+                    status=row.status,
+                    differs=row.differs,
                 )
             )
     known = {router["id"] for router in routers}

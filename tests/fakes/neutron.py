@@ -71,9 +71,21 @@ class FakeNeutron(Neutron):
     def answer(self, path: str) -> Mapping[str, Any]:
         if error := self.broken.get("answer"):
             raise error
-        rows: dict[str, list[dict[str, str]]] = {
-            "/networks": [{"id": one.id, "name": one.name} for one in self.networks.values()],
-            "/ports": [{"id": one.id, "name": one.name} for one in self.ports_by_id.values()],
+        rows: dict[str, list[dict[str, object]]] = {
+            "/networks": [
+                {"id": one.id, "name": one.name, "admin_state_up": True}
+                for one in self.networks.values()
+            ],
+            "/ports": [
+                {
+                    "id": one.id,
+                    "name": one.name,
+                    "network_id": one.network_id,
+                    "device_id": one.device_id,
+                    "device_owner": one.device_owner,
+                }
+                for one in self.ports_by_id.values()
+            ],
             **{f"/{name}": [] for name in ("subnets", "routers", "security-groups", "agents")},
         }
         if path not in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -10,10 +10,12 @@ from http.client import HTTPException
 import pytest
 
 from fakevm.lab import Lab
+from fakevm.probes.end import PROGRAM
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.events import LocalNovaEvents
 from tests.fakes.host import FakeAgent, FakeHost, FakeStream
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
+from tests.fakes.probe import FakeNet
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +77,23 @@ def world() -> Iterator[World]:
 def lab(world: World) -> Iterator[Lab]:
     with world.lab() as lab:
         yield lab
+
+
+@pytest.fixture
+def net(world: World) -> FakeNet:
+    """What the packets of a prober go through; it follows the VM."""
+    net = FakeNet(vm_on="compute-2")
+    for name, agent in world.agents.items():
+        # compute-1 has the prober, compute-2 the VM.
+        agent.programs[PROGRAM] = net.program(name, vm=name != "compute-1")
+
+    def follow(host: str) -> Callable[[str], None]:
+        def before(method: str) -> None:
+            if method in ("suspend", "resume"):
+                net.vm_on = "" if method == "suspend" else host
+
+        return before
+
+    for name, host in world.hosts.items():
+        host.before = follow(name)
+    return net

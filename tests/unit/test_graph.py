@@ -23,6 +23,7 @@ def make_row(name: str, **values: Any) -> Row:
     made: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, "")
     made |= {
         "vm_name": name,
+        "port_id": "p",
         "instance_id": f"id-of-{name}",
         "host": "compute-1",
         "plugged_host": "compute-1",
@@ -64,7 +65,7 @@ def test_what_is_used_is_drawn() -> None:
         ("vm", "web", False),
     ]
     assert graph.edges == (
-        Edge(node="id-of-web", network="a", label="10.0.0.5"),
+        Edge(node="id-of-web", network="a", label="10.0.0.5", port_id="p", status="ACTIVE"),
         Edge(node="r", network="a"),
         Edge(node="r", network="b"),
         Edge(node="r", network="b", label="gateway"),

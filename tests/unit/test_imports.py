@@ -19,6 +19,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 ORDER = (
     {"__main__"},
     {"cli"},
+    {"ui"},
     {"scenarios", "shortcut", "display"},
     {"lab"},
     {"lifecycle", "reach", "outages", "logs", "preflight"},

@@ -23,7 +23,6 @@ from fakevm.migrate.move import Switches
 from fakevm.migrate.request import MigrationRequest, protocol
 from fakevm.model import Vm
 from fakevm.neutron.values import Port
-from fakevm.probes.end import PROGRAM
 from fakevm.protocol.interrupt import Terminated
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport, MoveKind
@@ -528,26 +527,6 @@ def test_every_step_names_its_source_and_the_undo_of_what_it_makes() -> None:
     assert without == {"register", "wait"}
     with pytest.raises(ConfigError, match="--post-copy"):
         protocol("cold", post_copy=True)
-
-
-@pytest.fixture
-def net(world: World) -> FakeNet:
-    """What the probers' packets go through; it follows the VM."""
-    net = FakeNet(vm_on="compute-2")
-    for name, agent in world.agents.items():
-        # compute-1 has the prober.
-        agent.programs[PROGRAM] = net.program(name, vm=name != "compute-1")
-
-    def follow(host: str) -> Callable[[str], None]:
-        def before(method: str) -> None:
-            if method in ("suspend", "resume"):
-                net.vm_on = "" if method == "suspend" else host
-
-        return before
-
-    for name, host in world.hosts.items():
-        host.before = follow(name)
-    return net
 
 
 def test_what_a_vm_lost_is_told_with_the_step(

@@ -1,0 +1,45 @@
+"""The live page."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+import click
+
+from fakevm import ui
+from fakevm.cli.session import Session, lab_option, pass_session, say
+
+
+@click.command("ui")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Where on 127.0.0.1 the page is.  [default: any that is free]",
+)
+@click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+@lab_option
+@pass_session
+def page(session: Session, *, port: int | None, opens: bool) -> None:
+    """Show the lab as a live page in a browser: the picture, events, migrations.
+
+    Drag a VM onto another host, and it migrates. The page is on 127.0.0.1, and needs the token
+    that is in its URL. Ctrl-C ends it.
+    """
+    with session.lab() as lab:
+        # There is such a lab.
+        _ = lab.containers
+    with ExitStack() as stack:
+        feed = stack.enter_context(ui.feed.Feed(session.lab))
+        moves = stack.enter_context(ui.moves.Moves(session.lab_saying, tell=feed.tell))
+        server = stack.enter_context(ui.server.Server(lab.name, feed, moves, port=port or 0))
+        stack.callback(server.shutdown)
+        threading.Thread(target=server.serve_forever, name="ui-server", daemon=True).start()
+        click.echo(server.url)
+        if opens:
+            click.launch(server.url)
+        try:
+            threading.Event().wait()
+        finally:
+            if moving := moves.running:
+                say(f"waiting until {', '.join(moving)} has migrated")

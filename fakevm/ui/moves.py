@@ -1,0 +1,137 @@
+"""Migrations that a page asked for: each with its steps as they come, and what was lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from fakevm.display import output
+from fakevm.errors import ConflictError, FakevmError
+from fakevm.lab import Lab
+from fakevm.migrate.request import MigrationRequest
+from fakevm.reach.graph import Graph
+from fakevm.reports import words
+from fakevm.reports.migration import MigrationReport
+
+# How many a page has.
+KEPT = 20
+
+OpenLab = Callable[[Callable[[str], None]], Lab]
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A migration as it goes on; times are seconds since the epoch."""
+
+    instance_id: str
+    vm: str
+    destination: str
+    # Who probes it; "": nobody could.
+    prober: str
+    began: float
+    # What was said, a line a step.
+    steps: list[str] = field(default_factory=list)
+    state: Literal["running", "moved", "failed"] = "running"
+    # What became of it, and what was lost.
+    verdict: str = ""
+
+
+class Moves:
+    """The latest migrations of a page. Leaving the `with` block waits for those that run."""
+
+    def __init__(self, open_lab: OpenLab, *, tell: Callable[[], None]) -> None:
+        """`tell` is called whenever there is news of one."""
+        self._open_lab = open_lab
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._moves: deque[Running] = deque(maxlen=KEPT)
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Moves:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the VMs that migrate."""
+        with self._lock:
+            return [move.vm for move in self._moves if move.state == "running"]
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return them as JSON has them, the latest first."""
+        with self._lock:
+            return [asdict(move) for move in reversed(self._moves)]
+
+    def start(self, graph: Graph, instance_id: str, destination: str) -> None:
+        """Start a live migration; ConflictError, where there is none to start."""
+        names = {node.id: node for node in graph.nodes if node.kind == "vm"}
+        if instance_id not in names:
+            raise ConflictError(f"there is no VM {instance_id}")
+        if destination not in graph.hosts:
+            raise ConflictError(f"there is no compute host {destination}")
+        vm = names[instance_id]
+        if vm.host == destination:
+            raise ConflictError(f"{vm.label} is on {destination}")
+        move = Running(
+            instance_id=instance_id,
+            vm=vm.label,
+            destination=destination,
+            prober=prober(graph, instance_id),
+            began=time.time(),
+        )
+        with self._lock:
+            if any(m.instance_id == instance_id and m.state == "running" for m in self._moves):
+                raise ConflictError(f"{vm.label} is migrating")
+            self._moves.append(move)
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            # Ended by its own end alone: half a migration is nobody's wish.
+            thread = threading.Thread(target=self._carry_out, args=(move,), name="ui-migrate")
+            self._threads.append(thread)
+        self._tell()
+        thread.start()
+
+    def _carry_out(self, move: Running) -> None:
+        reports: list[MigrationReport] = []
+        probes = [move.prober] if move.prober else []
+        request = MigrationRequest(destination=move.destination, probes=probes)
+        error = ""
+        try:
+            with self._open_lab(lambda line: self._note(move, line)) as lab:
+                lab.migrate(move.instance_id, request, on_report=reports.append)
+        except FakevmError as caught:
+            error = str(caught)
+        told = words.verdict(output.plain(reports[0])) if reports else error
+        with self._lock:
+            move.state, move.verdict = ("failed" if error else "moved"), told
+        self._tell()
+
+    def _note(self, move: Running, line: str) -> None:
+        with self._lock:
+            move.steps.append(line)
+        self._tell()
+
+
+def prober(graph: Graph, instance_id: str) -> str:
+    """Return a port of another VM, that runs, on one of the VM's networks; "" where none is."""
+    networks = {edge.network for edge in graph.edges if edge.node == instance_id}
+    others = {node.id for node in graph.nodes if node.kind == "vm" and not node.down}
+    others = {
+        node.id
+        for node in graph.nodes
+        if node.id in others - {instance_id} and node.host not in graph.down
+    }
+    return next(
+        (
+            edge.port_id
+            for edge in graph.edges
+            if edge.node in others and edge.network in networks and not edge.down
+        ),
+        "",
+    )
