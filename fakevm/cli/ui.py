@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
 
 import click
 
@@ -29,17 +28,12 @@ def page(session: Session, *, port: int | None, opens: bool) -> None:
     with session.lab() as lab:
         # There is such a lab.
         _ = lab.containers
-    with ExitStack() as stack:
-        feed = stack.enter_context(ui.feed.Feed(session.lab))
-        moves = stack.enter_context(ui.moves.Moves(session.lab_saying, tell=feed.tell))
-        server = stack.enter_context(ui.server.Server(lab.name, feed, moves, port=port or 0))
-        stack.callback(server.shutdown)
-        threading.Thread(target=server.serve_forever, name="ui-server", daemon=True).start()
+    with ui.server.serving(session.lab_name, session.lab_saying, port=port or 0) as server:
         click.echo(server.url)
         if opens:
             click.launch(server.url)
         try:
             threading.Event().wait()
         finally:
-            if moving := moves.running:
+            if moving := server.moves.running:
                 say(f"waiting until {', '.join(moving)} has migrated")

@@ -41,7 +41,7 @@ class Running:
 
 
 class Moves:
-    """The latest migrations of a page. Leaving the `with` block waits for those that run."""
+    """The latest migrations of a page."""
 
     def __init__(self, open_lab: OpenLab, *, tell: Callable[[], None]) -> None:
         """`tell` is called whenever there is news of one."""
@@ -51,10 +51,8 @@ class Moves:
         self._moves: deque[Running] = deque(maxlen=KEPT)
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> Moves:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def finish(self) -> None:
+        """Wait for those that run."""
         for thread in self._threads:
             thread.join()
 

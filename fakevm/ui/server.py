@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from html import escape
@@ -16,8 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
-from fakevm.ui.feed import Feed
-from fakevm.ui.moves import Moves
+from fakevm.ui.feed import LOOK_S, Feed
+from fakevm.ui.moves import Moves, OpenLab
 
 ADDRESS = "127.0.0.1"
 
@@ -53,7 +55,7 @@ class RefusedError(Exception):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one lab's page. Use it in a `with` block, and let it serve in another thread."""
+    """Serves one lab's page; see `serving`."""
 
     daemon_threads = True
 
@@ -63,12 +65,19 @@ class Server(ThreadingHTTPServer):
         self.feed = feed
         self.moves = moves
         self.token = secrets.token_urlsafe(24)
+        # A page's connection outlives the listening.
+        self.over = False
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             raise ConflictError(
                 f"port {port} on {ADDRESS} is in use", hint="fakevm ui --port ANOTHER"
             ) from error
+
+    def shutdown(self) -> None:
+        """Answer nobody any more."""
+        self.over = True
+        super().shutdown()
 
     @property
     def url(self) -> str:
@@ -80,6 +89,26 @@ class Server(ThreadingHTTPServer):
         """What a request may call this server: a page elsewhere that has another name for its
         address (DNS rebinding) is refused."""
         return frozenset(f"{host}:{self.server_port}" for host in (ADDRESS, "localhost"))
+
+
+@contextmanager
+def serving(
+    lab_name: str, open_lab: OpenLab, *, port: int = 0, look_s: float = LOOK_S
+) -> Iterator[Server]:
+    """Serve a lab's page as long as the block lasts, and until its migrations have ended.
+
+    `open_lab` gets what is called with a line of progress.
+    """
+    with Feed(lambda: open_lab(lambda _line: None), look_s=look_s) as feed:
+        moves = Moves(open_lab, tell=feed.tell)
+        with Server(lab_name, feed, moves, port=port) as server:
+            thread = threading.Thread(target=server.serve_forever, name="ui-server", daemon=True)
+            thread.start()
+            try:
+                yield server
+            finally:
+                moves.finish()
+                server.shutdown()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -108,6 +137,8 @@ class Handler(BaseHTTPRequestHandler):
             parts = urlsplit(self.path)
             query = {name: found[0] for name, found in parse_qs(parts.query).items()}
             self._check(query if parts.path == "/" else {})
+            if self.server.over:
+                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "fakevm ui has ended")
             if parts.path not in ways:
                 raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
             ways[parts.path](query)

@@ -44,6 +44,11 @@ class World:
             say=self.said.append,
         )
 
+    def lab_saying(self, tell: Callable[[str], None]) -> Lab:
+        lab = self.lab()
+        lab.say = tell
+        return lab
+
     def stream(self, container: str) -> FakeStream:
         service = container[len("fakevm-") : -len("-1")]
         return (self.events if service == "nova-events" else self.agents[service]).stream()

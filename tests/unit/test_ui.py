@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
@@ -15,8 +14,8 @@ import pytest
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.lab import Lab
 from fakevm.ui.feed import Feed
-from fakevm.ui.moves import Moves, prober
-from fakevm.ui.server import BODY, Server
+from fakevm.ui.moves import prober
+from fakevm.ui.server import BODY, Server, serving
 from fakevm.vms.requests import PortRequest
 from tests.fakes.probe import FakeNet
 from tests.unit.conftest import World
@@ -29,23 +28,8 @@ def server(world: World, net: FakeNet) -> Iterator[Server]:
         for name, host in (("db", "compute-1"), ("web", "compute-2")):
             lab.create_port(PortRequest(network="net", instance=name, host=host))
 
-    def saying(tell: Callable[[str], None]) -> Lab:
-        lab = world.lab()
-        lab.say = tell
-        return lab
-
-    with (
-        Feed(world.lab, look_s=0.05) as feed,
-        Moves(saying, tell=feed.tell) as moves,
-        Server("fakevm", feed, moves) as server,
-    ):
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving("fakevm", world.lab_saying, look_s=0.05) as server:
+        yield server
 
 
 def ask(

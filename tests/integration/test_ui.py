@@ -1,0 +1,60 @@
+"""The live page of a real lab, asked as its script asks."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.integration.cloud import Cloud
+from tests.integration.lab import Lab
+from tests.waiting import wait_until
+
+
+def ask(url: str, path: str, **body: str) -> Any:
+    parts = urlsplit(url)
+    token = parts.query.removeprefix("token=")
+    data = json.dumps(body).encode() if body else None
+    headers = {"Authorization": f"Bearer {token}"}
+    with urlopen(Request(f"http://{parts.netloc}{path}", data, headers), timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def test_the_page_follows_the_lab_and_moves_a_vm(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.77.0.0/24")
+    cloud.guest(network, "stays", "compute-1")
+    goes = cloud.guest(network, "goes", "compute-2")
+    process = lab.fakevm.start("ui")
+    try:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        with urlopen(url, timeout=60) as answer:
+            assert b"<script" in answer.read()
+        picture = wait_until("the picture", lambda: ask(url, "/state")["svg"])
+        for word in ("stays", "goes", goes.ip, network, *lab.hosts()):
+            assert f">{word}" in picture
+        ask(url, "/migrate", vm=goes.instance_id, host="compute-3")
+        move = wait_until(
+            "the migration",
+            lambda: [m for m in ask(url, "/state")["moves"] if m["state"] != "running"],
+        )[0]
+        assert move["state"] == "moved", move
+        assert "unplug (source)" in move["steps"]
+        assert "The VM lost" in move["verdict"]
+        wait_until(
+            "its new place",
+            lambda: ask(url, "/state")["vms"][goes.instance_id]["host"] == "compute-3",
+        )
+        assert any(event["name"] == "network-vif-plugged" for event in ask(url, "/state")["events"])
+    finally:
+        process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    with pytest.raises(URLError):
+        urlopen(url, timeout=5)
