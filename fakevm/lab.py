@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import clients, labs, lazy, lifecycle, logs, migrate, outages, reach, vms
+from fakevm import capture, clients, labs, lazy, lifecycle, logs, migrate, outages, reach, vms
 from fakevm.clients.parts import PLACE
 from fakevm.errors import (
     ConfigError,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
+    from fakevm.capture.run import Capture
+    from fakevm.capture.sinks import Sink
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.labs.config import Setting
     from fakevm.labs.restart import Restarted
@@ -331,6 +333,22 @@ class Lab(Lookup):
     def graph(self) -> Graph:
         """Return the lab as a picture."""
         return reach.graph.of(self)
+
+    def capture(
+        self,
+        refs: Sequence[str] = (),
+        *,
+        to: Path | Sink,
+        bpf: str = "",
+        count: int | None = None,
+    ) -> Capture:
+        """Return a capture at these VMs, VIFs, hosts and links, of none named at all there are.
+
+        It is under way in its `with` block. `to`: a pcapng file, or what else takes packets.
+        """
+        sink = capture.sinks.PcapngSink(to) if isinstance(to, os.PathLike) else to
+        wanted = capture.find.wanted(self, refs)
+        return capture.run.Capture(self, wanted, sink, bpf=bpf, count=count)
 
     @property
     def outages(self) -> Outages:

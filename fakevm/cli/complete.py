@@ -86,6 +86,12 @@ containers = offering(lambda ctx, _begun: shortcut.offers.services(lab(ctx), "")
 ports = offering(lambda ctx, begun: shortcut.offers.ports(lab(ctx), begun))
 networks = offering(lambda ctx, begun: shortcut.offers.networks(lab(ctx), begun))
 vms = offering(lambda ctx, begun: shortcut.offers.vms(lab(ctx), begun))
+points = offering(
+    lambda ctx, begun: [
+        *shortcut.offers.services(lab(ctx), "compute", "network"),
+        *shortcut.offers.vms(lab(ctx), begun),
+    ]
+)
 
 
 def _can_be_said(word: str) -> bool:

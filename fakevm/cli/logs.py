@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fakevm.logs.bug_report import BugReport
     from fakevm.logs.lines import Line
 
-_COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow", "red")
-
 # Instead of a file: stdout.
 _STDOUT = Path("-")
 
@@ -102,8 +100,7 @@ def _shown(batch: Iterable[Line], form: str, colours: dict[str, str]) -> Iterabl
     for line in batch:
         head = " ".join(filter(None, (line.container, line.process))) + " |"
         if terminal:
-            colour = colours.setdefault(line.container, _COLOURS[len(colours) % len(_COLOURS)])
-            head = click.style(head, fg=colour)
+            head = output.coloured(head, line.container, colours)
         shown.append(f"{head} {_text(line.text)}".rstrip())
     return shown
 

@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "exec": "vms:execute",
         "shell": "vms:shell",
         "ping": "reach:ping",
+        "capture": "capture:capture",
         "migrate": "moves:migrate",
         "reboot": "lifecycle:reboot",
         "rebuild": "lifecycle:rebuild",

@@ -114,8 +114,12 @@ def connect(container: str) -> ProcessStream:
 
     By the docker program, which knows the way to the engine by any context, ssh and TLS included.
     """
-    join = ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}")
-    return ProcessStream(("docker", "exec", "--interactive", container, *join))
+    return inside(container, ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}"))
+
+
+def inside(container: str, argv: Sequence[str]) -> ProcessStream:
+    """Start a program in a container; when the stream is closed, so is the program's stdin."""
+    return ProcessStream(("docker", "exec", "--interactive", container, *argv))
 
 
 def replace(argv: Sequence[str]) -> NoReturn:

@@ -13,6 +13,8 @@ import click
 
 from fakevm import display
 
+_COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow", "red")
+
 
 def plain(value: Any) -> Any:
     """Return a result's values as JSON has them."""
@@ -65,6 +67,11 @@ def _pairs(value: dict[str, Any]) -> str:
 def visible(text: str) -> str:
     """Return a text of one line, in which nothing is for the terminal to obey."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def coloured(text: str, of: str, colours: dict[str, str]) -> str:
+    """Return a text in the colour of what it is of, which keeps the one that it got first."""
+    return click.style(text, fg=colours.setdefault(of, _COLOURS[len(colours) % len(_COLOURS)]))
 
 
 def is_read() -> bool:

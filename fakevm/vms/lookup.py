@@ -21,16 +21,21 @@ class Lookup(Parts):
 
         A VM with several ports is ambiguous, unless any of them will do.
         """
-        try:
-            return super().find(ref, whole=whole)
-        except NotFoundError:
-            found = self._ports_of(ref, whole=whole)
-            if not found:
-                raise
+        found = self.find_all(ref, whole=whole)
         if len(found) > 1 and not any_nic:
             known = ", ".join(sorted(names.called(port) for port in found))
             raise ConflictError(f"VM {ref} has several ports: {known}", hint="give one of these")
         return found[0]
+
+    def find_all(self, ref: str, *, whole: bool = True) -> list[Port]:
+        """Return the port that a user names, or all of a VM's."""
+        try:
+            return [super().find(ref, whole=whole)]
+        except NotFoundError:
+            found = self._ports_of(ref, whole=whole)
+            if not found:
+                raise
+        return found
 
     def _ports_of(self, instance: str, *, whole: bool) -> list[Port]:
         """Return the ports of a VM by its name or id; none, where that can be no VM's name."""

@@ -20,7 +20,16 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, Vif, Vm
+from fakevm.model import (
+    FixedIp,
+    GuestNic,
+    GuestState,
+    HostInfo,
+    PluggedVif,
+    PluggedVm,
+    Vif,
+    Vm,
+)
 
 # A program: its stdin so far, a way to print on stdout and stderr, and its end; its exit code.
 Program = Callable[[bytearray, Callable[[str, bytes], None], threading.Event], int]
@@ -72,6 +81,20 @@ class FakeHost:
             replace(v, paused=v.port_id in self.paused)
             for v in self.vifs_by_port.values()
             if port_id in (None, v.port_id)
+        ]
+
+    def vms(self) -> list[PluggedVm]:
+        self._begin("vms", "")
+        by_vm: dict[str, list[PluggedVif]] = {}
+        for vif in sorted(self.vifs_by_port.values(), key=lambda vif: vif.nic):
+            by_vm.setdefault(vif.instance_id, []).append(vif)
+        return [
+            PluggedVm(
+                instance_id=instance_id,
+                name=vifs[0].vm_name,
+                port_ids=tuple(vif.port_id for vif in vifs),
+            )
+            for instance_id, vifs in by_vm.items()
         ]
 
     def plug(
@@ -303,6 +326,8 @@ class FakeAgent:
                 return asdict(self.host.info())
             case "list":
                 return {"vifs": [asdict(vif) for vif in self.host.vifs(**params)]}
+            case "vms":
+                return {"vms": [asdict(vm) for vm in self.host.vms()]}
             case "plug":
                 vif, vm = _vif(params["vif"]), Vm(**params["vm"])
                 options = {k: v for k, v in params.items() if k not in ("vif", "vm")}

@@ -22,7 +22,7 @@ ORDER = (
     {"ui"},
     {"scenarios", "shortcut", "display"},
     {"lab"},
-    {"lifecycle", "reach", "outages", "logs", "preflight"},
+    {"lifecycle", "reach", "outages", "capture", "logs", "preflight"},
     {"migrate"},
     {"probes"},
     {"reports", "vms", "labs"},
@@ -38,7 +38,8 @@ ONLY_IN = {
     "openstack": {"neutron.api", "neutron.sdk"},
     "keystoneauth1": {"neutron.sender", "neutron.password"},
     "docker": {"clients.docker_api", "clients.engine"},
-    "subprocess": {"clients.process", "cli.demo"},
+    # capture.relay runs in a host.
+    "subprocess": {"clients.process", "cli.demo", "capture.relay"},
     "rich": {"display.tables"},
     "yaml": {"display.documents", "labs.compose"},
 }
