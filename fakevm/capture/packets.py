@@ -40,6 +40,9 @@ class Reader(Protocol):
     def feed(self, data: bytes) -> Sequence[Packet]:
         """Return the packets that are whole by now."""
 
+    def settle(self) -> Sequence[Packet]:
+        """Return what can be told to be whole since nothing more comes; called now and then."""
+
 
 class PcapReader:
     """A stream of pcap's."""
@@ -73,6 +76,10 @@ class PcapReader:
         self._rest = buffer[at:]
         return found
 
+    def settle(self) -> Sequence[Packet]:
+        """Return nothing: a record says how long it is."""
+        return ()
+
     def _read_header(self, buffer: bytes) -> None:
         for order in "<>":
             magic, _, _, _, _, _, link_type = struct.unpack_from(order + _FILE, buffer)
@@ -86,29 +93,42 @@ class PcapReader:
 
 
 class LineReader:
-    """Words, a line or more a packet."""
+    """Words, a line or more a packet: further ones are of what is in a tunnel."""
 
     # It has none.
     link_type: int | None = -1
 
     def __init__(self) -> None:
         self._rest = b""
-        self._time_ns = 0
+        # The last packet, of which more may come, and whether any of it has come just now.
+        self._open: tuple[int, list[str]] | None = None
+        self._fresh = False
 
     def feed(self, data: bytes) -> Sequence[Packet]:
-        """Return the packets of whole lines: tcpdump writes all lines of a packet at once (-U).
-
-        Further ones, as of what is in a tunnel, are joined to the first.
-        """
+        """Return the packets that are whole by now: those before the last one."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        found: list[tuple[int, list[str]]] = []
+        self._fresh = True
+        found: list[Packet] = []
         for line in lines:
             text = line.decode(errors="replace").strip()
             if time := _TIME.match(text):
-                self._time_ns = int(time[1]) * 1_000_000_000 + int(time[2].ljust(9, "0"))
-                found.append((self._time_ns, [text[time.end() :]]))
-            elif found:
-                found[-1][1].append(text)
-            elif text:
-                found.append((self._time_ns, [text]))
-        return [Packet(time_ns, " | ".join(told).encode(), 0) for time_ns, told in found]
+                found += self._whole()
+                time_ns = int(time[1]) * 1_000_000_000 + int(time[2].ljust(9, "0"))
+                self._open = (time_ns, [text[time.end() :]])
+            elif text and self._open:
+                self._open[1].append(text)
+        return found
+
+    def settle(self) -> Sequence[Packet]:
+        """Return the last packet if nothing has come since this was called before."""
+        if self._fresh:
+            self._fresh = False
+            return ()
+        return self._whole()
+
+    def _whole(self) -> Sequence[Packet]:
+        if self._open is None:
+            return ()
+        time_ns, told = self._open
+        self._open = None
+        return (Packet(time_ns, " | ".join(told).encode(), 0),)

@@ -166,33 +166,36 @@ class Capture:
 
     def _start(self, points: Collection[Point]) -> None:
         """Start the tcpdumps of more points, in one relay a host."""
-        by_host: dict[str, list[Point]] = {}
-        for point in points:
-            by_host.setdefault(point.host, []).append(point)
-        for host, here in by_host.items():
-            container = self._lab.service(host).name
-            everywhere = len(self._feeds) + len(points)
-            commands = [
-                tcpdump.command(p, bpf=self._bpf, words=self._sink.words, points=everywhere)
-                for p in here
+        with self._changed:
+            if self._stopping.is_set():
+                return
+            new = [
+                _Feed(
+                    number=number,
+                    point=point,
+                    reader=LineReader() if self._sink.words else PcapReader(),
+                )
+                for number, point in enumerate(points, len(self._feeds))
             ]
-            with self._changed:
-                if self._stopping.is_set():
-                    return
-                new = [
-                    _Feed(
-                        number=number,
-                        point=point,
-                        reader=LineReader() if self._sink.words else PcapReader(),
-                    )
-                    for number, point in enumerate(here, len(self._feeds))
-                ]
-                station = _Station(stream=self._open_relay(container, commands), feeds=new)
-                self._feeds += new
-                self._stations.append(station)
+            by_host: dict[str, list[_Feed]] = {}
+            for feed in new:
+                by_host.setdefault(feed.point.host, []).append(feed)
+            self._feeds += new
+            begun = [self._station(host, feeds) for host, feeds in by_host.items()]
+            self._stations += begun
+        for station in begun:
             threading.Thread(
-                target=self._read, args=(station,), name=f"capture-{host}", daemon=True
+                target=self._read, args=(station,), name="capture-read", daemon=True
             ).start()
+
+    def _station(self, host: str, feeds: list[_Feed]) -> _Station:
+        words, count = self._sink.words, len(self._feeds)
+        commands = [
+            tcpdump.command(feed.point, bpf=self._bpf, words=words, points=count) for feed in feeds
+        ]
+        return _Station(
+            stream=self._open_relay(self._lab.service(host).name, commands), feeds=feeds
+        )
 
     def _wait_until_listening(self) -> None:
         """Wait until every point is captured at; raise why a named one is not."""
@@ -240,8 +243,12 @@ class Capture:
         try:
             while not self._over():
                 self._take()
+                self._settle()
                 if self._begun.is_set() and self._error is None:
                     self._hand_on(self._merge.due(time.monotonic()))
+            # Twice: nothing comes between.
+            self._settle()
+            self._settle()
             if self._begun.is_set() and self._error is None:
                 self._hand_on(self._merge.rest())
                 self._sink.end({feed.number: tcpdump.counted(feed.said) for feed in self._feeds})
@@ -273,6 +280,11 @@ class Capture:
                         self._take_frame(station.feeds[frame.number], frame)
                 else:
                     self._take_end(station)
+
+    def _settle(self) -> None:
+        now = time.monotonic()
+        for feed in self._feeds:
+            self._merge.add(feed.number, feed.reader.settle(), now)
 
     def _take_frame(self, feed: _Feed, frame: Frame) -> None:
         if frame.kind == relay.STDOUT:

@@ -47,9 +47,9 @@ def command(point: Point, *, bpf: str, words: bool, points: int) -> list[str]:
     `points`: how many there are, since each has memory of the kernel's. Packets are handed on at
     once, where otherwise the kernel gathers them for up to a second.
     """
-    options = ["-Z", "root", "-n", "-U", "--immediate-mode", "-s", str(SNAPLEN)]
+    options = ["-Z", "root", "-n", "--immediate-mode", "-s", str(SNAPLEN)]
     options += ["-B", str(max(_LEAST_KIB, min(_MOST_KIB, _ALL_KIB // max(1, points))))]
-    options += ["-tt"] if words else ["--time-stamp-precision=nano", "-w", "-"]
+    options += ["-l", "-tt"] if words else ["-U", "--time-stamp-precision=nano", "-w", "-"]
     asked = ["--", bpf] if bpf else []
     if point.netns:
         device = ["-i", point.device]
@@ -86,6 +86,12 @@ def failure(point: Point, said: str, *, bpf: str) -> FakevmError:
         )
     if "namespace" in words:
         return NotFoundError(f"{point.name}: {words}")
-    if bpf and not words.startswith(point.device or "eth"):
+    if "not up" in words:
+        return FakevmError(
+            f"{point.name}: {words.removeprefix(f'{point.device}: ')}",
+            hint="a bridge's own device has none of its ports' packets: they have devices, too,"
+            f" as {point.host}:tap…",
+        )
+    if bpf and not words.startswith(f"{point.device}: "):
         return ConfigError(f"--filter {bpf!r}: {words}")
     return FakevmError(f"{point.name}: {words}")

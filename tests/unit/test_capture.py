@@ -111,14 +111,15 @@ def test_what_is_no_pcap_is_refused() -> None:
 
 def test_a_packet_is_one_line_also_with_what_is_in_its_tunnel() -> None:
     reader = LineReader()
-    told = b"7.000123 IP a > b: VXLAN, vni 5\nIP c > d: ICMP\n8.000000001 ARP\n9.0"
+    told = b"7.000123 IP a > b: VXLAN, vni 5\nIP c > d: ICMP\n\n8.000000001 ARP\n9.0"
     assert reader.feed(told) == [
-        Packet(7_000_123_000, b"IP a > b: VXLAN, vni 5 | IP c > d: ICMP", 0),
-        Packet(8_000_000_001, b"ARP", 0),
+        Packet(7_000_123_000, b"IP a > b: VXLAN, vni 5 | IP c > d: ICMP", 0)
     ]
-    assert reader.feed(b" IP\n") == [Packet(9 * SECOND, b"IP", 0)]
-    # What came too late for its packet is not lost.
-    assert reader.feed(b"IP c > d: UDP\n") == [Packet(9 * SECOND, b"IP c > d: UDP", 0)]
+    assert reader.feed(b" IP\n") == [Packet(8_000_000_001, b"ARP", 0)]
+    assert reader.settle() == ()
+    reader.feed(b"IP c > d: UDP\n")
+    assert [*reader.settle(), *reader.settle()] == [Packet(9 * SECOND, b"IP | IP c > d: UDP", 0)]
+    assert reader.settle() == ()
 
 
 def test_frames_come_in_whatever_pieces_they_come() -> None:
@@ -271,7 +272,7 @@ def capture(lab: Lab, to: Path | BinaryIO, *refs: str, **options: Any) -> Captur
 def test_a_capture_has_an_interface_for_each_point(lab: Lab, web: str, tmp_path: Path) -> None:
     file = tmp_path / "all.pcapng"
     with capture(lab, file, "web", "compute-2", "compute-1:br-int", bpf="icmp") as under_way:
-        assert under_way.names == ["web@compute-1 eth0", "compute-1 br-int", "compute-2 underlay"]
+        assert under_way.names == ["web@compute-1 eth0", "compute-2 underlay", "compute-1 br-int"]
         wait_until("packets", lambda: count_of(file) == 9)
     by_name = {one.name: one for one in read_pcapng(file.read_bytes())}
     assert set(by_name) == set(under_way.names) | {t.point for t in under_way.totals}
@@ -377,7 +378,12 @@ def test_a_file_that_can_t_be_written_is_an_error_and_nothing_is_left(
     [
         (("compute-1:missing",), "", NotFoundError, "compute-1 missing: there is no device"),
         (("compute-1", "compute-2"), "nonsense", ConfigError, "can't parse filter expression"),
-        (("nobody",), "", NotFoundError, "no VM, port or host 'nobody'; the hosts are network-1, compute-1"),
+        (
+            ("nobody",),
+            "",
+            NotFoundError,
+            "no VM, port or host 'nobody'; the hosts are network-1, compute-1",
+        ),
         (("compute-9:eth0",), "", NotFoundError, "'compute-9:eth0'"),
     ],
 )
