@@ -26,7 +26,7 @@ STDOUT, STDERR, END = b"o", b"e", b"x"
 CODE = struct.Struct(">i")
 
 # How long programs may take to end that were asked to.
-GRACE_S = 3.0
+GRACE_S = 5.0
 
 
 def main() -> None:

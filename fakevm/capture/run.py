@@ -27,7 +27,7 @@ from fakevm.vms.lookup import Lookup
 
 # How long all points may take to begin, and to end.
 START_S = 30.0
-END_S = 10.0
+END_S = 15.0
 
 # How often is looked where VIFs are, and how long at most nothing is handed on that has come.
 WATCH_S = 0.5

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +26,7 @@ from fakevm.lab import Lab
 from fakevm.vms.requests import PortRequest
 from tests.fakes import tcpdump as fake
 from tests.fakes.engine import make_container
+from tests.pcapng import read_pcapng
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
 from tests.waiting import wait_until
@@ -37,54 +36,9 @@ HOSTS = ("compute-1", "compute-2", "network-1")
 LINK = Point(name="compute-1 br-int", about="br-int", host="compute-1", device="br-int")
 
 
-@dataclass
-class Interface:
-    """An interface of a pcapng file, and its packets: time and bytes."""
-
-    name: str
-    link_type: int
-    options: dict[int, bytes]
-    packets: list[tuple[int, bytes]] = field(default_factory=list)
-    dropped: int | None = None
-
-
-def read_pcapng(data: bytes) -> list[Interface]:
-    """Read a file by its specification."""
-    file, found = io.BytesIO(data), list[Interface]()
-    kind, size = struct.unpack("<II", data[:8])
-    assert (kind, struct.unpack_from("<IHHq", data, 8)) == (0x0A0D0D0A, (0x1A2B3C4D, 1, 0, -1))
-    while head := file.read(8):
-        kind, size = struct.unpack("<II", head)
-        body = file.read(size - 12)
-        assert size % 4 == 0
-        assert file.read(4) == struct.pack("<I", size)
-        if kind == 1:
-            link_type, _, snaplen = struct.unpack_from("<HHI", body)
-            assert snaplen == 262144
-            options = read_options(body[8:])
-            found.append(Interface(options[2].decode(), link_type, options))
-        elif kind == 6:
-            number, high, low, kept, _ = struct.unpack_from("<IIIII", body)
-            found[number].packets.append(((high << 32) + low, body[20 : 20 + kept]))
-        elif kind == 5:
-            (number,) = struct.unpack_from("<I", body)
-            (found[number].dropped,) = struct.unpack("<Q", read_options(body[12:])[5])
-    return found
-
-
 def count_of(file: Path) -> int:
     """Return how many packets a file has by now: what is handed on is whole."""
     return sum(len(one.packets) for one in read_pcapng(file.read_bytes()))
-
-
-def read_options(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while data:
-        code, size = struct.unpack_from("<HH", data)
-        found[code] = data[4 : 4 + size]
-        data = data[4 + -(-size // 4) * 4 :]
-    assert found.pop(0) == b""
-    return found
 
 
 # Streams
