@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from fakevm import backends, clients, shortcut
+from fakevm import backends, clients, neutron, shortcut
 from fakevm.cli import complete
 from fakevm.cli.session import Session, lab_option, pass_session, say
-from fakevm.clients.parts import KEYSTONE
 from fakevm.display import output
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.names import ADMIN, NEUTRON_PORT
-from fakevm.neutron.login import clouds
 
 if TYPE_CHECKING:
     from fakevm.shortcut.offers import Offer
@@ -53,7 +51,7 @@ def openstack(session: Session, *, arguments: tuple[str, ...]) -> None:
     if not arguments and not sys.stdin.isatty():
         say("no command is given: the client takes commands from stdin, and ends with 1 after them")
     environment = ["OS_AUTH_TYPE=none", f"OS_ENDPOINT=http://127.0.0.1:{NEUTRON_PORT}"]
-    if container.auth == KEYSTONE:
+    if container.auth == clients.containers.KEYSTONE:
         # Of the clouds that the container has.
         environment = [f"OS_CLOUD={ADMIN}"]
     _become(container.name, ("openstack", *arguments), environment=environment)
@@ -100,7 +98,7 @@ def ovn(session: Session, *, host: str | None, program: str, arguments: tuple[st
 def clouds_yaml(session: Session, *, form: str) -> None:
     """Print the entry for clouds.yaml that lets a client on this machine use the lab."""
     with session.lab() as lab:
-        found = clouds(session.lab_name, lab.endpoint, lab.logins)
+        found = neutron.login.clouds(session.lab_name, lab.endpoint, lab.logins)
     output.show(found, "yaml" if form == "table" else form)
 
 

@@ -14,7 +14,6 @@ from fakevm.cli.session import (
     say,
 )
 from fakevm.display import output
-from fakevm.lab import RESTART_S
 
 _COLUMNS = ("service", "process", "group", "option", "value", "file")
 
@@ -50,7 +49,7 @@ def show(session: Session, *, host: str | None, process: str | None, form: str) 
     "timeout_s",
     metavar="SECONDS",
     type=SECONDS,
-    default=RESTART_S,
+    default=120,
     show_default=True,
     help="How long they may take to be well again.",
 )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+import fakevm.logs
 from fakevm.cli.session import SECONDS, Session, lab_option, pass_session, say
 from fakevm.display import output
 from fakevm.errors import ConfigError
-from fakevm.logs import bug_report, lines
 
 if TYPE_CHECKING:
     from fakevm.logs.bug_report import BugReport
@@ -76,7 +76,7 @@ def logs(
             raise click.UsageError("--export takes all there is: it goes with --format alone.")
         _export(session, export, form)
         return
-    wanted = lines.Wanted(
+    wanted = fakevm.logs.lines.Wanted(
         names=names,
         process=process,
         tail=tail,
@@ -111,7 +111,7 @@ def _text(text: str) -> str:
 
 
 def _export(session: Session, file: Path, form: str) -> None:
-    with session.lab(timeout_s=bug_report.COMMAND_S) as lab:
+    with session.lab(timeout_s=fakevm.logs.bug_report.COMMAND_S) as lab:
         if file != _STDOUT:
             report = lab.bug_report(file)
         elif sys.stdout.isatty():

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from fakevm import outages
 from fakevm.cli import complete
 from fakevm.cli.session import SECONDS, Number, Session, lab_option, pass_session, say
 from fakevm.errors import attempt_each, raise_all
 from fakevm.labs.subnets import ROLES
 from fakevm.names import lab_words
-from fakevm.outages.links import netem
-from fakevm.outages.verbs import START_S
 
 _for_option = click.option(
     "--for",
@@ -74,7 +73,7 @@ def stop(session: Session, *, refs: tuple[str, ...], seconds: float | None) -> N
     "timeout_s",
     metavar="SECONDS",
     type=SECONDS,
-    default=START_S,
+    default=120,
     show_default=True,
     help="How long each may take to be well again.",
 )
@@ -157,6 +156,7 @@ def slow(
     """Delay or lose what a host sends on a network, where the kernel has netem."""
     if undo and (seconds is not None or (delay_ms, jitter_ms, loss_percent) != (None, None, None)):
         raise click.UsageError("--undo excludes the other options.")
+    netem = outages.links.netem
     words = [] if undo else netem(delay_ms=delay_ms, jitter_ms=jitter_ms, loss_percent=loss_percent)
     with session.lab() as lab:
         lab.outages.slow(host, network, words)

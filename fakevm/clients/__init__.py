@@ -8,24 +8,28 @@ if TYPE_CHECKING:
     from fakevm.clients import (
         agents,
         at_once,
+        containers,
         docker_api,
         engine,
         events,
         log_stream,
         parts,
         process,
+        questions,
         rpc,
     )
 
     __all__ = [
         "agents",
         "at_once",
+        "containers",
         "docker_api",
         "engine",
         "events",
         "log_stream",
         "parts",
         "process",
+        "questions",
         "rpc",
     ]
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, published
 
+# The service that says who a caller is, in a lab that has it; and the value of AUTH_LABEL there.
+KEYSTONE = "keystone"
+
 BACKEND_LABEL = "fakevm.backend"
 # Who says who a caller of Neutron's is.
 AUTH_LABEL = "fakevm.auth"

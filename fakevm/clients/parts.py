@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from fakevm import backends, clients, lazy, names, neutron
-from fakevm.clients.containers import Container, Recipe
+from fakevm.clients.containers import KEYSTONE, Container, Recipe
 from fakevm.clients.engine import Engine
 from fakevm.clients.process import ExitError, connect, run
 from fakevm.errors import (
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The service that stands for Nova's API, and Keystone, which not every lab has.
+# The service that stands for Nova's API.
 EVENTS = "nova-events"
-KEYSTONE = "keystone"
 
 # What a VIF's place is read from; the whole port takes Neutron longer.
 PLACE = ("id", "name", "device_id", "device_owner", "binding:host_id")
@@ -82,6 +81,7 @@ class Parts:
         self._open_stream = open_stream
         self._answer_s = answer_s
         self._agent_s = agent_s
+        self._given = neutron is not None
         if neutron is not None:
             self.neutron = neutron
         # Progress and warnings.
@@ -143,11 +143,17 @@ class Parts:
         return found
 
     def look_again(self) -> None:
-        """Forget which containers there are, and hang up on agents whose connection has ended."""
-        with self._opening:
-            self.__dict__.pop("containers", None)
-            for host in [host for host, agent in self._agents.items() if agent.lost]:
-                self._agents.pop(host).close()
+        """Find the containers anew, and what hangs on them where they have changed.
+
+        Connections to agents that are still there stay.
+        """
+        before, now = self.__dict__.pop("containers", []), list[Container]()
+        with suppress(FakevmError):
+            now = self.containers
+        if {(c.id, c.state) for c in before} != {(c.id, c.state) for c in now}:
+            found = {"endpoint", "logins", "api_recipe", "backend", "options"}
+            for name in found | (set() if self._given else {"neutron"}):
+                self.__dict__.pop(name, None)
 
     @property
     def home(self) -> str:

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
         join,
         overlay,
         restart,
+        settings,
         status,
         up,
+        watch,
     )
 
     __all__ = [
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
         "join",
         "overlay",
         "restart",
+        "settings",
         "status",
         "up",
+        "watch",
     ]
 
 __getattr__ = lazy.modules(__name__)

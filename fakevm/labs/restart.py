@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from fakevm import clients
-from fakevm.clients.containers import Container
+from fakevm.clients.containers import KEYSTONE, Container
 from fakevm.clients.engine import Engine
-from fakevm.clients.parts import KEYSTONE, Parts
+from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from fakevm import backends
 from fakevm.backends.backend import Backend, Handed, Option
-from fakevm.clients.containers import Container, Network, Recipe
-from fakevm.clients.parts import KEYSTONE
+from fakevm.clients.containers import KEYSTONE, Container, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs import releases
 from fakevm.labs.subnets import ROLES, choose_slice, collisions, slice_of

@@ -20,9 +20,9 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from fakevm import clients
-from fakevm.clients.containers import Container
+from fakevm.clients.containers import KEYSTONE, Container
 from fakevm.clients.engine import Engine
-from fakevm.clients.parts import KEYSTONE, Parts
+from fakevm.clients.parts import Parts
 from fakevm.clients.process import run
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
 from fakevm.labs import config, status

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.shortcut import asking, execute, locate, offers
+    from fakevm.shortcut import asking, containers, execute, locate, offers
 
-    __all__ = ["asking", "execute", "locate", "offers"]
+    __all__ = ["asking", "containers", "execute", "locate", "offers"]
 
 __getattr__ = lazy.modules(__name__)

@@ -1,4 +1,4 @@
-"""Where a VIF is, by `docker ps` and one GET: for `exec` and `shell`, which import nothing else."""
+"""Where a VIF is, by one question to Docker and one to Neutron: for `exec` and `shell`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fakevm import shortcut
-from fakevm.clients.process import ProcessStream
 from fakevm.errors import NotFoundError
-from fakevm.names import LAB_LABEL, NEUTRON_PORT, SERVICE_LABEL, find_port, is_uuid, published
+from fakevm.names import NEUTRON_PORT, find_port, is_uuid
+from fakevm.shortcut.containers import containers
 
 # Of a port in Neutron's answer.
 _FIELDS = ("id", "name", "device_owner", "binding:host_id")
@@ -28,19 +28,20 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
 
     None if anything is not as expected; ConflictError if `ref` is several ports.
     """
-    shown = f'{{{{.Label "{SERVICE_LABEL}"}}}}\t{{{{.Ports}}}}'
-    program = ProcessStream(
-        ("docker", "ps", "--filter", f"label={LAB_LABEL}={lab}", "--format", shown)
-    )
-    # It runs while this is imported.
-    asking = shortcut.asking
-    running = dict(line.partition("\t")[::2] for line in _output(program).splitlines())
-    api_port = published(running.get("neutron-api", "")).get(NEUTRON_PORT)
-    if api_port is None:
+    running = {
+        one.service: one
+        for one in containers(timeout_s)
+        if one.lab == lab and one.state == "running"
+    }
+    api = running.get("neutron-api")
+    if api is None or NEUTRON_PORT not in api.ports:
         return None
     # Any other word may be a name or a UUID's beginning, and is looked for in all.
-    ports = asking.ports(
-        api_port, fields=_FIELDS, port_id=ref if is_uuid(ref) else "", timeout_s=timeout_s
+    ports = shortcut.asking.ports(
+        api.ports[NEUTRON_PORT],
+        fields=_FIELDS,
+        port_id=ref if is_uuid(ref) else "",
+        timeout_s=timeout_s,
     )
     if ports is None:
         return None
@@ -51,14 +52,6 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
         return None
     target = host or port.host
     return (port.id, target) if target in running else None
-
-
-def _output(program: ProcessStream) -> str:
-    text = b""
-    while piece := program.read():
-        text += piece
-    program.close()
-    return text.decode()
 
 
 def _place(found: Mapping[str, Any]) -> _Place:

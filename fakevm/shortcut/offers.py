@@ -1,4 +1,6 @@
-"""What a lab has that a user may name, by `docker ps` and one GET: for a shell's completion.
+"""What a lab has that a user may name, for a shell's completion.
+
+By a question to Docker and one to Neutron.
 
 Nothing of it takes longer than a second; FakevmError, where it can't be had.
 """
@@ -12,19 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
-from fakevm import lazy, shortcut
+from fakevm import shortcut
 from fakevm.clients.process import ProcessStream, connect
 from fakevm.errors import UnavailableError, WaitTimeoutError
-from fakevm.names import (
-    HOME_LABEL,
-    LAB_LABEL,
-    NEUTRON_PORT,
-    ROLE_LABEL,
-    SERVICE_LABEL,
-    container_name,
-    may_be_a_vms,
-    published,
-)
+from fakevm.names import NEUTRON_PORT, container_name, may_be_a_vms
+from fakevm.shortcut.containers import Container, containers, read
 
 # Who waits at a prompt types on after that.
 ANSWER_S = 1.0
@@ -34,12 +28,6 @@ _EVENTS = "nova-events"
 # So many ids go into a pipe at once, also while nobody reads it.
 _MOST = 1000
 
-_LABELS = (LAB_LABEL, HOME_LABEL, ROLE_LABEL, SERVICE_LABEL)
-_SHOWN = "\t".join((*(f'{{{{.Label "{label}"}}}}' for label in _LABELS), "{{.Ports}}"))
-
-# What is imported while `docker ps` runs.
-_MEANWHILE = "fakevm.shortcut.asking"
-
 _PORT = ("id", "name", "device_id", "device_owner", "binding:host_id")
 
 
@@ -48,16 +36,6 @@ class Offer(NamedTuple):
 
     word: str
     about: str = ""
-
-
-class _Container(NamedTuple):
-    """A container of a lab, stopped or not, as `docker ps` shows it."""
-
-    lab: str
-    home: str
-    role: str
-    service: str
-    ports: str
 
 
 class _Port(NamedTuple):
@@ -73,7 +51,7 @@ class _Port(NamedTuple):
 class _Lab:
     """The containers of a lab, and of the one that it has joined."""
 
-    def __init__(self, name: str, found: Iterable[_Container]) -> None:
+    def __init__(self, name: str, found: Iterable[Container]) -> None:
         ours = [one for one in found if one.lab == name]
         self.home = next((one.home for one in ours if one.home), name)
         self.containers = ours
@@ -84,20 +62,19 @@ class _Lab:
     def api_port(self) -> int:
         """Where Neutron's API is published."""
         for one in self.containers:
-            port = published(one.ports).get(NEUTRON_PORT)
-            if one.service == "neutron-api" and port is not None:
-                return port
+            if one.service == "neutron-api" and NEUTRON_PORT in one.ports:
+                return one.ports[NEUTRON_PORT]
         raise UnavailableError("the lab's neutron-api does not run")
 
 
 def labs() -> list[Offer]:
     """Return the labs, stopped ones, too."""
-    return [Offer(lab) for lab in sorted({one.lab for one in _containers(_deadline())})]
+    return [Offer(lab) for lab in sorted({one.lab for one in containers(ANSWER_S)})]
 
 
 def services(lab: str, *roles: str) -> list[Offer]:
     """Return the services, hosts among them, that have one of these roles; "neutron-": all such."""
-    found = _Lab(lab, _containers(_deadline())).containers
+    found = _Lab(lab, containers(ANSWER_S)).containers
     return [Offer(one.service) for one in found if one.role.startswith(roles)]
 
 
@@ -109,7 +86,7 @@ def hosts(lab: str) -> list[Offer]:
 def ports(lab: str, begun: str) -> list[Offer]:
     """Return the ports that are a VM's, or nobody's yet."""
     deadline = _deadline()
-    found = _ports(_Lab(lab, _containers(deadline, _MEANWHILE)), deadline)
+    found = _ports(_Lab(lab, containers(_left(deadline))), deadline)
     about = {port.id: f"on {port.host}" if port.host else "not bound" for port in found}
     return _called({port.id: port.name for port in found}, begun, about)
 
@@ -117,7 +94,7 @@ def ports(lab: str, begun: str) -> list[Offer]:
 def networks(lab: str, begun: str) -> list[Offer]:
     """Return the networks."""
     deadline = _deadline()
-    api_port = _Lab(lab, _containers(deadline, _MEANWHILE)).api_port
+    api_port = _Lab(lab, containers(_left(deadline))).api_port
     found = _answered(
         shortcut.asking.networks(api_port, fields=("id", "name"), timeout_s=_left(deadline))
     )
@@ -132,7 +109,7 @@ def vms(lab: str, begun: str) -> list[Offer]:
     deadline = _deadline()
     # It is on its way while Docker and Neutron are asked.
     with closing(connect(container_name(lab, _EVENTS))) as stream:
-        there = _Lab(lab, _containers(deadline, _MEANWHILE))
+        there = _Lab(lab, containers(_left(deadline)))
         found = _ports(there, deadline)
         owned = [one.device_id for one in found if one.device_owner and one.device_id]
         ids = list(dict.fromkeys(owned))
@@ -172,7 +149,7 @@ def _names(stream: ProcessStream, ids: Sequence[str], deadline: float) -> dict[s
     request = {"jsonrpc": "2.0", "id": 1, "method": "servers", "params": params}
     with suppress(OSError, ValueError, LookupError, WaitTimeoutError):
         stream.write(json.dumps(request).encode() + b"\n")
-        told = json.loads(_read(stream, deadline, until=b"\n"))["result"]["servers"]
+        told = json.loads(read(stream, deadline, until=b"\n"))["result"]["servers"]
         return {instance_id: str(server["name"]) for instance_id, server in told.items()}
     return {}
 
@@ -188,37 +165,6 @@ def _answered(found: list[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
         # With Keystone it wants to know who asks, which would take longer than who waits has.
         raise UnavailableError("Neutron does not say it")
     return found
-
-
-def _containers(deadline: float, meanwhile: str = "") -> list[_Container]:
-    """Return the containers of all labs, by service; a module is imported meanwhile."""
-    program = ProcessStream(
-        ("docker", "ps", "--all", "--filter", f"label={LAB_LABEL}", "--format", _SHOWN)
-    )
-    with closing(program):
-        if meanwhile:
-            lazy.in_advance(meanwhile)
-        lines = _read(program, deadline).decode(errors="replace").splitlines()
-    found = [line.split("\t") for line in lines]
-    made = [_Container(*cells) for cells in found if len(cells) == len(_Container._fields)]
-    return sorted(made, key=lambda one: _natural(one.service))
-
-
-def _read(stream: ProcessStream, deadline: float, *, until: bytes = b"") -> bytes:
-    """Return what a program says until its end, or until it says this."""
-    text = b""
-    while stream.readable(_left(deadline)):
-        piece = stream.read()
-        text += piece
-        if not piece or (until and until in piece):
-            return text
-    raise WaitTimeoutError(f"no answer within {ANSWER_S:g} s")
-
-
-def _natural(service: str) -> tuple[str, int]:
-    """Return what puts compute-2 before compute-10."""
-    name, _, number = service.rpartition("-")
-    return (name, int(number)) if number.isdecimal() else (service, 0)
 
 
 def _deadline() -> float:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,10 @@ from click.shell_completion import BashComplete, get_completion_class
 
 from fakevm.cli import complete
 from fakevm.cli.root import COMMANDS, cli
+from fakevm.names import published
 from fakevm.scenarios.known import SCENARIOS
 from fakevm.scenarios.names import NAMES
+from fakevm.shortcut.asking import engine_socket
 from tests.fakes.events import LocalNovaEvents
 from tests.fakes.neutron_api import NeutronApi
 
@@ -63,7 +69,7 @@ class Docker:
     sockets: dict[str, Path] = field(default_factory=dict)
 
     def add(self, lab: str, role: str, service: str, ports: str = "", home: str = "") -> None:
-        self.lines.append((lab, home, role, service, ports))
+        self.lines.append((lab, home, role, service, "running", ports))
 
     def write(self, program: str = "") -> None:
         shown = "".join("\t".join(line) + "\n" for line in self.lines)
@@ -98,6 +104,66 @@ while data := os.read(0, 65536):
 def port(port_id: str, name: str = "", *, vm: str = "", host: str = "", **more: Any) -> Any:
     owner = {"device_owner": "compute:nova" if vm else ""}
     return {"id": port_id, "name": name, "device_id": vm, "binding:host_id": host, **owner, **more}
+
+
+class EngineSocket:
+    """An engine's socket: it lists the containers of a docker program."""
+
+    def __init__(self, docker: Docker) -> None:
+        self.asked: list[str] = []
+        self.status = 200
+        self.path = docker.folder / "engine.sock"
+        engine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                engine.asked.append(self.path)
+                self.send_response(engine.status)
+                self.end_headers()
+                self.wfile.write(json.dumps([_listed(line) for line in docker.lines]).encode())
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_UNIX
+
+            def server_bind(self) -> None:
+                socketserver.TCPServer.server_bind(self)
+
+            def get_request(self) -> tuple[Any, Any]:
+                return self.socket.accept()[0], ("", 0)
+
+        self.server = Server(str(self.path), Handler)  # type: ignore[arg-type]
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+def _listed(line: tuple[str, ...]) -> dict[str, Any]:
+    """Return a container as the engine's API has it."""
+    lab, home, role, service, state, ports = line
+    told = {"fakevm.lab": lab, "fakevm.home": home, "fakevm.role": role}
+    labels = {name: value for name, value in told.items() if value}
+    return {
+        "Labels": labels | {"com.docker.compose.service": service},
+        "State": state,
+        "Ports": [
+            {"IP": "127.0.0.1", "PrivatePort": there, "PublicPort": here, "Type": "tcp"}
+            for there, here in published(ports).items()
+        ]
+        + [{"PrivatePort": 80, "Type": "tcp"}],
+    }
+
+
+@pytest.fixture
+def engine(
+    neutron: ListingApi, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[EngineSocket]:
+    engine = EngineSocket(docker)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.path}")
+    docker.write("echo nobody needs it >&2; exit 1\n")
+    yield engine
+    engine.server.shutdown()
+    engine.server.server_close()
 
 
 @pytest.fixture
@@ -216,6 +282,49 @@ def test_labs_are_offered_that_are_there(neutron: ListingApi) -> None:
     assert offered("--lab", "") == ["blue", "fakevm", "joined"]
     assert offered("list", "--lab", "b") == ["blue"]
     assert offered("down", "--name", "") == ["blue", "fakevm", "joined"]
+
+
+def test_an_engine_s_socket_is_asked_where_there_is_one(engine: EngineSocket) -> None:
+    assert offered("--lab", "") == ["blue", "fakevm", "joined"]
+    assert offered("plug", "--host", "") == ["compute-1", "compute-2", "compute-10"]
+    assert offered("show", "r") == ["red"]
+    assert "joined-1" in offered("--lab", "joined", "plug", "--host", "")
+    assert len(engine.asked) == 4
+    # It knows another API, or is none: the program may know better, and here does not.
+    engine.status = 404
+    assert offered("--lab", "") == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "path"),
+    [
+        ({"DOCKER_HOST": "unix:///run/it.sock", "DOCKER_CONTEXT": "far"}, "", "/run/it.sock"),
+        ({"DOCKER_HOST": "ssh://far"}, "", ""),
+        ({}, "", "/var/run/docker.sock"),
+        ({}, '{"auths": {}}', "/var/run/docker.sock"),
+        ({}, '{"currentContext": "default"}', "/var/run/docker.sock"),
+        ({}, '{"currentContext": "far"}', ""),
+        ({"DOCKER_CONTEXT": "default"}, '{"currentContext": "far"}', "/var/run/docker.sock"),
+        ({"DOCKER_CONTEXT": "far"}, "", ""),
+        ({}, "nonsense", ""),
+        ({}, "[]", ""),
+    ],
+)
+def test_the_socket_is_the_one_that_the_docker_program_would_use(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    config: str,
+    path: str,
+) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if config:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    assert engine_socket() == path
 
 
 def test_hosts_are_offered_of_the_lab(neutron: ListingApi) -> None:

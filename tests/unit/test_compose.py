@@ -15,8 +15,7 @@ from fakevm.backends.backend import Backend
 from fakevm.backends.known import BACKENDS
 from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
-from fakevm.clients.containers import Network, Recipe
-from fakevm.clients.parts import KEYSTONE
+from fakevm.clients.containers import KEYSTONE, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
 from fakevm.labs import compose, overlay, releases, settings, subnets
 from fakevm.labs.settings import Existing, Settings, Wishes
