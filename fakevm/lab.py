@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.logs.bug_report import BugReport
     from fakevm.logs.lines import Line, Wanted
+    from fakevm.migrate.look import Look
     from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest
     from fakevm.outages.verbs import Outages
@@ -277,17 +278,21 @@ class Lab(Lookup):
         request: MigrationRequest,
         *,
         on_request: Callable[[HttpRequest], None] = lambda _request: None,
+        on_begin: Callable[[Callable[[], Look]], None] = lambda _look: None,
         on_report: Callable[[MigrationReport], None] = lambda _report: None,
     ) -> MigrationReport:
         """Move the VM that has a port, with all its NICs, to another host; return what was seen.
 
         Before the point of no return a failure, or Ctrl-C, is undone as Nova does it: after a live
         or cold one the VM is where it was, after others its ports stay bound to the destination.
-        `on_request` is called after each request, `on_report` also with the report of a failure.
+        `on_request` is called after each request, `on_begin` once with what tells another thread
+        how far it is, `on_report` also with the report of a failure.
         """
         port = self.find(ref, any_nic=True)
         self.check_is_a_vms(port)
-        return migrate.run.migrate(self, port, request, on_request=on_request, on_report=on_report)
+        return migrate.run.migrate(
+            *(self, port, request), on_request=on_request, on_begin=on_begin, on_report=on_report
+        )
 
     def abort_migration(self, ref: str) -> list[str]:
         """Clean up after a migration whose process was killed; return what was done, in words."""
@@ -382,6 +387,13 @@ class Lab(Lookup):
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""
         return labs.status.of(self)
+
+    def watch(self) -> Iterator[Status]:
+        """Yield the lab at a glance whenever the next one is asked for, as long as it is wanted.
+
+        Also while it is away.
+        """
+        return labs.watch.watch(self)
 
     def logs(self, wanted: Wanted) -> Iterator[list[Line]]:
         """Yield what the containers have said, in the order of its times, some lines at a time."""

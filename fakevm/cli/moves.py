@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ import click
 
 import fakevm.migrate
 import fakevm.reports
-from fakevm import protocol, shortcut
+from fakevm import display, protocol, shortcut
 from fakevm.cli import complete
 from fakevm.cli.pages import report_option, write
 from fakevm.cli.session import (
@@ -22,7 +25,6 @@ from fakevm.cli.session import (
     lab_option,
     pass_session,
     plugging_options,
-    say,
     timeout_option,
 )
 from fakevm.display import output
@@ -30,6 +32,7 @@ from fakevm.errors import ConfigError, FakevmError
 
 if TYPE_CHECKING:
     from fakevm.lab import Lab
+    from fakevm.migrate.look import Look
     from fakevm.migrate.move import Move
     from fakevm.migrate.request import MigrationRequest
     from fakevm.neutron.values import HttpRequest
@@ -246,19 +249,35 @@ def migrate(
         watch=bool(report_file),
         timeout_s=timeout_s,
     )
-    on_request = _trace if trace else _no_trace
     with session.lab(timeout_s=timeout_s) as lab:
-        reports, failures = _back_and_forth(
-            *(lab, ref, request, repeat or 1),
-            on_request=on_request,
-            on_report=lambda report: write(report, report_file),
-        )
+        with _shown(lab) as on_begin:
+            reports, failures = _back_and_forth(
+                *(lab, ref, request, repeat or 1),
+                on_request=partial(_trace, lab.say) if trace else _no_trace,
+                on_begin=on_begin,
+                on_report=lambda report: write(report, report_file),
+            )
         if reports:
             _show(reports, form, repeated=bool(repeat))
         if failures:
             if repeat:
                 failures[0].add_note(f"so ended {len(failures)} of {len(reports)} migrations")
             raise failures[0]
+
+
+@contextmanager
+def _shown(lab: Lab) -> Iterator[Callable[[Callable[[], Look]], None]]:
+    """Give what shows a migration while it runs: on a terminal, below what else is said."""
+    if not sys.stderr.isatty():
+        yield lambda _look: None
+        return
+    moving, before = display.moving, lab.say
+    with display.live.Below() as below:
+        lab.say = below.say
+        try:
+            yield lambda look: below.draw(lambda: moving.lines(look()))
+        finally:
+            lab.say = before
 
 
 def _show_steps(chosen: Protocol[Move], form: str) -> None:
@@ -287,6 +306,7 @@ def _back_and_forth(
     times: int,
     *,
     on_request: Callable[[HttpRequest], None],
+    on_begin: Callable[[Callable[[], Look]], None],
     on_report: Callable[[MigrationReport], None],
 ) -> tuple[list[MigrationReport], list[FakevmError]]:
     """Migrate, and again, each time back to where the VM came from; return the failures, too.
@@ -302,19 +322,19 @@ def _back_and_forth(
 
     for number in range(1, times + 1):
         if times > 1:
-            say(f"migration {number} of {times}, to {request.destination}")
+            lab.say(f"migration {number} of {times}, to {request.destination}")
         try:
-            lab.migrate(ref, request, on_request=on_request, on_report=keep)
+            lab.migrate(ref, request, on_request=on_request, on_begin=on_begin, on_report=keep)
         except FakevmError as error:
             failures.append(error)
             if number == times or len(reports) < number or reports[-1].outcome != "unsettled":
                 break
-            say(str(error))
+            lab.say(str(error))
         request = replace(request, destination=reports[-1].source, source=None)
     return reports, failures
 
 
-def _trace(request: HttpRequest) -> None:
+def _trace(say: Callable[[str], None], request: HttpRequest) -> None:
     ms = (request.end - request.start) * 1e3
     say(f"{request.method} {request.path} {request.body} → {request.status} in {ms:.0f} ms")
 

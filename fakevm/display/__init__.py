@@ -5,8 +5,28 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.display import documents, graph, matrix, output, picture, several, tables
+    from fakevm.display import (
+        documents,
+        graph,
+        live,
+        matrix,
+        moving,
+        output,
+        picture,
+        several,
+        tables,
+    )
 
-    __all__ = ["documents", "graph", "matrix", "output", "picture", "several", "tables"]
+    __all__ = [
+        "documents",
+        "graph",
+        "live",
+        "matrix",
+        "moving",
+        "output",
+        "picture",
+        "several",
+        "tables",
+    ]
 
 __getattr__ = lazy.modules(__name__)

@@ -14,14 +14,19 @@ from rich.text import Text
 
 def show(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Print rows under a head, folded to the terminal's width."""
+    Console().print(made(rows, columns))
+
+
+def made(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Table:
+    """Return rows under a head."""
     heads = columns or ("", "")
-    made = Table(box=SIMPLE_HEAD, show_header=bool(columns), padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, show_header=bool(columns), padding=(0, 1, 0, 0))
     for column in heads:
-        made.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         # As Text: a name with brackets is no markup.
-        made.add_row(*(Text(_cut(text, column)) for text, column in zip(row, heads, strict=True)))
-    Console().print(made)
+        table.add_row(*(Text(_cut(text, column)) for text, column in zip(row, heads, strict=True)))
+    return table
 
 
 def _cut(text: str, column: str) -> str:

@@ -13,6 +13,7 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.migrate.look import Look
 from fakevm.migrate.move import SETTLING, Move
 from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
@@ -20,7 +21,7 @@ from fakevm.probes.flows import reports
 from fakevm.probes.plan import FIRST_PORT, Prober, plan
 from fakevm.probes.plan import Nic as ProbedNic
 from fakevm.probes.probe import Probe
-from fakevm.protocol.journal import StepTime
+from fakevm.protocol.journal import Journal, StepTime
 from fakevm.protocol.steps import Step, Undo
 from fakevm.reports.migration import (
     FlowReport,
@@ -109,6 +110,17 @@ class Observer:
                 self._probe.stop_source()
             case "unplug the destination":
                 self._probe.stop_destination()
+
+    def look(self, journal: Journal) -> Look:
+        """Return the migration as it is now; to be called by one thread."""
+        step, actor, start = journal.running or ("", "", time.time())
+        return Look(
+            vm=self._move.vm.name,
+            step=step,
+            actor=actor,
+            seconds=time.time() - start,
+            flows=self._probe.look() if self._probe else (),
+        )
 
     def _prober(self, refs: Sequence[str]) -> Probe:
         move = self._move

@@ -9,6 +9,7 @@ from contextlib import ExitStack, nullcontext, suppress
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError
 from fakevm.migrate.checked import Checked
+from fakevm.migrate.look import Look
 from fakevm.migrate.move import Move
 from fakevm.migrate.observe import Observer
 from fakevm.migrate.request import MigrationRequest, protocol
@@ -25,11 +26,13 @@ def migrate(
     request: MigrationRequest,
     *,
     on_request: Callable[[HttpRequest], None] = lambda _request: None,
+    on_begin: Callable[[Callable[[], Look]], None] = lambda _look: None,
     on_report: Callable[[MigrationReport], None] = lambda _report: None,
 ) -> MigrationReport:
     """Move the VM that has a port and return what was seen.
 
-    All is checked before anything is changed. `on_report` gets the report of a failure, too.
+    All is checked before anything is changed. `on_begin` gets what tells how far it is, for one
+    other thread; `on_report` gets the report of a failure, too.
     """
     steps = protocol(request.kind, post_copy=request.post_copy, confirm=request.confirm)
     request.faults.check(steps.names())
@@ -53,6 +56,7 @@ def migrate(
             )
         )
         observer.begin()
+        on_begin(lambda: observer.look(journal))
         # Nova knows where each server is, and answers Neutron's events by it.
         lab.events.register_vm(move.vm, host=move.source_name)
         started = time.time()

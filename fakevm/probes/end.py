@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from fakevm.clients.agents import Execution
 from fakevm.errors import FakevmError
@@ -19,12 +19,24 @@ PROGRAM = "fakevm-probe"
 FLUSH_S = 2.0
 
 
+# Number and time of a packet.
+Record = tuple[int, float]
+
+
 @dataclass
 class Seen:
     """What one end has told of one flow so far."""
 
-    sent: list[tuple[int, float]] = field(default_factory=list)
-    received: list[tuple[int, float]] = field(default_factory=list)
+    sent: list[Record] = field(default_factory=list)
+    received: list[Record] = field(default_factory=list)
+    # How many of each were looked at.
+    looked: dict[str, int] = field(default_factory=dict)
+
+    def news(self, what: Literal["sent", "received"]) -> list[Record]:
+        """Return what was told since the last call."""
+        told = self.sent if what == "sent" else self.received
+        begin, self.looked[what] = self.looked.get(what, 0), len(told)
+        return told[begin:]
 
 
 class Process:

@@ -11,9 +11,10 @@ from typing import Self, get_args
 
 from fakevm.clients.agents import Agent
 from fakevm.errors import FakevmError, WaitTimeoutError
-from fakevm.probes.end import FLUSH_S, PROGRAM, Process, Seen
+from fakevm.probes.end import FLUSH_S, PROGRAM, Process, Record, Seen
 from fakevm.probes.flows import End, Flow, Recording, Records
 from fakevm.probes.plan import Prober, orders
+from fakevm.probes.tally import FlowNow, Tally
 from fakevm.protocol.interrupt import deferred
 
 # Packets a second in each flow.
@@ -50,6 +51,9 @@ class Probe:
         self._running: dict[End, list[Process]] = {end: [] for end in get_args(End)}
         self._problems: list[str] = []
         self._closing = ExitStack()
+        # What `look` has counted, and the time of the last packet that it knows of.
+        self._tallies: list[Tally] = []
+        self._newest = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +83,24 @@ class Probe:
             self._wait(self._without_packets, "no packet came through", timeout_s, hint=_HINT)
             firsts = [min(t for _, t in self._received(flow)) for flow in self.flows]
             self._since = max(firsts, default=None)
+
+    def look(self) -> tuple[FlowNow, ...]:
+        """Return what became of the packets so far, once every flow has flowed; by one thread."""
+        news: list[tuple[list[Record], list[Record]]] = []
+        with self._changed:
+            if self._since is None:
+                return ()
+            if not self._tallies:
+                self._tallies = [Tally(flow, since=self._since) for flow in self.flows]
+            for flow in self.flows:
+                ends = [seen[flow.id] for seen in self._seen.values()]
+                sent = [record for end in ends for record in end.news("sent")]
+                news.append((sent, [record for end in ends for record in end.news("received")]))
+        for tally, (sent, received) in zip(self._tallies, news, strict=True):
+            tally.add(sent=sent, received=received)
+        # By the hosts' clock, which may be another machine's.
+        self._newest = max([self._newest, *(t for both in news for told in both for _, t in told)])
+        return tuple(tally.now(self._newest) for tally in self._tallies)
 
     def at_destination(self, agent: Agent) -> None:
         """Start the VM's end on its new host, where its NICs are plugged and still down."""

@@ -51,6 +51,8 @@ class Journal:
         self._say = say
         self._tell = tell
         self.times: list[StepTime] = []
+        # The step that is carried out: its name, its actor, and since when; None: none is.
+        self.running: tuple[str, str, float] | None = None
 
     @contextmanager
     def step(
@@ -58,6 +60,7 @@ class Journal:
     ) -> Iterator[None]:
         """Time the block and tell of it, whether it succeeds or not."""
         start = time.time()
+        self.running = name, actor, start
         outcome: Outcome = "failed"
         reason = ""
         # It cannot be told on a terminal that was closed.
@@ -71,6 +74,7 @@ class Journal:
             reason = str(error) or type(error).__name__
             raise
         finally:
+            self.running = None
             self.times.append(
                 StepTime(
                     name=name,
