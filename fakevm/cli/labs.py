@@ -13,6 +13,7 @@ import click
 
 from fakevm import backends, display
 from fakevm.backends.ovs import FIREWALL
+from fakevm.cli import status
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -21,21 +22,16 @@ from fakevm.cli.session import (
     name_option,
     pass_session,
     say,
-    timeout_option,
 )
 from fakevm.display import output
 from fakevm.errors import ConfigError
 from fakevm.labs import releases
 from fakevm.labs.settings import AUTH, NOTHING, Wishes
-from fakevm.labs.status import Status
 from fakevm.names import ADMIN, USERS, lab_words, project
 from fakevm.neutron.login import clouds
 
 if TYPE_CHECKING:
     from fakevm.labs.up import UpReport
-
-_HOSTS = ("host", "role", "state", "l2_agent", "datapath", "vms", "vifs", "error")
-
 
 _release_option = click.option(
     "--neutron",
@@ -243,8 +239,10 @@ def up(
     if form != "table":
         output.show(report, form)
         return
-    _show_status(report.status)
+    status.show(report.status)
     say(f"\nUp in {sum(report.phases.values()):.1f} s: " + _phases(report.phases))
+    if report.slowest:
+        say(report.slowest)
     flag = lab_words(report.lab)
     say(f"\nFor a client on this machine (fakevm {flag}clouds-yaml), with {_cloud_words(report)}")
     say(
@@ -320,21 +318,6 @@ def down(session: Session, *, form: str) -> None:
         )
 
 
-@click.command()
-@lab_option
-@timeout_option
-@format_option
-@pass_session
-def status(session: Session, *, timeout_s: float, form: str) -> None:
-    """Show the lab's services and hosts, and what Neutron says of their agents."""
-    with session.lab(timeout_s=timeout_s) as lab:
-        found = lab.status()
-    if form == "table":
-        _show_status(found)
-    else:
-        output.show(found, form)
-
-
 def _cloud_words(report: UpReport) -> str:
     """Return what `up` says of clouds.yaml: its entry, where that has no password."""
     name = project(report.lab)
@@ -343,20 +326,6 @@ def _cloud_words(report: UpReport) -> str:
         return f"OS_CLOUD={name}, {users}\n"
     entry = display.documents.yaml_of(clouds(report.lab, report.endpoint, {}))
     return f"OS_CLOUD={name}:\n\n{entry}"
-
-
-def _show_status(found: Status) -> None:
-    errors = any(host.error for host in found.hosts)
-    details = tuple(dict.fromkeys(name for host in found.hosts for name in host.details))
-    rows = [{**vars(host), **host.details} for host in found.hosts]
-    columns = (*_HOSTS[:-1], *details, *(("error",) if errors else ()))
-    output.show(rows, "table", columns=columns)
-    click.echo()
-    services = [[service.service, service.state] for service in found.services]
-    output.table([*services, ["API", f"{found.endpoint or '-'} ({found.neutron})"]], ())
-    if found.runs:
-        click.echo()
-        output.table([[name, value] for name, value in found.runs.items()], ())
 
 
 def _yes_or_no(choice: bool | None) -> str | None:

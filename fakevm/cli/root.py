@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "up": "labs:up",
         "build": "labs:build",
         "down": "labs:down",
-        "status": "labs:status",
+        "status": "status:status",
         "doctor": "doctor:doctor",
         "logs": "logs:logs",
         "graph": "reach:graph",

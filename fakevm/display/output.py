@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -34,6 +35,16 @@ def show(value: Any, form: str, *, columns: Sequence[str] = ()) -> None:
         table([[cell(one[key]) for key in columns] for one in data], columns)
     else:
         table([[key, cell(data[key])] for key in columns or data], ())
+
+
+def show_next(value: Any, form: str) -> None:
+    """Print one of several results, as a line of JSON or as a document of YAML's."""
+    data = plain(value)
+    if form == "json":
+        click.echo(json.dumps(data, ensure_ascii=False))
+    else:
+        click.echo(f"---\n{display.documents.yaml_of(data)}", nl=False)
+    sys.stdout.flush()
 
 
 def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
@@ -74,12 +85,14 @@ def coloured(text: str, of: str, colours: dict[str, str]) -> str:
     return click.style(text, fg=colours.setdefault(of, _COLOURS[len(colours) % len(_COLOURS)]))
 
 
-def is_read() -> bool:
-    """Tell whether somebody still reads our stdout."""
+def is_read(*, within_s: float = 0) -> bool:
+    """Tell whether somebody still reads our stdout, and does so for this time."""
     watched = select.poll()
     try:
         watched.register(sys.stdout.fileno(), 0)
     except (OSError, ValueError):
         # It is no file.
+        time.sleep(within_s)
         return True
-    return not any(seen & (select.POLLERR | select.POLLHUP) for _, seen in watched.poll(0))
+    seen = watched.poll(within_s * 1000)
+    return not any(events & (select.POLLERR | select.POLLHUP) for _, events in seen)

@@ -13,6 +13,8 @@ from fakevm.clients.process import run
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.labs import restart
 from fakevm.labs.compose import Compose
+from fakevm.labs.explain import telling
+from fakevm.labs.slowest import Healthy, last_healthy
 
 # How long a service may take that is not well to be so again: three of its health checks.
 RECOVERY_S = 65.0
@@ -47,7 +49,11 @@ class Start:
         # How often a container was seen between two starts, by its id.
         self._restarts: Counter[str] = Counter()
         self._looping: Container | None = None
+        # By service: those that became healthy since the start.
+        self._healthy: dict[str, Healthy] = {}
         self._start = time.monotonic()
+        # Whether the containers are being started, so that a new one is one of them.
+        self._begun = False
         self._looked = 0.0
         self._ended: FakevmError | None = None
 
@@ -56,6 +62,7 @@ class Start:
 
         A check that failed while its service was busy is not made again for some seconds.
         """
+        self._start = time.monotonic()
         running = {c.id for c in containers if c.running and c.health == "unhealthy"}
         deadline = time.monotonic() + RECOVERY_S
         while running and time.monotonic() < deadline:
@@ -67,20 +74,26 @@ class Start:
 
     def bring_up(self, docker_compose: Compose, *, timeout_s: float) -> None:
         """Start what is missing and tell how it goes; of what does not get well, say so."""
-        self._start = time.monotonic()
         self._changes()
+        self._begun = True
         for container in self._brought_agents():
             self._in_agent_s_service(container, "s6-svdt-clear")
+        begun = time.monotonic()
         try:
             docker_compose.up(timeout_s=timeout_s, on_wait=self._look)
         except FakevmError as error:
             if error is self._ended:
                 raise
-            late = time.monotonic() - self._start >= timeout_s
+            late = time.monotonic() - begun >= timeout_s
             words = f"docker compose: {str(error).splitlines()[-1]}"
             explained = self._explained(words, late_s=timeout_s if late else None)
             raise explained or error from error
         self._tell_changes()
+
+    @property
+    def last_healthy(self) -> str:
+        """Which container was healthy last, and what it had waited for; "": none has become so."""
+        return last_healthy(self._healthy.values())
 
     def _look(self) -> None:
         """Tell what has changed; give up where something ends again and again."""
@@ -119,21 +132,33 @@ class Start:
 
     def _tell_changes(self) -> None:
         seconds = time.monotonic() - self._start
-        for service, state in self._changes():
+        for container, before, state in self._changes():
             if state in ("healthy", "unhealthy", "exited", "dead", "restarting"):
-                self._say(f"{service}: {state} ({seconds:.1f} s)")
+                self._say(f"{container.service}: {state} ({seconds:.1f} s)")
+            # One that was there at the first look has not become so.
+            if state == "healthy" and (before or self._begun):
+                self._healthy[container.service] = Healthy(
+                    service=container.service,
+                    role=container.role,
+                    after_s=seconds,
+                    ends=self._restarts[container.id],
+                )
 
-    def _changes(self) -> list[tuple[str, str]]:
-        """Return the services whose containers have another state than at the last look."""
+    def _changes(self) -> list[tuple[Container, str, str]]:
+        """Return containers that have another state than at the last look: which ones, then, now.
+
+        "" of one that was not there.
+        """
         found = []
         for container in self._engine.containers(lab=self._lab):
             state = container.health or container.state
-            if self._seen.get(container.id) != state:
+            before = self._seen.get(container.id, "")
+            if before != state:
                 self._seen[container.id] = state
                 self._restarts[container.id] += state == "restarting"
                 if self._restarts[container.id] >= ENDS:
                     self._looping = container
-                found.append((container.service, state))
+                found.append((container, before, state))
         return found
 
     def _explained(
@@ -153,9 +178,10 @@ class Start:
         # The first in the order of starting is the cause; later ones only wait for it.
         order = {role: number for number, role in enumerate(self._start_order)}
         first = first or min(ill, key=lambda c: order.get(c.role, len(order)))
-        words = self._engine.logs(first, lines=restart.LOG_LINES).rstrip()
+        said = self._engine.logs(first, lines=20 * restart.LOG_LINES)
+        words = telling(said, lines=restart.LOG_LINES)
         return kind(
             f"the lab is not up {when}: {states}\n{why}"
-            + (f"\nThe last words of {first.service}:\n{words}" if words else ""),
+            + (f"\nThe log of {first.service}:\n{words}" if words else ""),
             hint=f"docker logs {first.name}; {self._mend}",
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 from fakevm import clients
 from fakevm.backends.backend import HostState
@@ -56,17 +57,25 @@ class Status:
     runs: Mapping[str, str] = field(default_factory=dict)
 
 
-def of(lab: Parts) -> Status:
-    """Return the lab at a glance; what does not answer is shown as such."""
+def _once(container: Container, argv: Sequence[str]) -> str:
+    """Run a command in a container; return what it says."""
+    return clients.process.run(("docker", "exec", container.name, *argv), timeout_s=ANSWER_S)
+
+
+def of(lab: Parts, *, ask: Callable[[Container, Sequence[str]], str] = _once) -> Status:
+    """Return the lab at a glance; what does not answer is shown as such.
+
+    `ask` runs a command in a container and returns what it says.
+    """
     infos = lab.ask_hosts(lambda agent: agent.info())
-    outages = _outages(lab, infos)
+    outages = _outages(lab, infos, ask)
     endpoint, neutron_agents, words = "", [], "answers"
     try:
         endpoint = lab.endpoint
         neutron_agents = lab.neutron.agents()
     except FakevmError as error:
         words = str(error)
-    answer = _asked(lab)
+    answer = _asked(lab, ask)
     hosts = [c for c in lab.containers if c.is_host]
     mixed = len({c.release for c in hosts}) > 1
     return Status(
@@ -94,7 +103,11 @@ def of(lab: Parts) -> Status:
     )
 
 
-def _outages(lab: Parts, infos: Mapping[str, HostInfo | FakevmError]) -> dict[str, str]:
+def _outages(
+    lab: Parts,
+    infos: Mapping[str, HostInfo | FakevmError],
+    ask: Callable[[Container, Sequence[str]], str],
+) -> dict[str, str]:
     """Return what is broken in hosts on purpose, in words; empty where nothing is."""
 
     def of_host(container: Container) -> str:
@@ -102,9 +115,8 @@ def _outages(lab: Parts, infos: Mapping[str, HostInfo | FakevmError]) -> dict[st
         if isinstance(info, HostInfo):
             return ", ".join(info.outages)
         # It has no agent that answers.
-        argv = ("docker", "exec", container.name, "host-outage", "list")
         with suppress(FakevmError):
-            return ", ".join(clients.process.run(argv, timeout_s=ANSWER_S).splitlines())
+            return ", ".join(ask(container, ("host-outage", "list")).splitlines())
         return ""
 
     hosts = [c for c in lab.containers if c.is_host and c.running]
@@ -134,16 +146,20 @@ def _runs(lab: Parts) -> dict[str, str]:
     return {}
 
 
-def _asked(lab: Parts) -> str:
+def _asked(lab: Parts, ask: Callable[[Container, Sequence[str]], str]) -> str:
     """Ask what the lab's backend asks; "" where nobody answers."""
     if lab.backend.question is None:
         return ""
     service, argv = lab.backend.question
     with suppress(FakevmError):
-        return clients.process.run(
-            ("docker", "exec", lab.service(service).name, *argv), timeout_s=ANSWER_S
-        )
+        return ask(lab.service(service), argv)
     return ""
+
+
+@cache
+def _is_of_another(source: str) -> bool:
+    """Tell whether a host is of another fakevm: of this one's sources, as they were at first."""
+    return is_stale("host", source)
 
 
 def _host_status(
@@ -155,7 +171,7 @@ def _host_status(
 ) -> HostStatus:
     known = info if isinstance(info, HostInfo) else None
     error = str(info) if isinstance(info, FakevmError) else ""
-    if is_stale("host", container.source):
+    if _is_of_another(container.source):
         error = error or "of another fakevm than this one (fakevm up)"
     return HostStatus(
         host=container.service,

@@ -19,6 +19,7 @@ from fakevm.labs import (
     overlay,
     restart,
     share,
+    slowest,
     status,
 )
 from fakevm.labs.compose import Compose
@@ -42,6 +43,8 @@ class UpReport:
     phases: dict[str, float]
     # Removed because fewer compute hosts were asked for.
     removed_hosts: tuple[str, ...]
+    # The longest phase and its reason, in words; "": none took long.
+    slowest: str
     status: status.Status
 
 
@@ -64,6 +67,8 @@ class Up:
         self._say = say
         self._look = look
         self._phases: dict[str, float] = {}
+        # Of each phase, why it took as long as it did.
+        self._why: dict[str, str] = {}
 
     def run(self, *, timeout_s: float) -> UpReport:
         """Bring the lab up, or to what is wished now, and wait until it is healthy."""
@@ -81,8 +86,9 @@ class Up:
                 brings_agent=bool(wanted.backend.other_l2_agent(wanted.options)),
             )
             with self._phase("images"):
+                built: tuple[str, ...] = ()
                 for release in wanted.releases:
-                    images.ensure(
+                    made = images.ensure(
                         Compose(replace(wanted, neutron_version=release), share.files()),
                         engine=self._engine,
                         release=release,
@@ -90,6 +96,8 @@ class Up:
                         hosts_alone=release != wanted.neutron_version,
                         say=self._say,
                     )
+                    built += made.missing + made.stale
+                self._why["images"] = f"built {', '.join(built)}" if built else ""
             with self._phase("overlay"):
                 overlaid = overlay.lay(wanted, existing, engine=self._engine, say=self._say)
             if not overlaid:
@@ -100,6 +108,7 @@ class Up:
                 self._sweep(existing)
                 start.let_recover(existing.containers)
                 start.bring_up(docker_compose, timeout_s=timeout_s)
+                self._why["start"] = start.last_healthy
             with self._phase("agree"), Parts(self._lab, engine=self._engine, say=self._say) as lab:
                 if overlaid and (old := overlay.older(lab)):
                     restart.restart(lab, old, only=None, engine=self._engine, timeout_s=timeout_s)
@@ -111,6 +120,7 @@ class Up:
                 endpoint=found.endpoint,
                 phases=self._phases,
                 removed_hosts=tuple(surplus),
+                slowest=slowest.told(self._phases, self._why),
                 status=found,
             )
 
@@ -187,6 +197,9 @@ class Up:
             away = [h for h in found.hosts if h.state == "healthy" and h.l2_agent == "down"]
             if not away or time.monotonic() > deadline:
                 return found
+            self._why["agree"] = (
+                f"Neutron had not heard of the L2 agent of {', '.join(h.host for h in away)}"
+            )
             time.sleep(1)
 
     def _forget(self, lab: Parts, hosts: Iterable[str]) -> None:

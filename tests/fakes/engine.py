@@ -46,16 +46,21 @@ class FakeEngine(Engine):
         self.environments: dict[str, dict[str, str]] = {}
         # Nobody can ask it.
         self.away = False
+        # How often it was asked for containers, and for what they were made from.
+        self.looks = 0
+        self.recipes = 0
 
     def source_of(self, name: str) -> str | None:
         return self.images.get(name)
 
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
+        self.looks += 1
         if self.away:
             raise UnavailableError("the Docker engine does not answer")
         return [one for one in self.all_containers if lab in (None, one.lab)]
 
     def recipe(self, container: Container) -> Recipe:
+        self.recipes += 1
         return Recipe(
             image="fakevm/neutron:28.0.2",
             environment=self.environments.get(container.service, {}),

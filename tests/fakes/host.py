@@ -62,6 +62,8 @@ class FakeHost:
     on_unplug: Callable[[str, str], None] = lambda _host, _port_id: None
     # Called before a request is carried out, with its method.
     before: Callable[[str], None] = lambda _method: None
+    # What is broken on purpose.
+    outages: tuple[str, ...] = ()
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def info(self) -> HostInfo:
@@ -73,6 +75,7 @@ class FakeHost:
             ovs_version="3.5.0",
             vms=len(vms),
             vifs=len(self.vifs_by_port),
+            outages=self.outages,
         )
 
     def vifs(self, port_id: str | None = None) -> list[PluggedVif]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 from tests.integration.cloud import Cloud
 from tests.integration.lab import Lab
@@ -93,11 +94,24 @@ def test_a_host_that_was_cut_off_is_on_its_networks_again(lab: Lab) -> None:
     lab.wait_until_alive("compute-3")
 
 
-def test_a_service_that_was_killed_is_started_again(lab: Lab) -> None:
+def test_a_service_that_was_killed_is_seen_to_end_and_started_again(lab: Lab) -> None:
+    watching = lab.fakevm.start("status", "--watch")
+    assert watching.stdout
+
+    def seen() -> str:
+        """Return the service's state, as the next look has it."""
+        services = json.loads(watching.stdout.readline())["services"] if watching.stdout else []
+        return str(next(one["state"] for one in services if one["service"] == "nova-events"))
+
+    assert seen() == "healthy"
     lab.fakevm.ok("kill", "nova-events")
     try:
+        wait_until("it is seen to have ended", lambda: seen() == "exited")
         assert "nova-events" in lab.fakevm.fails(5, "events")
         assert "is exited" in lab.fakevm.fails(4, "kill", "nova-events")
     finally:
         lab.fakevm.ok("start", "nova-events")
+    wait_until("it is seen to be well", lambda: seen() == "healthy")
+    watching.send_signal(signal.SIGINT)
+    assert (watching.wait(30), watching.communicate()[1]) == (130, "interrupted\n")
     lab.fakevm.ok("events")

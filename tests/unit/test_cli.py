@@ -58,6 +58,7 @@ class FakeSession(Session):
             endpoint="http://127.0.0.1:9696",
             phases={"check": 0.1, "start": 20.0},
             removed_hosts=(),
+            slowest="slowest: start, 20.0 s",
             status=self.world.lab().status(),
         )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fakevm.cli.root import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2] / "fakevm"
 
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
@@ -40,7 +42,7 @@ ONLY_IN = {
     "docker": {"clients.docker_api", "clients.engine"},
     # capture.relay runs in a host.
     "subprocess": {"clients.process", "cli.demo", "capture.relay"},
-    "rich": {"display.tables"},
+    "rich": {"display.tables", "display.live"},
     "yaml": {"display.documents", "labs.compose"},
 }
 
@@ -153,3 +155,29 @@ def test_a_command_starts_with_little(modules: str, without: str) -> None:
     argv = (sys.executable, "-c", code)
     loaded = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
     assert set(loaded.split()) & set(without.split()) == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted({where.partition(":")[0] for names in COMMANDS.values() for where in names.values()}),
+)
+def test_a_shell_s_completion_imports_little_of_a_command(module: str) -> None:
+    code = (
+        f"import sys, fakevm.cli.root; before = len(sys.modules); import fakevm.cli.{module};"
+        "print(len(sys.modules) - before, *sys.modules)"
+    )
+    argv = (sys.executable, "-c", code)
+    loaded = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+    more, *names = loaded.split()
+    # `up` has what a lab may be as its options.
+    assert int(more) <= (60 if module == "labs" else 30)
+    heavy = {
+        "docker",
+        "keystoneauth1",
+        "yaml",
+        "rich",
+        "http.client",
+        "fakevm.lab",
+        "fakevm.clients.parts",
+    }
+    assert set(names) & heavy == set()

@@ -93,6 +93,7 @@ def test_what_is_not_well_for_a_moment_is_waited_for() -> None:
     start.let_recover((ill, gone))
     assert engine.looks > 2
     assert any("neutron-api: unhealthy" in text for text in said)
+    assert start.last_healthy == ""
     # Nothing that runs is ill: nothing is looked at.
     engine.looks = 0
     start.let_recover((replace(ill, health="healthy"), gone))
