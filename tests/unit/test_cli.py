@@ -103,9 +103,9 @@ def test_every_command_has_its_help_the_formats_and_the_lab(
     assert result.exit_code == 0
     assert "--lab" in result.stdout
     # A group's commands are below it; OVN's programs print as they are told; faults have no result,
-    # and that of a capture is pcapng, or lines.
+    # that of a capture is pcapng, or lines, and that of ui a page.
     faults = ("stop", "start", "kill", "cut", "slow")
-    if name not in ("shell", "demo", "config", "scenario", "ovn", "capture", *faults):
+    if name not in ("shell", "demo", "config", "scenario", "ovn", "capture", "ui", *faults):
         assert "--format" in result.stdout
 
 
