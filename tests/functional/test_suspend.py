@@ -188,6 +188,7 @@ def test_what_does_not_move_is_named(agent: Agent, vm: Vm) -> None:
         ip link set dev eth0 mtu 1300; ip link set dev eth1 down
         ip link add own type veth peer name other
         sleep 3600 >/dev/null 2>&1 &
+        until grep -q ^sleep /proc/$!/cmdline; do :; done
         echo $!
     """
     pid = agent.exec(vm, "sh", "-c", by_hand).stdout.strip()

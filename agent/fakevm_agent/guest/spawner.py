@@ -23,7 +23,7 @@ import socket
 import sys
 import termios
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -95,15 +95,21 @@ def _run(order: Mapping[str, Any], namespace: int, stdio: tuple[int, ...], contr
     wake_up, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker)
-    child = os.fork()
-    if child == 0:
-        try:
-            _become(order, namespace, stdio)
-        except BaseException as error:
-            os.write(control, json.dumps({"error": str(error)}).encode())
-            os._exit(1)
-    for fd in {namespace, *stdio}:
-        os.close(fd)
+    try:
+        child = _start(order, namespace, stdio, control)
+    except _RefusedError as error:
+        code = _told(error, stdio[2])
+    else:
+        for fd in {namespace, *stdio}:
+            os.close(fd)
+        code = os.waitstatus_to_exitcode(_wait(child, wake_up, control))
+    with contextlib.suppress(OSError):
+        os.write(control, json.dumps({"exit_code": code if code >= 0 else 128 - code}).encode())
+    return 0
+
+
+def _wait(child: int, wake_up: int, control: int) -> int:
+    """Return the status that the command ends with, by itself or because nobody wants it more."""
     poll = select.poll()
     poll.register(wake_up, select.POLLIN)
     poll.register(control, select.POLLIN | select.POLLHUP)
@@ -115,10 +121,85 @@ def _run(order: Mapping[str, Any], namespace: int, stdio: tuple[int, ...], contr
         else:
             os.read(wake_up, 4096)
             status = _reap(child)
-    code = os.waitstatus_to_exitcode(status)
+    return status
+
+
+def _start(order: Mapping[str, Any], namespace: int, stdio: tuple[int, ...], control: int) -> int:
+    """Start the command inside the VM; return its PID. _RefusedError: there is none to start."""
+    if order["tty"]:
+        child = os.fork()
+        if child == 0:
+            try:
+                _become(order, namespace, stdio)
+            except BaseException as error:
+                os.write(control, json.dumps({"error": str(error)}).encode())
+                os._exit(1)
+        return child
+    # Without a copy of our memory, which costs more than all that the command needs. For that we
+    # are in the VM's network ourselves for a moment; as one of its processes we'd end with it.
+    os.chdir("/")
+    with _in_network(namespace):
+        return _spawn(order["argv"], order["environment"], stdio)
+
+
+def _spawn(argv: list[str], environment: Mapping[str, str], stdio: tuple[int, ...]) -> int:
+    """Start a program by its name, as os.execvpe() finds it."""
+    name = argv[0]
+    paths = [name]
+    if "/" not in name:
+        found = [f"{folder}/{name}" for folder in os.get_exec_path(environment)]
+        paths = [path for path in found if os.path.lexists(path)] or found[:1]
+    failure: OSError | None = None
+    for path in paths:
+        try:
+            return os.posix_spawn(
+                path,
+                argv,
+                environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate(stdio)],
+                setsid=True,
+                setsigdef=_ignored(),
+            )
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOMEM):
+                raise
+            failure = failure or error
+    assert failure
+    raise _RefusedError(name, failure)
+
+
+class _RefusedError(Exception):
+    """There is no such command, or it can't run: as a shell says it, with its exit code."""
+
+    def __init__(self, name: str, error: OSError) -> None:
+        self.code = _NOT_FOUND if error.errno == errno.ENOENT else _NOT_EXECUTABLE
+        missing = self.code == _NOT_FOUND
+        reason = "command not found" if missing else os.strerror(error.errno or 0)
+        super().__init__(f"{name}: {reason}")
+
+
+def _told(error: _RefusedError, stderr: int) -> int:
+    """Say why there is no command; return the exit code."""
     with contextlib.suppress(OSError):
-        os.write(control, json.dumps({"exit_code": code if code >= 0 else 128 - code}).encode())
-    return 0
+        os.write(stderr, f"{error}\n".encode())
+    return error.code
+
+
+def _ignored() -> list[int]:
+    """Return what stays ignored in a command: Python ignores some, and whoever started it may."""
+    return [one for one in signal.valid_signals() if signal.getsignal(one) is signal.SIG_IGN]
+
+
+@contextlib.contextmanager
+def _in_network(namespace: int) -> Iterator[None]:
+    """Run the block in another network namespace."""
+    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    libc.setns(namespace, libc.CLONE_NEWNET)
+    try:
+        yield
+    finally:
+        libc.setns(own, libc.CLONE_NEWNET)
+        os.close(own)
 
 
 def _reap(child: int) -> int | None:
@@ -176,20 +257,14 @@ def _become(order: Mapping[str, Any], namespace: int, stdio: tuple[int, ...]) ->
     for target, fd in enumerate(stdio):
         os.dup2(fd, target)
     signal.set_wakeup_fd(-1)
-    # What is ignored stays so in the command: Python ignores some, and whoever started it may.
-    for number in signal.valid_signals():
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    for number in _ignored():
+        signal.signal(number, signal.SIG_DFL)
     os.chdir("/")
     argv = order["argv"]
     try:
         os.execvpe(argv[0], argv, order["environment"])
     except OSError as error:
-        code = _NOT_FOUND if error.errno == errno.ENOENT else _NOT_EXECUTABLE
-        reason = "command not found" if code == _NOT_FOUND else os.strerror(error.errno or 0)
-        sys.stderr.write(f"{argv[0]}: {reason}\n")
-        sys.stderr.flush()
-        os._exit(code)
+        os._exit(_told(_RefusedError(argv[0], error), sys.stderr.fileno()))
 
 
 def _enter(order: Mapping[str, Any], namespace: int) -> None:
@@ -198,13 +273,10 @@ def _enter(order: Mapping[str, Any], namespace: int) -> None:
     # What is unmounted in the host goes here too, but nothing goes from here to the host.
     libc.mount("", "/", "none", libc.MS_SLAVE | libc.MS_REC)
     # sysfs shows the devices of the namespace that it is mounted from.
-    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    libc.setns(namespace, libc.CLONE_NEWNET)
-    with contextlib.suppress(OSError):
-        libc.unmount("/sys")
-    libc.mount("sysfs", "/sys", "sysfs")
-    libc.setns(own, libc.CLONE_NEWNET)
-    os.close(own)
+    with _in_network(namespace):
+        with contextlib.suppress(OSError):
+            libc.unmount("/sys")
+        libc.mount("sysfs", "/sys", "sysfs")
     for source, target in order["files"]:
         if Path(target).exists():
             libc.mount(source, target, "none", libc.MS_BIND)
