@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from fakevm.capture import sinks
+import fakevm.capture
 from fakevm.cli import complete
 from fakevm.cli.session import SECONDS, Session, lab_option, pass_session, say
 from fakevm.display import output
@@ -90,14 +90,14 @@ def _wait(under_way: Capture, seconds: float | None, *, reads: bool) -> None:
         return
 
 
-def _sink(file: Path | None) -> sinks.Sink:
+def _sink(file: Path | None) -> fakevm.capture.sinks.Sink:
     if file is None:
-        return sinks.LineSink(show=_Lines(), to=_stdout())
+        return fakevm.capture.sinks.LineSink(show=_Lines(), to=_stdout())
     if file != _STDOUT:
-        return sinks.PcapngSink(file)
+        return fakevm.capture.sinks.PcapngSink(file)
     if sys.stdout.isatty():
         raise ConfigError("pcapng is nothing for a terminal: give -w a file's name")
-    return sinks.PcapngSink(_stdout())
+    return fakevm.capture.sinks.PcapngSink(_stdout())
 
 
 def _stdout() -> BinaryIO:
