@@ -110,6 +110,8 @@ class Capture:
         self._stopping = threading.Event()
         # The sink takes packets.
         self._begun = threading.Event()
+        # All is handed on.
+        self._over = threading.Event()
         self._arrived: queue.Queue[tuple[_Station, bytes]] = queue.Queue(_BACKLOG)
         self._merge = Merge()
         self._told: set[str] = set()
@@ -125,6 +127,10 @@ class Capture:
             self._wait_until_listening()
             self._sink.begin(self._bpf)
             self._begun.set()
+            for feed in self._feeds:
+                if feed.listening and feed.ended:
+                    # Before there was a capture to tell it of.
+                    self._tell_end(feed)
             if self._wanted.port_ids is None or self._wanted.port_ids:
                 self._watcher.start()
         except BaseException:
@@ -161,8 +167,8 @@ class Capture:
         It has when so many packets were captured, nobody reads them, or no point is left but
         those of VMs, which may come back.
         """
-        self._worker.join(timeout_s)
-        return not self._worker.is_alive()
+        # Not Thread.join, after whose interruption Python takes the thread for ended.
+        return self._over.wait(timeout_s)
 
     def _start(self, points: Collection[Point]) -> None:
         """Start the tcpdumps of more points, in one relay a host."""
@@ -241,7 +247,7 @@ class Capture:
     def _work(self) -> None:
         """Take what comes until all relays have ended: the only thread that uses the sink."""
         try:
-            while not self._over():
+            while not self._is_over():
                 self._take()
                 self._settle()
                 if self._begun.is_set() and self._error is None:
@@ -258,8 +264,9 @@ class Capture:
             self._sink.close()
             for station in self._stations:
                 station.stream.close()
+            self._over.set()
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         """Tell whether nothing more can come."""
         with self._changed:
             if not all(station.ended for station in self._stations):
@@ -315,7 +322,7 @@ class Capture:
             if listening:
                 self._tell(f"capturing at {feed.point.name}, too")
             else:
-                self._tell(f"{feed.point.name}: {tcpdump.complaint(feed.said) or 'it ended'}")
+                self._tell_end(feed)
         with self._changed:
             feed.listening |= listening
             feed.ended |= ended
@@ -347,6 +354,9 @@ class Capture:
             self._changed.notify_all()
         self._stop()
 
+    def _tell_end(self, feed: _Feed) -> None:
+        self._tell(f"{feed.point.name}: {tcpdump.complaint(feed.said) or 'it ended'}")
+
     def _tell(self, text: str) -> None:
         """Say something once; what is tried again fails again."""
         if text not in self._told:
@@ -375,4 +385,4 @@ class Capture:
                 for station in self._stations:
                     station.stream.close()
                 # Who reads has stopped doing so.
-                self._worker.join(1.0)
+                self._over.wait(1.0)
