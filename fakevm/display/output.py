@@ -21,6 +21,8 @@ def plain(value: Any) -> Any:
     """Return a result's values as JSON has them."""
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

@@ -28,11 +28,13 @@ def migrate(
     on_request: Callable[[HttpRequest], None] = lambda _request: None,
     on_begin: Callable[[Callable[[], Look]], None] = lambda _look: None,
     on_report: Callable[[MigrationReport], None] = lambda _report: None,
+    on_step: Callable[[str], None] | None = None,
 ) -> MigrationReport:
     """Move the VM that has a port and return what was seen.
 
     All is checked before anything is changed. `on_begin` gets what tells how far it is, for one
-    other thread; `on_report` gets the report of a failure, too.
+    other thread; `on_report` gets the report of a failure, too; `on_step` is told of
+    each step, or else the lab's user.
     """
     steps = protocol(request.kind, post_copy=request.post_copy, confirm=request.confirm)
     request.faults.check(steps.names())
@@ -45,7 +47,7 @@ def migrate(
             on_request(sent)
 
         move = Checked(lab, port, request).move(lab.neutron.traced(keep))
-        journal = Journal(say=lab.say, tell=note(lab.events, instance_id))
+        journal = Journal(say=on_step or lab.say, tell=note(lab.events, instance_id))
         observer = stack.enter_context(
             Observer(
                 *(lab, move, requests),

@@ -265,6 +265,10 @@ class Neutron:
         found: Mapping[str, Any] = self._get(path)
         return found
 
+    def write(self, method: str, path: str, body: object = None) -> Any:
+        """Send what changes something below /v2.0; return the answer, not as values."""
+        return self._send(method, path, body)
+
     def _subnets(self, network_id: str) -> tuple[Subnet, ...]:
         found = self._get("/subnets", [("network_id", network_id)])["subnets"]
         # IPv4 first, as a port's addresses are usually listed.

@@ -63,7 +63,7 @@ def user_body(
         body["security_groups"] = list(groups)
     if not request.port_security:
         body |= {"port_security_enabled": False, "security_groups": []}
-    return body
+    return body | dict(request.attributes)
 
 
 class Boot:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from fakevm.errors import FakevmError, WaitTimeoutError
 
@@ -37,6 +37,8 @@ class PortRequest:
     port_security: bool = True
     vnic_type: str = "normal"
     addressing: Addressing = "dhcp"
+    # What else of the port's, as Neutron names it.
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
