@@ -7,7 +7,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import capture, clients, labs, lazy, lifecycle, logs, migrate, outages, reach, vms
+from fakevm import (
+    capture,
+    clients,
+    labfile,
+    labs,
+    lazy,
+    lifecycle,
+    logs,
+    migrate,
+    outages,
+    reach,
+    vms,
+)
 from fakevm.clients.parts import PLACE
 from fakevm.errors import (
     ConfigError,
@@ -28,6 +40,9 @@ if TYPE_CHECKING:
     from fakevm.capture.run import Capture
     from fakevm.capture.sinks import Sink
     from fakevm.clients.agents import Execution, Terminal
+    from fakevm.labfile.converge import Converged
+    from fakevm.labfile.save import Saved
+    from fakevm.labfile.things import Thing
     from fakevm.labs.config import Setting
     from fakevm.labs.restart import Restarted
     from fakevm.labs.status import Status
@@ -383,6 +398,33 @@ class Lab(Lookup):
     def configuration(self, service: str | None = None) -> list[Setting]:
         """Return what Neutron's processes were started with, in one service or host or in all."""
         return labs.config.settings_of(self, service)
+
+    def converge(
+        self,
+        things: Sequence[Thing],
+        *,
+        prune: bool = False,
+        dry_run: bool = False,
+        hosts: Sequence[str] = (),
+        timeout_s: float = WAIT_S,
+    ) -> Converged:
+        """Let the lab have what a file says, and with `prune` no more of what the file made.
+
+        `dry_run` only returns what would be done; `hosts`: those that the lab will have by then.
+        """
+        return labfile.converge.converge(
+            self,
+            things,
+            prune=prune,
+            dry_run=dry_run,
+            hosts=hosts,
+            delete_vm=self.delete_vm,
+            timeout_s=timeout_s,
+        )
+
+    def save(self) -> Saved:
+        """Return the lab as it is, in a lab file's words."""
+        return labfile.save.of(self, engine=self._engine)
 
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""

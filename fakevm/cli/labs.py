@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from fakevm import backends, display
+from fakevm import backends, display, labfile
 from fakevm.backends.ovs import FIREWALL
 from fakevm.cli import status
+from fakevm.cli.labfile import topo_option
 from fakevm.cli.session import (
     SECONDS,
     Session,
@@ -24,13 +26,15 @@ from fakevm.cli.session import (
     say,
 )
 from fakevm.display import output
-from fakevm.errors import ConfigError
+from fakevm.errors import ConfigError, raise_all
 from fakevm.labs import releases
 from fakevm.labs.settings import AUTH, NOTHING, Wishes
 from fakevm.names import ADMIN, USERS, lab_words, project
 from fakevm.neutron.login import clouds
 
 if TYPE_CHECKING:
+    from fakevm.labfile.converge import Converged
+    from fakevm.labfile.things import Thing
     from fakevm.labs.up import UpReport
 
 _release_option = click.option(
@@ -52,6 +56,13 @@ _auth_option = click.option(
 
 
 @click.command()
+@topo_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be done by the lab file.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Remove what the lab file no longer has, of what it once made.",
+)
 @name_option
 @click.option(
     "--computes",
@@ -170,9 +181,14 @@ _auth_option = click.option(
 )
 @format_option
 @pass_session
+@click.pass_context
 def up(
+    ctx: click.Context,
     session: Session,
     *,
+    topo: str | None,
+    dry_run: bool,
+    prune: bool,
     computes: int | None,
     backend: str | None,
     api_port: int | None,
@@ -200,7 +216,11 @@ def up(
     timeout_s: float,
     form: str,
 ) -> None:
-    """Start a lab, complete it, or change it to what is asked for."""
+    """Start a lab, complete it, or change it to what is asked for, and make what its file has.
+
+    The lab file is fakevm.yaml of the working folder, or --topo's. What options and variables say
+    counts before what it says. Without a file a lab is started with nothing in it.
+    """
     for given, name in (
         (config and no_config, "config"),
         (neutron_src and no_neutron_src, "neutron-src"),
@@ -234,12 +254,72 @@ def up(
         build=not no_build,
         options={name: value for name, value in options.items() if value is not None},
     )
+    text = labfile.find.text(topo)
+    if text is None and (dry_run or prune):
+        raise click.UsageError("--dry-run and --prune are of a lab file: fakevm init, or --topo.")
+    things: list[Thing] = []
+    if text is not None:
+        say(f"lab file: {text.name}")
+        file = labfile.document.read(text.data, text.name)
+        things = labfile.wanted.of(file)
+        wishes = labfile.settings.wishes_of(file, text.folder, wishes, os.environ)
+        if file.name and not _chose_lab(ctx):
+            session.lab_name = file.name
+    if dry_run:
+        _show_changes(session.dry_run(wishes, things, prune=prune), form)
+        return
     with _progress("bringing the lab up") as tell:
         report = session.up(wishes, timeout_s=timeout_s, say=tell)
+    if text is None:
+        _show_up(report, form)
+        return
+    with session.lab() as lab:
+        done = lab.converge(things, prune=prune)
+        _show_up(report, form, done)
+        # Within the block, where the lab adds to an error what may be its cause.
+        raise_all(done.errors)
+
+
+def _chose_lab(ctx: click.Context) -> bool:
+    """Tell whether the user named the lab, by an option or a variable."""
+    by_default = (ParameterSource.DEFAULT, None)
+    chosen = ctx.find_root().get_parameter_source("lab"), ctx.get_parameter_source("name")
+    return any(one not in by_default for one in chosen)
+
+
+_CHANGES = ("action", "kind", "name", "detail", "outcome", "seconds")
+
+
+def _show_changes(done: Converged, form: str) -> None:
+    """Print what would be done."""
     if form != "table":
-        output.show(report, form)
+        output.show({"changes": done.changes, "left": done.left}, form)
+    elif done.changes:
+        output.show(list(done.changes), form, columns=_CHANGES[:4])
+    else:
+        say("nothing would be changed")
+    _say_left(done)
+
+
+def _say_left(done: Converged) -> None:
+    if done.left:
+        say(f"not in the file any more, and left: {', '.join(done.left)} (fakevm up --prune)")
+
+
+def _show_up(report: UpReport, form: str, done: Converged | None = None) -> None:
+    """Print a lab that is up, and what was done in it by its file."""
+    if form != "table":
+        inside = {"changes": done.changes, "left": done.left} if done else {}
+        output.show({**output.plain(report), **output.plain(inside)}, form)
         return
     status.show(report.status)
+    if done:
+        click.echo()
+        if done.changes:
+            output.show(list(done.changes), form, columns=_CHANGES)
+        else:
+            say("all is as the file has it")
+        _say_left(done)
     say(f"\nUp in {sum(report.phases.values()):.1f} s: " + _phases(report.phases))
     if report.slowest:
         say(report.slowest)

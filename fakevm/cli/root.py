@@ -21,7 +21,10 @@ from fakevm.protocol.interrupt import Terminated, raise_on_sigterm
 # Section → command → its module and function. A module is imported with the first command in it.
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "The lab": {
+        "init": "labfile:init",
+        "validate": "labfile:validate",
         "up": "labs:up",
+        "save": "labfile:save",
         "build": "labs:build",
         "down": "labs:down",
         "status": "status:status",

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import fakevm
-from fakevm import clients, labs, preflight, shortcut, vms
+from fakevm import clients, labfile, labs, preflight, shortcut, vms
 from fakevm.cli import complete
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.lab import Lab
+    from fakevm.labfile.converge import Converged
+    from fakevm.labfile.things import Thing
     from fakevm.labs.down import DownReport
     from fakevm.labs.elsewhere import Elsewhere
     from fakevm.labs.images import Unfit
@@ -88,6 +90,16 @@ class Session:
             look=lambda wanted: preflight.doctor.require(wanted, engine=engine, say=say),
         )
         return beginning.run(timeout_s=timeout_s)
+
+    def dry_run(self, wishes: Wishes, things: Sequence[Thing], *, prune: bool) -> Converged:
+        """Return what `up` would do with a lab file."""
+        engine = clients.engine.Engine()
+        found = labfile.dry_run.of(self.lab_name, wishes, engine=engine)
+        if not found.runs:
+            return found.with_what_is_in_it(labfile.converge.from_nothing(things, found.hosts))
+        with self.lab() as lab:
+            inside = lab.converge(things, prune=prune, dry_run=True, hosts=found.hosts)
+        return found.with_what_is_in_it(inside)
 
     def build(self, wishes: Wishes, *, say: Callable[[str], None]) -> Unfit:
         """Build the images."""

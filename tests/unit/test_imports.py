@@ -24,7 +24,7 @@ ORDER = (
     {"ui"},
     {"scenarios", "shortcut", "display"},
     {"lab"},
-    {"lifecycle", "reach", "outages", "capture", "logs", "preflight"},
+    {"lifecycle", "reach", "outages", "capture", "logs", "preflight", "labfile"},
     {"migrate"},
     {"probes"},
     {"reports", "vms", "labs"},
@@ -43,7 +43,9 @@ ONLY_IN = {
     # capture.relay runs in a host.
     "subprocess": {"clients.process", "cli.demo", "capture.relay"},
     "rich": {"display.tables", "display.live"},
-    "yaml": {"display.documents", "labs.compose"},
+    "yaml": {"display.documents", "labs.compose", "labfile.source"},
+    "pydantic": {"labfile.model"},
+    "pydantic_core": {"labfile.model"},
 }
 
 
@@ -144,6 +146,7 @@ def test_the_agent_is_not_imported() -> None:
             "fakevm.cli.root fakevm.cli.vms fakevm.shortcut.offers fakevm.shortcut.asking",
             "docker keystoneauth1 openstack yaml rich dataclasses fakevm.lab fakevm.clients.engine",
         ),
+        ("fakevm.cli.labs fakevm.lab fakevm.labs.up", "pydantic"),
         (
             "fakevm.cli.root",
             "fakevm.cli.session fakevm.cli.labs fakevm.clients fakevm.shortcut.offers",

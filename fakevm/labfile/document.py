@@ -1,0 +1,102 @@
+"""A lab file's text as values that are as they should be; all that is not is told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fakevm.labfile import checks, model, source
+from fakevm.labfile.model import LabFile
+from fakevm.labfile.problems import LabFileError, Path, Problem, did_you_mean
+from fakevm.labfile.source import Source
+
+# pydantic's words for kinds of values, and ours.
+_KINDS = {
+    "bool_type": "true or false",
+    "int_type": "a number",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+
+# What pydantic puts before the words of a ValueError.
+_PREFIX = "Value error, "
+
+
+def read(data: bytes, file: str) -> LabFile:
+    """Return what a lab file says; LabFileError with all that is wrong in it."""
+    text = source.read(data, file)
+    try:
+        found = LabFile.model_validate(text.values)
+    except model.ValidationError as error:
+        known = model.schema()
+        raise LabFileError([_problem(text, known, one) for one in error.errors()]) from None
+    if problems := [text.problem(path, what) for path, what in checks.of(found)]:
+        raise LabFileError(problems)
+    return found
+
+
+def _problem(text: Source, schema: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
+    """Return one of pydantic's errors in our words, at its place."""
+    path: Path = tuple(error["loc"])
+    if path and path[-1] == "[key]":
+        path = path[:-1]
+    key = str(path[-1]) if path else ""
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        near = did_you_mean(key, _keys(schema, path[:-1]))
+        return text.problem(path, f"there is no key {key!r} here{near}")
+    if kind == "missing":
+        return text.problem(path[:-1], f"the key {key!r} is missing")
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        near = did_you_mean(str(given), choices)
+        what = f"{', '.join(choices)} is expected, not {_shown(given)}{near}"
+    elif kind in _KINDS:
+        what = f"{_KINDS[kind]} is expected, not {_shown(given)}"
+    else:
+        what = str(error["msg"]).removeprefix(_PREFIX)
+        # Of what is not named in the words themselves.
+        if kind != "value_error":
+            what = f"{what[:1].lower()}{what[1:]}, not {_shown(given)}"
+    named = path and isinstance(path[-1], str)
+    return text.problem(path, f"{key}: {what}" if named else what)
+
+
+def _shown(given: Any) -> str:
+    """Return what stands in the file, in a few words."""
+    if given is None:
+        return "nothing"
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, dict):
+        return "a mapping"
+    if isinstance(given, list):
+        return "a list"
+    shown = repr(given)
+    return shown if len(shown) < 60 else f"{shown[:57]}…"
+
+
+def _keys(schema: Mapping[str, Any], path: Path) -> list[str]:
+    """Return the keys that a mapping at a path may have."""
+    here: Mapping[str, Any] = schema
+    for step in path:
+        here = _object(schema, here)
+        if isinstance(step, int):
+            here = here.get("items", {})
+        else:
+            here = here.get("properties", {}).get(step) or here.get("additionalProperties") or {}
+    return list(_object(schema, here).get("properties", {}))
+
+
+def _object(schema: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a schema says of mappings and lists, wherever it says it."""
+    if ref := here.get("$ref"):
+        return _object(schema, schema["$defs"][ref.rpartition("/")[2]])
+    for choice in here.get("anyOf", ()):
+        found = _object(schema, choice)
+        if found.keys() & {"properties", "items", "additionalProperties"}:
+            return found
+    return here

@@ -1,0 +1,538 @@
+"""What is to be done so that a lab has what its file says: pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fakevm.errors import ConflictError, FakevmError, NotFoundError, raise_all
+from fakevm.labfile.present import Present
+from fakevm.labfile.problems import did_you_mean
+from fakevm.labfile.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref, refs_in
+
+# tag: what an end cut off before it had its tag; release: routes that are in an interface's way.
+Action = Literal["create", "change", "move", "plug", "delete", "release", "tag"]
+
+# Attributes for which a thing is made anew.
+_ANEW: Mapping[Kind, frozenset[str]] = {
+    "interface": frozenset({"ip_address"}),
+    "sub_port": frozenset({"port_id"}),
+    "floating_ip": frozenset({"floating_network_id", "floating_ip_address"}),
+    "nic": frozenset(
+        {"network_id", "binding:vnic_type", "mac_address", "fixed_ips", "_addressing"}
+    ),
+}
+
+# Those that Neutron does not change, and fakevm makes nothing anew for.
+_FIXED: Mapping[Kind, frozenset[str]] = {
+    "network": frozenset(
+        {"provider:network_type", "provider:physical_network", "provider:segmentation_id"}
+    ),
+    "subnet": frozenset({"ipv6_address_mode", "ipv6_ra_mode"}),
+    "router": frozenset({"ha", "distributed"}),
+    "port": frozenset({"network_id", "mac_address", "fixed_ips", "binding:vnic_type"}),
+    "trunk": frozenset({"port_id"}),
+}
+
+# What goes with its whole.
+_GOES_ALONG: Mapping[Kind, Kind] = {
+    "subnet": "network",
+    "rule": "security_group",
+    "qos_rule": "qos_policy",
+    "routes": "router",
+    "sub_port": "trunk",
+    "nic": "vm",
+}
+
+# What hands a thing over to the file. For what the client tags not there is its description.
+_SET: Mapping[Kind, str] = {
+    "network": f"network set --tag {TAG}",
+    "subnet": f"subnet set --tag {TAG}",
+    "router": f"router set --tag {TAG}",
+    "security_group": f"security group set --tag {TAG}",
+    "port": f"port set --tag {TAG}",
+    "nic": f"port set --tag {TAG}",
+    "floating_ip": f"floating ip set --tag {TAG}",
+    "trunk": f'network trunk set --description "{DESCRIPTION}"',
+    "qos_policy": f'network qos policy set --description "{DESCRIPTION}"',
+}
+
+Key = tuple[Action, Ref]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing to do, and what is to be done before it."""
+
+    action: Action
+    ref: Ref
+    wanted: Thing | None = None
+    present: Thing | None = None
+    # What is written.
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    # What differs, in words.
+    detail: str = ""
+    needs: frozenset[Key] = frozenset()
+
+    @property
+    def key(self) -> Key:
+        """Which one it is."""
+        return self.action, self.ref
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.ref}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All of it; what stands first needs nothing that stands later."""
+
+    changes: tuple[Change, ...]
+    # Where a VM of the file's is to be.
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    # The file's things that are left, since nobody asked to remove them.
+    left: tuple[Ref, ...] = ()
+
+
+def of(wanted: Iterable[Thing], present: Present, *, prune: bool) -> Plan:
+    """Return what leads from what there is to what is wanted; ConflictError, where nothing may."""
+    return _Planning(list(wanted), present, prune=prune).plan()
+
+
+class _Planning:
+    def __init__(self, wanted: list[Thing], present: Present, *, prune: bool) -> None:
+        self._wanted = {one.ref: one for one in wanted}
+        self._present = present
+        self._there = present.things
+        self._prune = prune
+        self._made: dict[Key, Change] = {}
+        self._errors: list[FakevmError] = []
+        self._left: list[Ref] = []
+        self._hosts = self._choose_hosts()
+
+    def plan(self) -> Plan:
+        for thing in self._wanted.values():
+            there = self._there.get(thing.ref)
+            if thing.ref in self._present.ambiguous and not (there and there.ours):
+                self._ambiguous(thing.ref)
+            elif there is None:
+                self._create(thing)
+            else:
+                self._compare(thing, there)
+        self._surplus()
+        self._follow_nics()
+        if self._errors:
+            # Each is told; so is what mends each.
+            hints = dict.fromkeys(error.hint for error in self._errors if error.hint)
+            self._errors[0].hint = "; ".join(hints)
+        raise_all(self._errors)
+        changes = [self._with_needs(one) for one in self._made.values()]
+        return Plan(
+            changes=tuple(_ordered(changes)), hosts=self._hosts, left=tuple(sorted(self._left))
+        )
+
+    def _add(self, action: Action, which: Ref, **values: Any) -> None:
+        change = Change(action=action, ref=which, **values)
+        self._made[change.key] = change
+
+    # VMs and hosts
+
+    def _choose_hosts(self) -> dict[str, str]:
+        """Return the host of each VM: as wanted, as it is, or that with the fewest."""
+        vms = [one for one in self._wanted.values() if one.ref.kind == "vm"]
+        count = dict.fromkeys(self._present.hosts, 0)
+        count |= {h: n for h, n in self._present.vms.items() if h in count}
+        chosen, free = {}, []
+        for vm in vms:
+            name = vm.ref.names[0]
+            there = self._there.get(vm.ref)
+            here = there.attributes["host"] if there else None
+            host = vm.attributes.get("host") or here
+            if host is None:
+                free.append(name)
+                continue
+            known = {*self._present.hosts, *self._present.silent, *([here] if here else [])}
+            if host not in known:
+                self._errors.append(
+                    NotFoundError(
+                        f"VM {name}: there is no compute host {host!r}{did_you_mean(host, known)}",
+                        hint="fakevm status",
+                    )
+                )
+            chosen[name] = host
+            if here != host and host in count:
+                count[host] += 1
+        for name in free:
+            if not count:
+                self._errors.append(
+                    ConflictError("no compute host is up and healthy", hint="fakevm status")
+                )
+                break
+            chosen[name] = min(count, key=lambda host: (count[host], _natural(host)))
+            count[chosen[name]] += 1
+        return chosen
+
+    # What is wanted
+
+    def _create(self, thing: Thing) -> None:
+        which = thing.ref
+        whole = which.whole
+        made_with_it = (
+            which.kind == "rule"
+            and whole not in self._there
+            and which.names[1] in ("egress", "egress ipv6")
+        )
+        if made_with_it or (which.kind == "routes" and not thing.attributes["routes"]):
+            return
+        if not self._may_change(which, f"{which} is to be made in it"):
+            return
+        detail = ""
+        if which.kind == "nic":
+            detail = f"on {self._hosts.get(which.names[0], '')}"
+        elif which.kind == "vm":
+            nics = [one.names[1] for one in self._wanted if one.whole == which]
+            detail = f"on {self._hosts.get(which.names[0], '')}, with {', '.join(nics)}"
+        self._add("create", which, wanted=thing, attributes=thing.attributes, detail=detail)
+
+    def _compare(self, thing: Thing, there: Thing) -> None:
+        which = thing.ref
+        differs = {
+            name: value
+            for name, value in thing.attributes.items()
+            if _differs(value, there.attributes.get(name))
+        }
+        port = thing.made_with.get("port_id")
+        if which.kind == "trunk" and port != there.made_with["port_id"]:
+            differs["port_id"] = port
+        if not differs:
+            if there.ours and not there.tagged and which.kind in TAGGED:
+                self._add("tag", which, wanted=thing, present=there)
+            return
+        words = ", ".join(
+            _word(name, there.attributes.get(name), value) for name, value in differs.items()
+        )
+        if not self._may_change(which, words):
+            return
+        if fixed := sorted(_FIXED.get(which.kind, frozenset()) & differs.keys()):
+            self._errors.append(
+                ConflictError(
+                    f"{which}: Neutron does not change {', '.join(fixed)} of what is there"
+                    f" ({words})",
+                    hint="take it out of the file, `fakevm up --prune`, and put it in again",
+                )
+            )
+            return
+        if differs.keys() & _ANEW.get(which.kind, frozenset()):
+            self._anew(thing, there, words)
+            return
+        if which.kind == "vm":
+            if there.attributes["host"]:
+                self._add("move", which, wanted=thing, present=there, detail=words)
+            return
+        if which.kind == "routes":
+            self._routes(thing, there)
+            return
+        plug = differs.pop("_plugged", None)
+        if differs:
+            self._add(
+                *("change", which), wanted=thing, present=there, attributes=differs, detail=words
+            )
+        if plug:
+            host = self._hosts.get(which.names[0], "")
+            self._add("plug", which, wanted=thing, present=there, detail=f"on {host}")
+
+    def _anew(self, thing: Thing, there: Thing, words: str) -> None:
+        self._add("delete", thing.ref, present=there, detail=f"it is made anew: {words}")
+        detail = f"anew: {words}"
+        self._add("create", thing.ref, wanted=thing, attributes=thing.attributes, detail=detail)
+
+    def _routes(self, thing: Thing, there: Thing) -> None:
+        """Take routes away first, which may be in an interface's way, and add others at last."""
+        wanted, here = thing.attributes["routes"], there.attributes["routes"]
+        both = [one for one in here if one in wanted]
+        if both != here:
+            gone = ", ".join(_route(one) for one in here if one not in wanted)
+            self._add(
+                *("release", thing.ref),
+                wanted=thing,
+                present=there,
+                attributes={"routes": both},
+                detail=f"without {gone}",
+            )
+        if both != wanted:
+            new = ", ".join(_route(one) for one in wanted if one not in here)
+            self._add(
+                *("change", thing.ref),
+                wanted=thing,
+                present=there,
+                attributes={"routes": wanted},
+                detail=f"with {new}",
+            )
+
+    def _may_change(self, which: Ref, what: str) -> bool:
+        """Tell whether the file may change a thing that is there; else it is a conflict."""
+        owner = self._there.get(which)
+        if owner is None:
+            whole = which.whole
+            owner = self._there.get(whole) if whole else None
+        if owner is None or owner.ours:
+            return True
+        self._errors.append(
+            ConflictError(
+                f"{owner.ref} is there, and was not made by this file ({what})",
+                hint=self._hand_over(owner),
+            )
+        )
+        return False
+
+    def _hand_over(self, owner: Thing) -> str:
+        """Return the command that gives a thing to the file."""
+        mine = [owner]
+        if owner.ref.kind == "vm":
+            mine = [one for one in self._there.values() if one.ref.whole == owner.ref]
+        return "; ".join(f"fakevm openstack {_SET[one.ref.kind]} {one.id}" for one in mine)
+
+    def _ambiguous(self, which: Ref) -> None:
+        self._errors.append(
+            ConflictError(
+                f"there are several of the name {which}, and none is the file's",
+                hint="rename or delete all but one of them",
+            )
+        )
+
+    # What is not
+
+    def _surplus(self) -> None:
+        for which, there in self._there.items():
+            if which in self._wanted or not there.ours:
+                continue
+            if _is_default(which):
+                continue
+            whole = self._part_of(which)
+            if whole is None or (whole not in self._wanted and not _goes_along(which)):
+                if which.kind == "port" and self._stays_a_nic(there):
+                    continue
+                if self._prune:
+                    self._add("delete", which, present=there)
+                elif whole is None:
+                    self._left.append(which)
+            elif whole in self._wanted:
+                self._add("delete", which, present=there, detail="the file no longer has it")
+
+    def _part_of(self, which: Ref) -> Ref | None:
+        """Return what a thing is a part of: a subport's port of its trunk."""
+        if which.kind == "port" and ref("trunk", which.names[0]) in self._there:
+            return ref("trunk", which.names[0])
+        return which.whole
+
+    def _stays_a_nic(self, there: Thing) -> bool:
+        """Tell whether a port of a trunk's is a NIC that stays."""
+        for which, one in self._there.items():
+            if which.kind == "nic" and one.id == there.id:
+                return which in self._wanted or not self._prune
+        return False
+
+    def _follow_nics(self) -> None:
+        """A NIC that is made anew has another port, of which others are to hear."""
+        for (action, which), change in list(self._made.items()):
+            if action != "create" or which.kind != "nic" or which not in self._there:
+                continue
+            for other, thing in self._wanted.items():
+                if (
+                    other.kind == "floating_ip"
+                    and thing.attributes["port_id"] == which
+                    and other in self._there
+                    and ("create", other) not in self._made
+                ):
+                    self._add(
+                        *("change", other),
+                        wanted=thing,
+                        present=self._there[other],
+                        attributes={"port_id": which},
+                        detail=f"{change.ref} is another port",
+                    )
+
+    # Order
+
+    def _with_needs(self, change: Change) -> Change:
+        needs = set(self._needs(change)) - {change.key}
+        values = {**vars(change), "needs": frozenset(one for one in needs if one in self._made)}
+        return Change(**values)
+
+    def _needs(self, change: Change) -> Iterator[Key]:
+        which, wanted = change.ref, change.wanted
+        if change.action in ("delete", "release"):
+            yield from self._before_deletion(which)
+            return
+        whole = which.whole
+        if whole and which.kind != "nic":
+            yield "create", whole
+        values = [change.attributes, wanted.made_with if wanted else {}]
+        for one in refs_in(values):
+            yield "create", one
+            if one.kind == "network" and which.kind in ("port", "nic", "router", "floating_ip"):
+                # Its addresses are of the subnets that are there by then.
+                yield from (k for k in self._made if k[1].kind == "subnet" and k[1].whole == one)
+        yield "delete", which
+        match which.kind:
+            case "vm":
+                for key in self._made:
+                    if key[1].whole == which and (change.action == "create" or key[0] == "delete"):
+                        yield key
+            case "nic":
+                yield from self._before_nic(change)
+            case "routes":
+                yield "release", which
+                yield from (k for k in self._made if k[1].kind == "interface" and k[0] == "create")
+            case "floating_ip":
+                yield from (k for k in self._made if k[1].kind in ("interface", "router"))
+                yield from (k for k in self._made if k[1].kind == which.kind and k[0] == "delete")
+            case "interface":
+                # Another router's, with the same address.
+                yield from (
+                    ("delete", one)
+                    for _, one in self._made
+                    if one.kind == "interface" and one.names[1:] == which.names[1:]
+                )
+            case "subnet":
+                yield from (k for k in self._made if k[0] == "delete" and k[1].whole == which.whole)
+            case "network" | "port" | "sub_port":
+                yield from (k for k in self._made if k[0] == "delete" and k[1].kind == which.kind)
+
+    def _before_nic(self, change: Change) -> Iterator[Key]:
+        which, wanted = change.ref, change.wanted
+        vm = ref("vm", which.names[0])
+        yield "move", vm
+        network = change.attributes.get("network_id")
+        place = wanted.made_with["_place"] if wanted else 0
+        port = wanted.made_with.get("_port") if wanted else None
+        if port:
+            network = self._wanted[port].attributes["network_id"]
+        for action, one in self._made:
+            # Its addresses are on what is there by then; a trunk's port is bound after the trunk is
+            # made.
+            if (one.kind == "subnet" and network and one.names[0] == network.names[0]) or (
+                action == "delete" and one.kind in ("nic", "vm")
+            ):
+                yield action, one
+            if one.kind == "nic" and one.whole == vm and action == "create":
+                other = self._made[action, one].wanted
+                if other and other.made_with["_place"] < place:
+                    yield action, one
+            if port and action == "create" and one.kind in ("trunk", "sub_port"):
+                trunk = self._wanted[ref("trunk", one.names[0])]
+                if trunk.made_with["port_id"] == port:
+                    yield action, one
+
+    def _before_deletion(self, which: Ref) -> Iterator[Key]:
+        """Yield what has to leave a thing first: whatever names it now."""
+        for key, change in self._made.items():
+            there = change.present
+            if there is None or key[0] == "release" or which in {*refs_in(change.attributes)}:
+                # What names it still will name it anew.
+                continue
+            named = {*refs_in(there.attributes), *refs_in(there.made_with)}
+            if which in named or (there.ref.whole == which and key[0] == "delete"):
+                yield key
+        match which.kind:
+            case "interface":
+                yield "release", ref("routes", which.names[0])
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind == "floating_ip"
+                )
+            case "trunk" | "port":
+                # Neutron keeps a trunk whose parent a VM has.
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind in ("vm", "nic")
+                )
+                if which.kind == "port":
+                    yield from (
+                        k
+                        for k in self._made
+                        if k[0] == "delete" and k[1].kind in ("trunk", "sub_port")
+                    )
+            case "subnet":
+                for action, one in self._made:
+                    if action == "delete" and one.kind in ("nic", "vm", "port"):
+                        yield action, one
+            case "router":
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind == "floating_ip"
+                )
+            case "network":
+                yield from (
+                    k
+                    for k in self._made
+                    if k[0] == "delete" and k[1].kind in ("vm", "nic", "port", "router")
+                )
+            case "security_group" | "qos_policy":
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind in ("vm", "network")
+                )
+
+
+def _goes_along(which: Ref) -> bool:
+    return which.kind in _GOES_ALONG
+
+
+def _is_default(which: Ref) -> bool:
+    """Tell whether it is the group that Neutron makes for each project, or of it."""
+    return which == ref("security_group", "default")
+
+
+def _differs(wanted: Any, there: Any) -> bool:
+    """Tell whether what is there is not as wanted; of a mapping only what is wanted counts."""
+    if isinstance(wanted, Mapping) and isinstance(there, Mapping):
+        return any(_differs(value, there.get(name)) for name, value in wanted.items())
+    if isinstance(there, frozenset):
+        # Any of these words says it.
+        return wanted not in there
+    return bool(wanted != there)
+
+
+def _word(name: str, there: Any, wanted: Any) -> str:
+    name = name.removeprefix("_").removesuffix("_id")
+    return f"{name} {_shown(there)} → {_shown(wanted)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Ref):
+        return "/".join(value.names)
+    if isinstance(value, Mapping):
+        return " ".join(f"{_shown(one)}" for one in value.values())
+    if isinstance(value, frozenset):
+        return " or ".join(sorted(value))
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _route(route: Mapping[str, str]) -> str:
+    return f"{route['destination']} by {route['nexthop']}"
+
+
+def _natural(name: str) -> tuple[str, int]:
+    head = name.rstrip("0123456789")
+    return head, int(name[len(head) :] or 0)
+
+
+def _ordered(changes: Collection[Change]) -> list[Change]:
+    """Return changes so that what one needs stands before it."""
+    waiting = {one.key: one for one in changes}
+    done: list[Change] = []
+    while waiting:
+        ready = [one for one in waiting.values() if not one.needs & waiting.keys()]
+        if not ready:
+            circle: dict[Ref, list[Key]] = defaultdict(list)
+            for one in waiting.values():
+                circle[one.ref] += one.needs & waiting.keys()
+            words = "; ".join(f"{which} needs {needs}" for which, needs in circle.items())
+            raise AssertionError(f"changes that wait for each other: {words}")
+        for one in ready:
+            del waiting[one.key]
+        done += ready
+    return done

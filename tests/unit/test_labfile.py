@@ -1,0 +1,347 @@
+"""The lab file: what is read of it, what is done by it, what is saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakevm.errors import ConflictError
+from fakevm.lab import Lab
+from fakevm.labfile import document, save, source, starter, wanted
+from fakevm.labfile.converge import Converged
+from fakevm.labfile.model import schema
+from fakevm.labfile.problems import LabFileError
+from tests.fakes.cloud import FakeCloud
+from tests.unit.conftest import World
+
+FILE = """\
+networks:
+  blue: {subnets: [10.1.0.0/24]}
+  red: {subnets: [{cidr: 10.2.0.0/24, enable_dhcp: false}]}
+  outside: {external: true, subnets: [172.24.0.0/24]}
+routers:
+  r1:
+    external_gateway: outside
+    interfaces: [blue, {subnet: red-v4, ip_address: 10.2.0.254}]
+    routes: [{destination: 10.9.0.0/16, nexthop: 10.1.0.9}]
+security_groups:
+  web: {rules: [ingress tcp 80, ingress from web]}
+qos_policies:
+  slow: {bandwidth_limit: {egress: {max_kbps: 1000}}, dscp_mark: 26}
+vms:
+  web: {host: compute-1, nics: [{network: blue, security_groups: [web], addressing: static}]}
+  db: {nics: [{network: red, qos_policy: slow, addressing: static}]}
+  client: {nics: [{network: blue, addressing: static}, {network: red, addressing: static}]}
+trunks:
+  uplink: {port: client-blue, sub_ports: [{segmentation_id: 100, network: red}]}
+floating_ips:
+  web: outside
+"""
+
+
+def problems(text: str | bytes) -> list[str]:
+    """Return what is told of a file that is not as it should be."""
+    data = text.encode() if isinstance(text, str) else text
+    with pytest.raises(LabFileError) as caught:
+        document.read(data, "f")
+    assert [str(caught.value), *getattr(caught.value, "__notes__", ())] == [
+        str(one) for one in caught.value.problems
+    ]
+    return [str(one).removeprefix("f:") for one in caught.value.problems]
+
+
+@pytest.fixture
+def cloud(world: World) -> FakeCloud:
+    made = FakeCloud(world.hosts)
+    made.emit = world.neutron.emit
+    world.neutron = made
+    return made
+
+
+@pytest.fixture
+def lab(world: World, cloud: FakeCloud) -> Iterator[Lab]:
+    with world.lab() as lab:
+        yield lab
+
+
+def up(lab: Lab, text: str, *, prune: bool = False, dry_run: bool = False) -> Converged:
+    things = wanted.of(document.read(text.encode(), "f"))
+    return lab.converge(things, prune=prune, dry_run=dry_run, timeout_s=5)
+
+
+def words(done: Converged) -> list[str]:
+    """Return what was done, as "create network blue"."""
+    assert not done.errors
+    return [f"{one.action} {one.kind} {one.name}" for one in done.changes]
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "2:1: while parsing a flow node: did not find expected node content"),
+        ("networks:\n\tblue:", "2:1: a tab can't indent in YAML: use spaces"),
+        ("networks: &a {}\nrouters: *a", "1:11: anchors and aliases are not read"),
+        ("<<: {}", "1:1: anchors and merge keys are not read"),
+        ("computes: 1\ncomputes: 2", "2:1: 'computes' stands here twice: see line 1, column 1"),
+        (b"name: \xff", "1:7: UTF-8 is expected, not the byte 0xff"),
+        ("name: \x07", "1:7: a character that YAML does not have"),
+        ("[" * 1000, "1:22: it is nested too deep"),
+        ("a: 1\n---\nb: 1", "2:1: only one document is read"),
+        ("? [a]\n: b", "1:3: a key is text"),
+        ("name: !!python/none x", "1:7: a tag is not read: tag:yaml.org,2002:python/none"),
+        ("- a", "1:1: a mapping is expected, not a list"),
+        ("x" * 1_000_001, "1:1: a lab file has at most 1000000 bytes"),
+        ("computs: 2", "1:1: there is no key 'computs' here; did you mean 'computes'?"),
+        ("computes: 010", "1:1: computes: a number is expected, not '010'"),
+        ("vms: {a: {}}", "1:7: the key 'nics' is missing"),
+        ("l2population: yes", "1:1: l2population: true or false is expected, not 'yes'"),
+        (
+            "backend: ovx",
+            "1:1: backend: ovs, ovn is expected, not 'ovx'; did you mean 'ovs'?",
+        ),
+        (
+            "networks: {a: {subnets: [10.0.0.1/24]}}",
+            "1:26: cidr: 10.0.0.1/24 has host bits set",
+        ),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_told_with_its_place(text: str | bytes, told: str) -> None:
+    assert problems(text) == [told]
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    text = "computs: 1\nbackend: x\nnetworks: {a: {shaerd: true}}"
+    assert len(problems(text)) == 3
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "networks:\nvms: {}\n"])
+def test_a_file_may_say_nothing(text: str) -> None:
+    assert wanted.of(document.read(text.encode(), "f")) == []
+
+
+def test_what_looks_like_a_number_or_a_word_of_yaml_is_a_name() -> None:
+    text = """
+networks: {10: {subnets: [10.0.0.0/24]}, on: {}, сеть: {}}
+vms: {1: {nics: [{network: 10, mac_address: 11:22:33:44:55:06}, on]}}
+"""
+    found = document.read(text.encode(), "f")
+    assert list(found.networks) == ["10", "on", "сеть"]
+    assert [nic.network for nic in found.vms["1"].nics] == ["10", "on"]
+    assert found.vms["1"].nics[0].mac_address == "11:22:33:44:55:06"
+
+
+NETS = "networks: {blue: {subnets: [10.1.0.0/24]}, red: {subnets: [10.1.0.0/16]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("vms: {a: {nics: [bleu]}}", "no network 'bleu' in this file; did you mean 'blue'?"),
+        (
+            "vms: {a: {nics: [{network: blue, fixed_ips: [10.9.0.1]}]}}",
+            "10.9.0.1 is in no subnet of network 'blue', which has 10.1.0.0/24",
+        ),
+        (
+            "vms: {a: {nics: [{network: blue, security_groups: [wbe]}]}}\nsecurity_groups: {web: }",
+            "there is no security group 'wbe' in this file; did you mean 'web'?",
+        ),
+        (
+            "routers: {r: {interfaces: [blue, red]}}",
+            "10.1.0.0/16 of 'red' overlaps 10.1.0.0/24 of 'blue', on one router",
+        ),
+        ("routers: {r: {external_gateway: blue}}", "network 'blue' is not external"),
+        (
+            "vms: {a: {nics: [blue]}}\n"
+            "trunks: {t: {port: a, sub_ports: [{network: red, segmentation_id: 1}]},"
+            " u: {port: t-1}}",
+            "'t-1' is a trunk's subport: no trunk has trunks",
+        ),
+        (
+            "routers: {r: {interfaces: [blue],"
+            " routes: [{destination: 0.0.0.0/0, nexthop: 10.1.0.2}]},"
+            " s: {interfaces: [{subnet: blue, ip_address: 10.1.0.2}],"
+            " routes: [{destination: 0.0.0.0/0, nexthop: 10.1.0.1}]}}",
+            "a loop: what goes to 0.0.0.0/0 goes r → s → r",
+        ),
+        ("computes: 2\nvms: {a: {host: compute-3, nics: [blue]}}", "there is no host 'compute-3'"),
+        ("security_groups: {web: {rules: [ingress tcp 80 from wbe]}}", "and 'wbe' is no CIDR"),
+        ("floating_ips: {a: blue}", "there is no NIC or VM 'a' in this file"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(text: str, told: str) -> None:
+    found = problems(NETS + text)
+    assert any(told in one for one in found), found
+
+
+def test_the_schema_that_is_shipped_is_the_model_s() -> None:
+    assert json.loads(starter.SCHEMA.read_text(encoding="utf-8")) == schema()
+
+
+def test_the_file_to_begin_with_is_one() -> None:
+    text = starter.starter("mine")
+    assert text.startswith("# yaml-language-server: $schema=file:///")
+    assert document.read(text.encode(), "f").name == "mine"
+    # What is commented out is right, too.
+    whole = text.replace("\n# backend: ovn", "").replace("\n# config: neutron.d", "")
+    uncommented = "\n".join(
+        line.replace("# ", "", 1) if line.strip().startswith("# ") and ":" in line else line
+        for line in whole.splitlines()
+        if not line.startswith(("# A lab", "# The words", "# yaml"))
+    )
+    assert document.read(uncommented.encode(), "f").trunks["uplink"].port == "client-red"
+
+
+# Carrying out
+
+
+def test_a_lab_gets_what_its_file_has_and_then_nothing_more(lab: Lab, cloud: FakeCloud) -> None:
+    done = words(up(lab, FILE))
+    assert {"create vm web", "create trunk uplink", "create routes r1"} <= set(done)
+    assert words(up(lab, FILE)) == []
+    assert {one.host for one in cloud.ports_by_id.values() if one.device_owner == "compute:nova"}
+    assert all("fakevm-file" in tags for tags in cloud.tags.values())
+
+
+def test_a_dry_run_changes_nothing(lab: Lab, cloud: FakeCloud) -> None:
+    done = up(lab, FILE, dry_run=True)
+    assert "create vm web" in words(done)
+    assert {one.outcome for one in done.changes} == {"planned"}
+    assert cloud.writes == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("host: compute-1", "host: compute-2", ["move vm web"]),
+        (
+            "tcp 80",
+            "tcp 443",
+            ["create rule web ingress tcp 443", "delete rule web ingress tcp 80"],
+        ),
+        ("dscp_mark: 26", "dscp_mark: 10", ["change qos_rule slow dscp_marking"]),
+        ("max_kbps: 1000", "max_kbps: 2000", ["change qos_rule slow bandwidth_limit egress"]),
+        (
+            "{network: red, qos_policy: slow, addressing: static}",
+            "{network: red, addressing: static}, {network: blue, addressing: static}",
+            ["change nic db db-red", "create nic db db-blue"],
+        ),
+        (", {subnet: red-v4, ip_address: 10.2.0.254}", "", ["delete interface r1 red 10.2.0.0/24"]),
+        ("nexthop: 10.1.0.9", "nexthop: 10.1.0.8", ["release routes r1", "change routes r1"]),
+        ("enable_dhcp: false", "enable_dhcp: true", ["change subnet red 10.2.0.0/24"]),
+        (
+            "sub_ports: [{segmentation_id: 100, network: red}]",
+            "sub_ports: []",
+            ["delete sub_port uplink 100", "delete port uplink uplink-100"],
+        ),
+    ],
+)
+def test_an_edit_changes_just_that(
+    lab: Lab, cloud: FakeCloud, old: str, new: str, expected: list[str]
+) -> None:
+    up(lab, FILE)
+    assert old in FILE
+    edited = FILE.replace(old, new)
+    assert sorted(words(up(lab, edited))) == sorted(expected)
+    assert words(up(lab, edited)) == []
+
+
+def test_a_nic_with_another_address_is_made_anew_and_keeps_its_floating_ip(
+    lab: Lab, cloud: FakeCloud
+) -> None:
+    up(lab, FILE)
+    groups = "security_groups: [web], "
+    edited = FILE.replace(groups, f"{groups}fixed_ips: [10.1.0.77], ")
+    assert words(up(lab, edited)) == [
+        "delete nic web web-blue",
+        "create nic web web-blue",
+        "change floating_ip web web-blue",
+    ]
+    assert words(up(lab, edited)) == []
+
+
+def test_what_the_file_no_longer_has_goes_by_prune_alone(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    done = up(lab, "")
+    assert words(done) == []
+    assert "vm web" in done.left
+    gone = words(up(lab, "", prune=True))
+    assert gone.index("delete vm client") < gone.index("delete trunk uplink")
+    assert cloud.ports_by_id == {}
+    assert {kind: len(rows) for kind, rows in cloud.rows.items() if rows} == {
+        "security-groups": 1,
+        "security-group-rules": 4,
+    }
+    assert words(up(lab, "", prune=True)) == []
+
+
+def test_what_others_made_is_left_alone(lab: Lab, cloud: FakeCloud) -> None:
+    made = cloud.write("POST", "/networks", {"network": {"name": "blue", **OTHERS}})["network"]
+    with pytest.raises(ConflictError, match="network blue is there, and was not made by") as caught:
+        up(lab, FILE)
+    assert caught.value.hint == f"fakevm openstack network set --tag fakevm-file {made['id']}"
+    assert [one for one in cloud.writes if not one[0].startswith("POST /networks")] == []
+    cloud.write("PUT", f"/networks/{made['id']}/tags/fakevm-file")
+    assert "create subnet blue 10.1.0.0/24" in words(up(lab, FILE))
+
+
+OTHERS = {
+    "shared": False,
+    "router:external": False,
+    "admin_state_up": True,
+    "port_security_enabled": True,
+}
+
+
+def test_what_was_cut_off_before_its_tag_is_the_file_s(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    cloud.tags.clear()
+    assert words(up(lab, FILE)) == []
+    assert len(cloud.tags) > 10
+
+
+def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
+    cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
+    done = up(lab, FILE)
+    outcomes = {f"{one.kind} {one.name}": one.outcome for one in done.changes}
+    assert [str(one) for one in done.errors] == ["create trunk uplink: Neutron: no trunks today"]
+    assert outcomes["trunk uplink"] == "failed"
+    assert outcomes["vm client"] == "left"
+    assert outcomes["vm web"] == "done"
+    del cloud.broken["POST /trunks"]
+    assert "create vm client" in words(up(lab, FILE))
+
+
+def test_a_vm_that_lost_its_nic_is_plugged_again(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    port = next(one for one in cloud.ports_by_id.values() if one.name == "web-blue")
+    lab.unplug(port.id)
+    assert words(up(lab, FILE)) == ["plug nic web web-blue"]
+    assert words(up(lab, FILE)) == []
+
+
+# Saving
+
+
+def test_what_is_saved_changes_nothing_and_makes_the_same(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    text = source.written(lab.save().values)
+    assert words(up(lab, text)) == []
+    cloud.tags.clear()
+    for row in [*cloud.more.values(), *(r for rows in cloud.rows.values() for r in rows.values())]:
+        row.pop("description", None)
+    # Also where no file made it.
+    assert words(up(lab, text)) == []
+    found = document.read(text.encode(), "f")
+    assert found.networks["blue"].subnets[0].cidr == "10.1.0.0/24"
+    assert found.trunks["uplink"].sub_ports[0].segmentation_id == 100
+    assert save.of(lab, engine=lab._engine).unsaid == ()
+
+
+def test_the_schema_of_an_editor_is_a_file_of_the_package() -> None:
+    assert Path(starter.SCHEMA).is_file()
