@@ -19,6 +19,13 @@ from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.vms.requests import AS_NOVA, PortRequest
 
+# As many threads as Neutron's API has: more requests at once only wait there, and may take longer
+# than one may take. VMs wait for L2 agents, and are not counted.
+NEUTRON_AT_ONCE = 4
+
+# How long Neutron may take for one answer, while it does so much else.
+ANSWER_S = 120.0
+
 # Neutron's path and its word in a body.
 _PATHS: Mapping[Kind, tuple[str, str]] = {
     "network": ("/networks", "network"),
@@ -58,6 +65,8 @@ class Acts:
         self._lock = threading.Lock()
         self._ids = {which: one.id for which, one in present.things.items() if one.id}
         self._networks: dict[str, Network] = {}
+        self._neutron = lab.neutron.traced(timeout_s=ANSWER_S)
+        self._asking = threading.BoundedSemaphore(NEUTRON_AT_ONCE)
 
     def carry_out(self, change: Change) -> None:
         """Make one change."""
@@ -91,6 +100,10 @@ class Acts:
                 self._delete_whole_vm(change)
             case "delete", _:
                 self._delete(change.ref)
+
+    def _write(self, method: str, path: str, body: object = None) -> Any:
+        with self._asking:
+            return self._neutron.write(method, path, body)
 
     def _id(self, which: Ref) -> str:
         if which == ref("security_group", "default") and which not in self._ids:
@@ -147,13 +160,13 @@ class Acts:
             body["security_group_id"] = self._id(ref("security_group", which.names[0]))
         if which.kind in TAGGED:
             body["description"] = DESCRIPTION
-        made = self._lab.neutron.write("POST", path, {word: body})[word]
+        made = self._write("POST", path, {word: body})[word]
         self._keep(which, made["id"])
         if which.kind in TAGGED:
             self._tag(which)
         if which.kind == "security_group" and not wanted.made_with["_default_rules"]:
             for rule in made["security_group_rules"]:
-                self._lab.neutron.write("DELETE", f"/security-group-rules/{rule['id']}")
+                self._write("DELETE", f"/security-group-rules/{rule['id']}")
 
     def _change(self, change: Change) -> None:
         which = change.ref
@@ -161,18 +174,18 @@ class Acts:
             self._keep(which, self._id(ref("router", *which.names)))
         path, word = self._path(which)
         body = {word: self._body(change.attributes)}
-        self._lab.neutron.write("PUT", f"{path}/{self._id(which)}", body)
+        self._write("PUT", f"{path}/{self._id(which)}", body)
         if change.present and which.kind in TAGGED and not change.present.tagged:
             self._tag(which)
 
     def _delete(self, which: Ref) -> None:
         path, _ = self._path(which)
         with suppress(NotFoundError):
-            self._lab.neutron.write("DELETE", f"{path}/{self._id(which)}")
+            self._write("DELETE", f"{path}/{self._id(which)}")
 
     def _tag(self, which: Ref) -> None:
         path = f"/{TAGGED[which.kind]}/{self._id(which)}/tags/{TAG}"
-        self._lab.neutron.write("PUT", path)
+        self._write("PUT", path)
 
     def _create_interface(self, change: Change) -> None:
         wanted = change.wanted
@@ -183,12 +196,12 @@ class Acts:
             ip = {**body, "ip_address": wanted.attributes["ip_address"]}
             network = self._id(wanted.made_with["network_id"])
             port = {"network_id": network, "fixed_ips": [ip], "description": DESCRIPTION}
-            port_id = self._lab.neutron.write("POST", "/ports", {"port": port})["port"]["id"]
+            port_id = self._write("POST", "/ports", {"port": port})["port"]["id"]
             body = {"port_id": port_id}
         router = self._id(ref("router", change.ref.names[0]))
         path = f"/routers/{router}/add_router_interface"
         try:
-            self._lab.neutron.write("PUT", path, body)
+            self._write("PUT", path, body)
         except FakevmError:
             if port_id:
                 self._lab.neutron.delete_port(port_id)
@@ -200,7 +213,7 @@ class Acts:
         router = self._id(ref("router", change.ref.names[0]))
         body = {"subnet_id": self._id(there.made_with["subnet_id"])}
         with suppress(NotFoundError):
-            self._lab.neutron.write("PUT", f"/routers/{router}/remove_router_interface", body)
+            self._write("PUT", f"/routers/{router}/remove_router_interface", body)
 
     def _change_trunk(self, change: Change, verb: str) -> None:
         thing = change.wanted or change.present
@@ -213,7 +226,7 @@ class Acts:
         if verb == "remove_subports":
             sub = {"port_id": sub["port_id"]}
         trunk = self._id(ref("trunk", change.ref.names[0]))
-        self._lab.neutron.write("PUT", f"/trunks/{trunk}/{verb}", {"sub_ports": [sub]})
+        self._write("PUT", f"/trunks/{trunk}/{verb}", {"sub_ports": [sub]})
 
     # VMs
 

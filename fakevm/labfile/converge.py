@@ -16,7 +16,7 @@ from fakevm.labfile.present import Present
 from fakevm.labfile.things import Thing
 from fakevm.protocol.interrupt import deferred
 
-# Most wait for a VM; Neutron's API has four threads, and who comes fifth waits there.
+# Most of them wait for a VM.
 AT_ONCE = 12
 
 
