@@ -11,7 +11,8 @@ from typing import Any
 from fakevm import migrate, vms
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, NotFoundError
-from fakevm.labfile.plan import Change, Plan
+from fakevm.labfile.change import Change
+from fakevm.labfile.plan import Plan
 from fakevm.labfile.present import Present
 from fakevm.labfile.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 from fakevm.migrate.request import MigrationRequest

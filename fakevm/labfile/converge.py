@@ -11,7 +11,8 @@ from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.labfile import plan, present, raw
 from fakevm.labfile.acts import Acts
-from fakevm.labfile.plan import Change, Key, Plan
+from fakevm.labfile.change import Change, Key
+from fakevm.labfile.plan import Plan
 from fakevm.labfile.present import Present
 from fakevm.labfile.things import Thing
 from fakevm.protocol.interrupt import deferred

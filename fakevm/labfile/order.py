@@ -1,0 +1,156 @@
+"""What has to be done before what: pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+
+from fakevm.labfile.change import Change, Key
+from fakevm.labfile.things import Ref, Thing, ref, refs_in
+
+
+def ordered(changes: Collection[Change], wanted: Mapping[Ref, Thing]) -> list[Change]:
+    """Return changes with what each needs, which stands before it."""
+    order = _Order({one.key: one for one in changes}, wanted)
+    return _sorted([order.with_needs(one) for one in changes])
+
+
+class _Order:
+    def __init__(self, made: Mapping[Key, Change], wanted: Mapping[Ref, Thing]) -> None:
+        self._made = made
+        self._wanted = wanted
+
+    def with_needs(self, change: Change) -> Change:
+        """Return a change with what it needs."""
+        needs = set(self._needs(change)) - {change.key}
+        values = {**vars(change), "needs": frozenset(one for one in needs if one in self._made)}
+        return Change(**values)
+
+    def _needs(self, change: Change) -> Iterator[Key]:
+        which, wanted = change.ref, change.wanted
+        if change.action in ("delete", "release"):
+            yield from self._before_deletion(which)
+            return
+        whole = which.whole
+        if whole and which.kind != "nic":
+            yield "create", whole
+        values = [change.attributes, wanted.made_with if wanted else {}]
+        for one in refs_in(values):
+            yield "create", one
+            if one.kind == "network" and which.kind in ("port", "nic", "router", "floating_ip"):
+                # Its addresses are of the subnets that are there by then.
+                yield from (k for k in self._made if k[1].kind == "subnet" and k[1].whole == one)
+        yield "delete", which
+        match which.kind:
+            case "vm":
+                for key in self._made:
+                    if key[1].whole == which and (change.action == "create" or key[0] == "delete"):
+                        yield key
+            case "nic":
+                yield from self._before_nic(change)
+            case "routes":
+                yield "release", which
+                yield from (k for k in self._made if k[1].kind == "interface" and k[0] == "create")
+            case "floating_ip":
+                yield from (k for k in self._made if k[1].kind in ("interface", "router"))
+                yield from (k for k in self._made if k[1].kind == which.kind and k[0] == "delete")
+            case "interface":
+                # Another router's, with the same address.
+                yield from (
+                    ("delete", one)
+                    for _, one in self._made
+                    if one.kind == "interface" and one.names[1:] == which.names[1:]
+                )
+            case "subnet":
+                yield from (k for k in self._made if k[0] == "delete" and k[1].whole == which.whole)
+            case "network" | "port" | "sub_port":
+                yield from (k for k in self._made if k[0] == "delete" and k[1].kind == which.kind)
+
+    def _before_nic(self, change: Change) -> Iterator[Key]:
+        which, wanted = change.ref, change.wanted
+        vm = ref("vm", which.names[0])
+        yield "move", vm
+        network = change.attributes.get("network_id")
+        place = wanted.made_with["_place"] if wanted else 0
+        port = wanted.made_with.get("_port") if wanted else None
+        if port:
+            network = self._wanted[port].attributes["network_id"]
+        for action, one in self._made:
+            # Its addresses are on what is there by then; a trunk's port is bound after the trunk is
+            # made.
+            if (one.kind == "subnet" and network and one.names[0] == network.names[0]) or (
+                action == "delete" and one.kind in ("nic", "vm")
+            ):
+                yield action, one
+            if one.kind == "nic" and one.whole == vm and action == "create":
+                other = self._made[action, one].wanted
+                if other and other.made_with["_place"] < place:
+                    yield action, one
+            if port and action == "create" and one.kind in ("trunk", "sub_port"):
+                trunk = self._wanted[ref("trunk", one.names[0])]
+                if trunk.made_with["port_id"] == port:
+                    yield action, one
+
+    def _before_deletion(self, which: Ref) -> Iterator[Key]:
+        """Yield what has to leave a thing first: whatever names it now."""
+        for key, change in self._made.items():
+            there = change.present
+            if there is None or key[0] == "release" or which in {*refs_in(change.attributes)}:
+                # What names it still will name it anew.
+                continue
+            named = {*refs_in(there.attributes), *refs_in(there.made_with)}
+            if which in named or (there.ref.whole == which and key[0] == "delete"):
+                yield key
+        match which.kind:
+            case "interface":
+                yield "release", ref("routes", which.names[0])
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind == "floating_ip"
+                )
+            case "trunk" | "port":
+                # Neutron keeps a trunk whose parent a VM has.
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind in ("vm", "nic")
+                )
+                if which.kind == "port":
+                    yield from (
+                        k
+                        for k in self._made
+                        if k[0] == "delete" and k[1].kind in ("trunk", "sub_port")
+                    )
+            case "subnet":
+                for action, one in self._made:
+                    if action == "delete" and one.kind in ("nic", "vm", "port"):
+                        yield action, one
+            case "router":
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind == "floating_ip"
+                )
+            case "network":
+                yield from (
+                    k
+                    for k in self._made
+                    if k[0] == "delete" and k[1].kind in ("vm", "nic", "port", "router")
+                )
+            case "security_group" | "qos_policy":
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind in ("vm", "network")
+                )
+
+
+def _sorted(changes: Collection[Change]) -> list[Change]:
+    """Return changes so that what one needs stands before it."""
+    waiting = {one.key: one for one in changes}
+    done: list[Change] = []
+    while waiting:
+        ready = [one for one in waiting.values() if not one.needs & waiting.keys()]
+        if not ready:
+            circle: dict[Ref, list[Key]] = defaultdict(list)
+            for one in waiting.values():
+                circle[one.ref] += one.needs & waiting.keys()
+            words = "; ".join(f"{which} needs {needs}" for which, needs in circle.items())
+            raise AssertionError(f"changes that wait for each other: {words}")
+        for one in ready:
+            del waiting[one.key]
+        done += ready
+    return done
