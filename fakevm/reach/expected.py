@@ -10,13 +10,11 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fakevm.reach.topology import Nic, Router, Rule, Topology
+from fakevm.reach.rules import Traffic, allowing
+from fakevm.reach.topology import Nic, Router, Topology
 
 # Type and code of a request and of an answer (RFC 792, RFC 4443).
 _ECHO = {4: ((8, 0), (0, 0)), 6: ((128, 0), (129, 0))}
-
-# As Neutron calls ICMP in rules (neutron_lib/constants.py).
-_ICMP = {4: {"icmp", "1"}, 6: {"icmp", "ipv6-icmp", "icmpv6", "58"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +76,9 @@ def _leads_to(topology: Topology, router: Router, subnet_id: str) -> bool:
 
 def _filtered(topology: Topology, nic: Nic, own: str, target: Nic, address: str) -> Verdict:
     """Return what security groups say to a way that is there."""
-    request, answer = _ECHO[ipaddress.ip_address(address).version]
+    request, answer = (
+        Traffic(protocol="icmp", kind=kind) for kind in _ECHO[ipaddress.ip_address(address).version]
+    )
     asked = (
         ("egress", nic, address, target, request),
         ("ingress", target, own, nic, request),
@@ -92,47 +92,13 @@ def _filtered(topology: Topology, nic: Nic, own: str, target: Nic, address: str)
         )
         if one[1].groups and one[1].groups <= topology.stateless
     ]
-    for direction, here, remote, peer, kind in (*asked, *answered):
-        if here.port_security and not _allowed(topology, direction, here, remote, peer, kind):
-            what = "the request" if kind == request else "the answer"
+    for direction, here, remote, peer, traffic in (*asked, *answered):
+        if here.port_security and not any(
+            allowing(topology, direction, here, remote=remote, peer=peer, traffic=traffic)
+        ):
+            what = "the request" if traffic == request else "the answer"
             return Verdict(
                 reaches=False,
                 why=f"no security group of port {here.port_id} has a rule for {what} ({direction})",
             )
     return Verdict(reaches=True, why="")
-
-
-def _allowed(
-    topology: Topology, direction: str, here: Nic, remote: str, peer: Nic, kind: tuple[int, int]
-) -> bool:
-    return any(
-        rule.group_id in here.groups
-        and rule.direction == direction
-        and _matches(topology, rule, remote, peer, kind)
-        for rule in topology.rules
-    )
-
-
-def _matches(topology: Topology, rule: Rule, remote: str, peer: Nic, kind: tuple[int, int]) -> bool:
-    address = ipaddress.ip_address(remote)
-    if rule.ethertype != f"IPv{address.version}":
-        return False
-    if rule.protocol not in (None, "any", "0") and rule.protocol not in _ICMP[address.version]:
-        return False
-    if rule.protocol and rule.port_min is not None:
-        code = kind[1] if rule.port_max is None else rule.port_max
-        if (rule.port_min, code) != kind:
-            return False
-    if rule.remote_prefix and not _within(address, rule.remote_prefix):
-        return False
-    if rule.remote_group and rule.remote_group not in peer.groups:
-        return False
-    if rule.remote_address_group:
-        prefixes = topology.address_groups.get(rule.remote_address_group, ())
-        return any(_within(address, prefix) for prefix in prefixes)
-    return True
-
-
-def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: str) -> bool:
-    network = ipaddress.ip_network(prefix, strict=False)
-    return network.version == address.version and address in network

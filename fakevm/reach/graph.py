@@ -9,13 +9,11 @@ from typing import Any, Literal
 from fakevm import vms
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
-from fakevm.reach.read import INTERFACES
+from fakevm.reach.read import GATEWAY, INTERFACES
 from fakevm.vms.rows import Row
 
 Kind = Literal["vm", "network", "router"]
 Found = Mapping[str, Any]
-
-_GATEWAY = "network:router_gateway"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +121,8 @@ def drawn(
     known = {router["id"] for router in routers}
     for port in ports:
         owner = port["device_owner"]
-        if port["device_id"] in known and owner.startswith((*INTERFACES, _GATEWAY)):
-            label = "gateway" if owner == _GATEWAY else ""
+        if port["device_id"] in known and owner.startswith((*INTERFACES, GATEWAY)):
+            label = "gateway" if owner == GATEWAY else ""
             edges.append(Edge(node=port["device_id"], network=port["network_id"], label=label))
     # A network that nothing is on says nothing; Neutron has some of its own, of routers.
     used = {edge.network for edge in edges}

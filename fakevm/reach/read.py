@@ -9,9 +9,11 @@ from typing import Any
 from fakevm.clients.at_once import each
 from fakevm.errors import NotFoundError
 from fakevm.neutron.api import Neutron
-from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
+from fakevm.reach.topology import Nic, Router, RouterPort, Rule, Subnet, Topology
 
 Found = Mapping[str, Any]
+
+GATEWAY = "network:router_gateway"
 
 # How the owner of a router's port on one of its networks begins, of routers that are distributed or
 # highly available, too (neutron_lib/constants.py).
@@ -29,6 +31,8 @@ def topology(neutron: Neutron) -> Topology:
         nics=tuple(_nics(ports, up)),
         subnets={one["id"]: _subnet(one) for one in found["subnets"]},
         routers=tuple(_router(one, ports) for one in found["routers"]),
+        router_ports=tuple(map(_router_port, filter(_is_a_routers, ports))),
+        groups={group["id"]: group["name"] for group in found["security-groups"]},
         rules=tuple(
             _rule(rule)
             for group in found["security-groups"]
@@ -63,6 +67,7 @@ def _nics(ports: Iterable[Found], up: Collection[str]) -> Iterable[Nic]:
                 groups=frozenset(port.get("security_groups") or ()),
                 port_security=port.get("port_security_enabled", True),
                 up=port["admin_state_up"] and port["network_id"] in up,
+                hybrid=bool((port.get("binding:vif_details") or {}).get("ovs_hybrid_plug")),
             )
 
 
@@ -75,9 +80,26 @@ def _subnet(found: Found) -> Subnet:
     )
 
 
+def _is_a_routers(port: Found) -> bool:
+    return str(port["device_owner"]).startswith((*INTERFACES, GATEWAY))
+
+
+def _router_port(port: Found) -> RouterPort:
+    return RouterPort(
+        port_id=port["id"],
+        router_id=port["device_id"],
+        host=port.get("binding:host_id", ""),
+        network_id=port["network_id"],
+        mac_address=port["mac_address"],
+        addresses=frozenset(ip["ip_address"] for ip in port["fixed_ips"]),
+        gateway=port["device_owner"] == GATEWAY,
+    )
+
+
 def _router(found: Found, ports: Iterable[Found]) -> Router:
     return Router(
         id=found["id"],
+        name=found["name"],
         up=found["admin_state_up"],
         interfaces={
             ip["subnet_id"]: ip["ip_address"]
@@ -92,6 +114,7 @@ def _router(found: Found, ports: Iterable[Found]) -> Router:
 
 def _rule(found: Found) -> Rule:
     return Rule(
+        id=found["id"],
         group_id=found["security_group_id"],
         direction=found["direction"],
         ethertype=found["ethertype"],

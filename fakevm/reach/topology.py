@@ -21,6 +21,8 @@ class Nic:
     port_security: bool = True
     # It and its network are administratively up.
     up: bool = True
+    # Its rules are the kernel's, on a Linux bridge of its own: Open vSwitch sees none of them.
+    hybrid: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,25 @@ class Subnet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RouterPort:
+    """A router's port on one of its networks, or its gateway."""
+
+    port_id: str
+    router_id: str
+    # "": of no host's, as OVN's are.
+    host: str
+    network_id: str
+    mac_address: str
+    addresses: frozenset[str]
+    gateway: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Router:
     """A router."""
 
     id: str
+    name: str = ""
     up: bool = True
     # Its address on each subnet.
     interfaces: Mapping[str, str] = field(default_factory=dict)
@@ -53,13 +70,14 @@ class Rule:
     """A rule of a security group, which allows."""
 
     group_id: str
+    id: str = ""
     # ingress or egress.
     direction: str
     # IPv4 or IPv6.
     ethertype: str
     # A name, or a number; None: all.
     protocol: str | None = None
-    # Of ICMP: type and code; None: all.
+    # Of ICMP: type and code; of others: the first and the last port. None: all.
     port_min: int | None = None
     port_max: int | None = None
     # None: all.
@@ -76,7 +94,10 @@ class Topology:
     # By id.
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     routers: tuple[Router, ...] = ()
+    router_ports: tuple[RouterPort, ...] = ()
     rules: tuple[Rule, ...] = ()
+    # Names of security groups, by id.
+    groups: Mapping[str, str] = field(default_factory=dict)
     # Groups whose answers need rules of their own.
     stateless: frozenset[str] = frozenset()
     # CIDRs, by address group.
