@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.backends import known
+    from fakevm.backends import datapath, known, openflow, ovn_pipeline, ovs_pipeline
 
-    __all__ = ["known"]
+    __all__ = ["datapath", "known", "openflow", "ovn_pipeline", "ovs_pipeline"]
 
 __getattr__ = lazy.modules(__name__)

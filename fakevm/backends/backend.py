@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from fakevm.neutron.values import NeutronAgent
+
+if TYPE_CHECKING:
+    from fakevm.backends.pipeline import Logical, Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +119,16 @@ class Backend(ABC):
     inspected: tuple[tuple[str, tuple[str, ...]], ...] = ()
     # What says of which versions a host's own programs are.
     versions: tuple[tuple[str, ...], ...] = (("ovs-vswitchd", "--version"),)
+
+    @property
+    @abstractmethod
+    def pipeline(self) -> Pipeline:
+        """What its hosts' flows mean."""
+
+    @property
+    def logical(self) -> Logical | None:
+        """Who tells of a packet's way without the hosts, if anybody does."""
+        return None
 
     @abstractmethod
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from fakevm import backends
 from fakevm.backends import southbound
 from fakevm.backends.backend import Backend, Handed, HostState, Option, Program, Trail
 from fakevm.neutron.values import NeutronAgent
+
+if TYPE_CHECKING:
+    from fakevm.backends.pipeline import Logical, Pipeline
 
 # The service that has OVN's databases and northd.
 CENTRAL = "ovn-central"
@@ -77,6 +82,16 @@ class Ovn(Backend):
         (CENTRAL, ("ovn-sbctl", "list", "Port_Binding")),
     )
     versions = (*Backend.versions, ("ovn-controller", "--version"))
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What its hosts' flows mean."""
+        return backends.ovn_pipeline.PIPELINE
+
+    @property
+    def logical(self) -> Logical:
+        """Who tells of a packet's way without the hosts."""
+        return backends.ovn_pipeline.OVN_TRACE
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVN, geneve"."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
+from fakevm import backends
 from fakevm.backends.backend import Backend, Handed, HostState, Option
 from fakevm.neutron.values import NeutronAgent
+
+if TYPE_CHECKING:
+    from fakevm.backends.pipeline import Pipeline
 
 L2POPULATION = Option(
     name="l2population",
@@ -65,6 +70,11 @@ class Ovs(Backend):
     lab_mb = 1200
     host_mb = 300
     dhcp_agents = True
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What its hosts' flows mean."""
+        return backends.ovs_pipeline.PIPELINE
 
     def described(self, network_types: Collection[str], options: Mapping[str, str]) -> str:
         """Return what wires a VM's ports, as in "ML2/OVS, vxlan, l2population"."""
