@@ -18,6 +18,7 @@ from fakevm import (
     migrate,
     outages,
     reach,
+    trace,
     vms,
 )
 from fakevm.clients.parts import PLACE
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
+    from fakevm.backends.packet import Protocol
     from fakevm.capture.run import Capture
     from fakevm.capture.sinks import Sink
     from fakevm.clients.agents import Execution, Terminal
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from fakevm.reach.graph import Graph
     from fakevm.reach.matrix import Matrix
     from fakevm.reports.migration import MigrationReport
+    from fakevm.trace.values import Trace
     from fakevm.vms.addresses import Addressing
     from fakevm.vms.attach import DetachedPort
     from fakevm.vms.cleanup import Leftover
@@ -349,6 +352,21 @@ class Lab(Lookup):
     def ping(self, refs: Sequence[str] = ()) -> Matrix:
         """Ping from each of these VMs to each other one, of all VMs if none is named."""
         return reach.matrix.ping(self, refs)
+
+    def trace(
+        self,
+        source: str,
+        target: str,
+        *,
+        protocol: Protocol = "icmp",
+        port: int | None = None,
+        live: bool = False,
+    ) -> Trace:
+        """Return where a packet goes that one VM sends to another, and what drops it.
+
+        live: some are sent, and counted on the way.
+        """
+        return trace.way.of(self, source, target, protocol=protocol, port=port, live=live)
 
     def graph(self) -> Graph:
         """Return the lab as a picture."""

@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "exec": "vms:execute",
         "shell": "vms:shell",
         "ping": "reach:ping",
+        "trace": "reach:trace",
         "capture": "capture:capture",
         "migrate": "moves:migrate",
         "reboot": "lifecycle:reboot",

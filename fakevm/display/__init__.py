@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         picture,
         several,
         tables,
+        way,
     )
 
     __all__ = [
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         "picture",
         "several",
         "tables",
+        "way",
     ]
 
 __getattr__ = lazy.modules(__name__)

@@ -43,6 +43,11 @@ from tests.integration.test_security_groups import (  # noqa: F401
     test_a_rule_taken_away_stops_an_established_ping,
     test_port_security_off_lets_everything_in,
 )
+from tests.integration.test_trace import (  # noqa: F401
+    test_a_packet_is_followed_through_a_router,
+    test_a_packet_is_followed_to_another_host_or_to_who_drops_it,
+    test_a_packet_of_ipv6_is_followed_on_one_host,
+)
 from tests.integration.test_trunks import test_a_vm_speaks_with_its_subport_s_network  # noqa: F401
 from tests.integration.test_writes import (  # noqa: F401
     given,

@@ -1,0 +1,98 @@
+"""Where a packet goes that has left a host: into another one, by a tunnel or by a wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fakevm.backends.openflow import Output, Traced, Tunnel
+from fakevm.trace import switch
+from fakevm.trace.account import Account
+from fakevm.trace.hosts import Hosts
+from fakevm.trace.switch import Switch
+from fakevm.trace.values import Ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """Where a packet is to come out next: the target, or a router."""
+
+    port_id: str
+    host: str
+    called: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a packet comes into a host: a bridge, and how, as ovs-fields(7) has it."""
+
+    host: str
+    bridge: str
+    through: str
+
+
+def beyond(here: Switch, traced: Traced, aim: Aim, *, hosts: Hosts, account: Account) -> Place:
+    """Return where a packet comes in that has left a host and is not at its aim."""
+    tunnels = {one.tunnel.remote: one.tunnel for one in traced.outputs if one.tunnel}
+    if tunnels:
+        there = _other_end(here, tunnels, aim, hosts)
+        tunnel = tunnels[there.underlay]
+        known = any(one.port is not None for one in traced.outputs if one.tunnel == tunnel)
+        return _by_tunnel(here, there, tunnel, account, known=known)
+    for output in traced.outputs:
+        nic = here.left_by(output)
+        if nic and nic == here.nic_of(nic.bridge) and aim.host != here.host:
+            return _by_wire(here, hosts.switch(aim.host), output, nic.bridge, account)
+    if aim.host != here.host:
+        raise Ended(f"lost on {here.host}: it does not go to {aim.host}, where {aim.called} is")
+    raise Ended(f"lost on {here.host}: it does not come out at {aim.called}")
+
+
+def _other_end(here: Switch, tunnels: dict[str, Tunnel], aim: Aim, hosts: Hosts) -> Switch:
+    """Return the host that a packet goes to: where the aim is, or the only one."""
+    there = hosts.switch(aim.host)
+    if there.underlay in tunnels:
+        return there
+    known = {one.underlay: one for one in hosts.running() if one.underlay in tunnels}
+    if len(tunnels) == len(known) == 1:
+        return next(iter(known.values()))
+    to = ", ".join(known[one].host if one in known else one for one in tunnels)
+    raise Ended(f"lost on {here.host}: it goes to {to}, and {aim.called} is on {aim.host}")
+
+
+def _by_tunnel(
+    here: Switch, there: Switch, tunnel: Tunnel, account: Account, *, known: bool
+) -> Place:
+    out = here.tunnel_to(tunnel.remote)
+    # Open vSwitch's userspace datapath drops what it has to send meanwhile.
+    first = "" if known else "; the first packet is lost while its MAC is asked for"
+    account.tell(
+        here.host,
+        f"{out.type if out else 'tunnel'} {tunnel.key}",
+        f"{here.underlay} → {tunnel.remote}, {there.host}{first}",
+    )
+    _check_link(here, there, "underlay")
+    back = there.tunnel_to(here.underlay)
+    if back is None:
+        raise Ended(f"lost: {there.host} has no tunnel to {here.host}")
+    through = switch.entered(tunnel, back, here.underlay)
+    return Place(host=there.host, bridge=back.bridge, through=through)
+
+
+def _by_wire(here: Switch, there: Switch, output: Output, bridge: str, account: Account) -> Place:
+    tag = f"VLAN {output.vlan}" if output.vlan else "untagged"
+    account.tell(here.host, bridge, f"{tag}, out by the NIC on the physical network")
+    _check_link(here, there, "provider")
+    nic = there.nic_of(bridge)
+    if nic is None:
+        raise Ended(f"lost: {there.host} has no {bridge} with a NIC")
+    vlan = f",dl_vlan={output.vlan}" if output.vlan else ""
+    return Place(host=there.host, bridge=bridge, through=f"in_port={nic.name}{vlan}")
+
+
+def _check_link(one: Switch, other: Switch, network: str) -> None:
+    for here, peer in ((one, other), (other, one)):
+        if cut := here.is_cut(network, peer.host):
+            raise Ended(
+                f"lost between {one.host} and {other.host}: their link is cut, by `fakevm cut`"
+                f" ({cut})"
+            )
