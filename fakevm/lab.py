@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fakevm import (
     capture,
-    clients,
+    contents,
     labfile,
     labs,
     lazy,
@@ -21,16 +21,11 @@ from fakevm import (
     trace,
     vms,
 )
-from fakevm.clients.parts import PLACE
 from fakevm.errors import (
-    ConfigError,
     FakevmError,
-    NotFoundError,
-    UnavailableError,
     attempt_each,
 )
 from fakevm.protocol.clock import Clock
-from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms.lookup import Lookup
 from fakevm.vms.requests import AS_NOVA, HostResult
 
@@ -42,9 +37,9 @@ if TYPE_CHECKING:
     from fakevm.capture.run import Capture
     from fakevm.capture.sinks import Sink
     from fakevm.clients.agents import Execution, Terminal
-    from fakevm.labfile.converge import Converged
+    from fakevm.contents.converge import Converged
+    from fakevm.contents.things import Thing
     from fakevm.labfile.save import Saved
-    from fakevm.labfile.things import Thing
     from fakevm.labs.config import Setting
     from fakevm.labs.restart import Restarted
     from fakevm.labs.status import Status
@@ -117,19 +112,7 @@ class Lab(Lookup):
 
         Content if the host is gone, or has it no more.
         """
-        port = self.find(ref, whole=False)
-        self.check_is_a_vms(port)
-        vm = vms.vifs.vm_of_port(port)
-        with exclusive_vm(self.home, vm.instance_id, called=vm.name, wait_s=WAIT_S):
-            # Who was waited for may have moved or deleted it.
-            for now in self.neutron.ports(id=port.id, fields=PLACE):
-                try:
-                    if now.host:
-                        self.agent(now.host).unplug(now.id)
-                except (NotFoundError, UnavailableError) as error:
-                    self.say(f"{error}; `fakevm cleanup` removes what is left there")
-            self.neutron.delete_port(port.id)
-        return port.id
+        return vms.removal.delete_port(self, ref, wait_s=WAIT_S)
 
     def plug(
         self,
@@ -186,27 +169,11 @@ class Lab(Lookup):
 
     def unplug(self, ref: str, *, host: str | None = None) -> HostResult:
         """Unplug a port on one host; its binding stays."""
-        port = self.find(ref, whole=False)
-        target = self.host(host) if host else port.host
-        if not target:
-            raise ConfigError(
-                f"port {port.id} is not bound to a host",
-                hint=f"fakevm unplug --host HOST {ref}; fakevm unplug-all-host {ref}",
-            )
-        return HostResult(host=target, port_id=port.id, changed=self.agent(target).unplug(port.id))
+        return vms.removal.unplug(self, ref, host=host)
 
     def unplug_all_hosts(self, ref: str) -> list[HostResult]:
         """Unplug a port on every host, all at once."""
-        port = self.find(ref, whole=False)
-
-        def unplug(host: str) -> HostResult:
-            try:
-                changed = self.agent(host).unplug(port.id)
-            except FakevmError as error:
-                return HostResult(host=host, port_id=port.id, changed=False, error=str(error))
-            return HostResult(host=host, port_id=port.id, changed=changed)
-
-        return clients.at_once.each(unplug, [c.service for c in self.computes])
+        return vms.removal.unplug_all_hosts(self, ref)
 
     # VMs
 
@@ -221,20 +188,7 @@ class Lab(Lookup):
 
         One of which its host can't tell is unbound, too. Return the ports' ids.
         """
-        vm = vms.vifs.vm_of(instance)
-        with exclusive_vm(self.home, vm.instance_id, called=vm.name, wait_s=WAIT_S):
-            server = self.server(vm.instance_id)
-            for port in self.neutron.ports(device_id=vm.instance_id):
-                if port.host and server.unconfirmed_from(port.host):
-                    migrate.confirm.confirm_alone(self, port)
-                    break
-            deleted = vms.boot.delete_vm(self, vm.instance_id)
-            if server.host or server.nics:
-                # Another one of this name is a new VM.
-                self.events.register(vm.instance_id, given=(), nics=(), resized_from="")
-        if not deleted:
-            raise NotFoundError(f"there is no VM {instance!r}", hint="fakevm list")
-        return deleted
+        return lifecycle.delete.delete_vm(self, instance, wait_s=WAIT_S)
 
     def reboot(
         self, instance: str, *, plugging: Plugging = AS_NOVA, timeout_s: float = WAIT_S
@@ -340,13 +294,7 @@ class Lab(Lookup):
 
         NotFoundError, where a selector means none; UnavailableError, where a host does not answer.
         """
-        targets, failures = vms.several.all_vms(self)
-        for error in failures.values():
-            raise error
-        if selectors:
-            targets = vms.several.selected(self, targets, selectors)
-        if not targets:
-            raise NotFoundError("there is no VM", hint="fakevm create-port NETWORK INSTANCE")
+        targets = vms.several.wanted(self, selectors)
         return vms.several.run(self, targets, argv, timeout_s=timeout_s)
 
     def ping(self, refs: Sequence[str] = ()) -> Matrix:
@@ -430,7 +378,7 @@ class Lab(Lookup):
 
         `dry_run` only returns what would be done; `hosts`: those that the lab will have by then.
         """
-        return labfile.converge.converge(
+        return contents.converge.converge(
             self,
             things,
             prune=prune,

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from fakevm import backends, display, labfile
 from fakevm.backends.ovs import FIREWALL
-from fakevm.cli import status
+from fakevm.cli import brought
 from fakevm.cli.labfile import topo_option
 from fakevm.cli.session import (
     SECONDS,
@@ -29,13 +29,9 @@ from fakevm.display import output
 from fakevm.errors import ConfigError, raise_all
 from fakevm.labs import releases
 from fakevm.labs.settings import AUTH, NOTHING, Wishes
-from fakevm.names import ADMIN, USERS, lab_words, project
-from fakevm.neutron.login import clouds
 
 if TYPE_CHECKING:
-    from fakevm.labfile.converge import Converged
-    from fakevm.labfile.things import Thing
-    from fakevm.labs.up import UpReport
+    from fakevm.contents.things import Thing
 
 _release_option = click.option(
     "--neutron",
@@ -266,16 +262,16 @@ def up(
         if file.name and not _chose_lab(ctx):
             session.lab_name = file.name
     if dry_run:
-        _show_changes(session.dry_run(wishes, things, prune=prune), form)
+        brought.show_changes(session.dry_run(wishes, things, prune=prune), form)
         return
     with _progress("bringing the lab up") as tell:
         report = session.up(wishes, timeout_s=timeout_s, say=tell)
     if text is None:
-        _show_up(report, form)
+        brought.show(report, form)
         return
     with session.lab() as lab:
         done = lab.converge(things, prune=prune)
-        _show_up(report, form, done)
+        brought.show(report, form, done)
         # Within the block, where the lab adds to an error what may be its cause.
         raise_all(done.errors)
 
@@ -285,53 +281,6 @@ def _chose_lab(ctx: click.Context) -> bool:
     by_default = (ParameterSource.DEFAULT, None)
     chosen = ctx.find_root().get_parameter_source("lab"), ctx.get_parameter_source("name")
     return any(one not in by_default for one in chosen)
-
-
-_CHANGES = ("action", "kind", "name", "detail", "outcome", "seconds")
-
-
-def _show_changes(done: Converged, form: str) -> None:
-    """Print what would be done."""
-    if form != "table":
-        output.show({"changes": done.changes, "left": done.left}, form)
-    elif done.changes:
-        output.show(list(done.changes), form, columns=_CHANGES[:4])
-    else:
-        say("nothing would be changed")
-    _say_left(done)
-
-
-def _say_left(done: Converged) -> None:
-    if done.left:
-        say(f"not in the file any more, and left: {', '.join(done.left)} (fakevm up --prune)")
-
-
-def _show_up(report: UpReport, form: str, done: Converged | None = None) -> None:
-    """Print a lab that is up, and what was done in it by its file."""
-    if form != "table":
-        inside = {"changes": done.changes, "left": done.left} if done else {}
-        output.show({**output.plain(report), **output.plain(inside)}, form)
-        return
-    status.show(report.status)
-    if done:
-        click.echo()
-        if done.changes:
-            output.show(list(done.changes), form, columns=_CHANGES)
-        else:
-            say("all is as the file has it")
-        _say_left(done)
-    say(f"\nUp in {sum(report.phases.values()):.1f} s: " + _phases(report.phases))
-    if report.slowest:
-        say(report.slowest)
-    flag = lab_words(report.lab)
-    say(f"\nFor a client on this machine (fakevm {flag}clouds-yaml), with {_cloud_words(report)}")
-    say(
-        "Try next:\n"
-        f"  fakevm {flag}demo\n"
-        f"  fakevm {flag}openstack network agent list\n"
-        f"  fakevm {flag}status\n"
-        f"  fakevm {flag}down"
-    )
 
 
 def _host_release(words: str) -> tuple[str, str]:
@@ -398,22 +347,8 @@ def down(session: Session, *, form: str) -> None:
         )
 
 
-def _cloud_words(report: UpReport) -> str:
-    """Return what `up` says of clouds.yaml: its entry, where that has no password."""
-    name = project(report.lab)
-    if AUTH.name in report.status.runs:
-        users = ", ".join(f"{name}-{user}" for user in USERS if user != ADMIN)
-        return f"OS_CLOUD={name}, {users}\n"
-    entry = display.documents.yaml_of(clouds(report.lab, report.endpoint, {}))
-    return f"OS_CLOUD={name}:\n\n{entry}"
-
-
 def _yes_or_no(choice: bool | None) -> str | None:
     return None if choice is None else str(choice).lower()
-
-
-def _phases(phases: dict[str, float]) -> str:
-    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -354,10 +353,7 @@ def _show(reports: Sequence[MigrationReport], form: str, *, repeated: bool) -> N
     if reports[-1].flows:
         output.show(tables.flow_rows(last), form, columns=tables.FLOW_COLUMNS)
     if repeated:
-        output.show(_percentiles(reports), form, columns=("what", *_PERCENTILES))
-
-
-_PERCENTILES = ("count", "min", "median", "p95", "max")
+        output.show(tables.percentiles(reports), form, columns=tables.PERCENTILE_COLUMNS)
 
 
 def _summary(report: MigrationReport, verdict: str) -> dict[str, object]:
@@ -371,35 +367,4 @@ def _summary(report: MigrationReport, verdict: str) -> dict[str, object]:
         "seconds": round(report.ended - report.started, 3),
         "ports": list(report.port_ids),
         "not moved": list(report.processes.values()),
-    }
-
-
-def _percentiles(reports: Sequence[MigrationReport]) -> list[dict[str, object]]:
-    splits = [flow.split for report in reports for flow in report.flows if flow.split]
-    figures = {
-        "whole, s": [report.ended - report.started for report in reports],
-        "longest gap, ms": [
-            max((flow.longest_gap_ms for flow in report.flows), default=0.0)
-            for report in reports
-            if report.flows
-        ],
-        "pause to activate's answer, ms": [split.activate_ms for split in splits],
-        "answer to the new path, ms": [split.path_ms for split in splits],
-        "ours, ms": [split.own_ms + split.handling_ms for split in splits],
-    }
-    return [{"what": what, **_spread(sorted(values))} for what, values in figures.items() if values]
-
-
-def _spread(values: Sequence[float]) -> dict[str, object]:
-    """Return the percentiles of ordered values, each one of them (nearest rank)."""
-
-    def rank(share: float) -> float:
-        return round(values[max(0, math.ceil(share * len(values)) - 1)], 3)
-
-    return {
-        "count": len(values),
-        "min": rank(0),
-        "median": rank(0.5),
-        "p95": rank(0.95),
-        "max": rank(1),
     }

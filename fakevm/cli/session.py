@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import fakevm
-from fakevm import clients, labfile, labs, preflight, shortcut, vms
+from fakevm import clients, contents, labfile, labs, preflight, shortcut, vms
 from fakevm.cli import complete
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
+    from fakevm.contents.converge import Converged
+    from fakevm.contents.things import Thing
     from fakevm.lab import Lab
-    from fakevm.labfile.converge import Converged
-    from fakevm.labfile.things import Thing
     from fakevm.labs.down import DownReport
     from fakevm.labs.elsewhere import Elsewhere
     from fakevm.labs.images import Unfit
@@ -96,7 +96,7 @@ class Session:
         engine = clients.engine.Engine()
         found = labfile.dry_run.of(self.lab_name, wishes, engine=engine)
         if not found.runs:
-            return found.with_what_is_in_it(labfile.converge.from_nothing(things, found.hosts))
+            return found.with_what_is_in_it(contents.converge.from_nothing(things, found.hosts))
         with self.lab() as lab:
             inside = lab.converge(things, prune=prune, dry_run=True, hosts=found.hosts)
         return found.with_what_is_in_it(inside)

@@ -1,4 +1,4 @@
-"""The lab file: what a lab is to have, read, planned, carried out, saved. Imports migrate, labs."""
+"""The lab file: read, checked, said as things of a lab, saved. Imports contents, labs."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,6 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm.labfile import (
-        converge,
         document,
         dry_run,
         find,
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     )
 
     __all__ = [
-        "converge",
         "document",
         "dry_run",
         "find",

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fakevm.contents.nearest import did_you_mean
 from fakevm.labfile import checks, model, source
 from fakevm.labfile.model import LabFile
-from fakevm.labfile.problems import LabFileError, Path, Problem, did_you_mean
+from fakevm.labfile.problems import LabFileError, Path, Problem
 from fakevm.labfile.source import Source
 
 # pydantic's words for kinds of values, and ours.

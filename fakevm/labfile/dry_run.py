@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fakevm.clients.engine import Engine
-from fakevm.labfile.converge import Converged, Done
+from fakevm.contents.converge import Converged, Done
 from fakevm.labfile.settings import differences
 from fakevm.labs import decide
 from fakevm.labs.settings import Wishes

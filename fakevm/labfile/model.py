@@ -22,8 +22,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from fakevm.contents import rules
 from fakevm.errors import ConfigError
-from fakevm.labfile import rules
 from fakevm.names import check_lab
 from fakevm.vms import vifs
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from fakevm.errors import ConfigError
 
@@ -34,9 +33,3 @@ class LabFileError(ConfigError):
         self.problems = (first, *others)
         for other in others:
             self.add_note(str(other))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return what to add to "there is no such word": the nearest one that there is; or ""."""
-    near = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""

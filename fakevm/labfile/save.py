@@ -10,10 +10,10 @@ from typing import Any
 
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
+from fakevm.contents import present, raw, rules
+from fakevm.contents.present import Present
+from fakevm.contents.things import Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError
-from fakevm.labfile import present, raw, rules
-from fakevm.labfile.present import Present
-from fakevm.labfile.things import Kind, Ref, Thing, ref
 from fakevm.labs import decide, releases
 from fakevm.labs.settings import (
     CONFIG,

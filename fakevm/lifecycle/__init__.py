@@ -1,12 +1,12 @@
-"""A VM on its host, or on none: reboot, rebuild, pause, shelve. Imports migrate and vms."""
+"""A VM on its host, or on none: reboot, pause, shelve, delete. Imports migrate and vms."""
 
 from typing import TYPE_CHECKING
 
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.lifecycle import run
+    from fakevm.lifecycle import delete, run
 
-    __all__ = ["run"]
+    __all__ = ["delete", "run"]
 
 __getattr__ = lazy.modules(__name__)

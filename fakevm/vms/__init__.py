@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.vms import attach, boot, cleanup, dhcp, overview, ports, requests, several, vifs
+    from fakevm.vms import (
+        attach,
+        boot,
+        cleanup,
+        dhcp,
+        overview,
+        ports,
+        removal,
+        requests,
+        several,
+        vifs,
+    )
 
     __all__ = [
         "attach",
@@ -14,6 +25,7 @@ if TYPE_CHECKING:
         "dhcp",
         "overview",
         "ports",
+        "removal",
         "requests",
         "several",
         "vifs",

@@ -57,6 +57,21 @@ def all_vms(lab: Parts) -> tuple[list[Target], dict[str, FakevmError]]:
     )
 
 
+def wanted(lab: Parts, selectors: Sequence[str]) -> list[Target]:
+    """Return the VMs that these selectors mean, without one all.
+
+    NotFoundError, where one means none; UnavailableError, where a host does not answer.
+    """
+    targets, failures = all_vms(lab)
+    for error in failures.values():
+        raise error
+    if selectors:
+        targets = selected(lab, targets, selectors)
+    if not targets:
+        raise NotFoundError("there is no VM", hint="fakevm create-port NETWORK INSTANCE")
+    return targets
+
+
 def selected(lab: Parts, targets: Sequence[Target], selectors: Sequence[str]) -> list[Target]:
     """Return those that any of these selectors means; NotFoundError: one means none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from tests.fakes.probe import FakeNet
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test find an engine, so that none needs one unnoticed."""
+    """Let no test find an engine, so that none needs one unnoticed; nor what the user has set."""
+    for name in [name for name in os.environ if name.startswith("FAKEVM_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from fakevm.cli.moves import _spread
 from fakevm.errors import WaitTimeoutError
+from fakevm.reports.tables import spread
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run
 
@@ -76,7 +76,7 @@ def test_back_and_forth_ends_where_the_vm_does_not_arrive(
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
-    assert _spread([1.0, 2.0, 3.0, 10.0]) == {
+    assert spread([1.0, 2.0, 3.0, 10.0]) == {
         "count": 4,
         "min": 1.0,
         "median": 2.0,

@@ -25,6 +25,7 @@ ORDER = (
     {"scenarios", "shortcut", "display"},
     {"lab"},
     {"lifecycle", "trace", "outages", "capture", "logs", "preflight", "labfile"},
+    {"contents"},
     {"migrate", "reach"},
     {"probes"},
     {"reports", "vms", "labs"},

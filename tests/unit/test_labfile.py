@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fakevm.contents.converge import Converged
 from fakevm.errors import ConflictError
 from fakevm.lab import Lab
 from fakevm.labfile import document, save, source, starter, wanted
-from fakevm.labfile.converge import Converged
 from fakevm.labfile.model import schema
 from fakevm.labfile.problems import LabFileError
 from tests.fakes.cloud import FakeCloud

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
-from fakevm.labfile.change import Change, Key
-from fakevm.labfile.things import Ref, Thing, ref, refs_in
+from fakevm.contents.change import Change, Key
+from fakevm.contents.things import Ref, Thing, ref, refs_in
 
 
 def ordered(changes: Collection[Change], wanted: Mapping[Ref, Thing]) -> list[Change]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from fakevm import migrate, vms
 from fakevm.clients.parts import Parts
+from fakevm.contents.change import Change
+from fakevm.contents.plan import Plan
+from fakevm.contents.present import Present
+from fakevm.contents.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 from fakevm.errors import FakevmError, NotFoundError
-from fakevm.labfile.change import Change
-from fakevm.labfile.plan import Plan
-from fakevm.labfile.present import Present
-from fakevm.labfile.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fakevm.labfile.things import Ref, Thing
+from fakevm.contents.things import Ref, Thing
 
 # tag: what an end cut off before it had its tag; release: routes that are in an interface's way.
 Action = Literal["create", "change", "move", "plug", "delete", "release", "tag"]

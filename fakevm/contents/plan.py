@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakevm.contents import order
+from fakevm.contents.change import Action, Change, Key
+from fakevm.contents.nearest import did_you_mean
+from fakevm.contents.present import Present
+from fakevm.contents.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, raise_all
-from fakevm.labfile import order
-from fakevm.labfile.change import Action, Change, Key
-from fakevm.labfile.present import Present
-from fakevm.labfile.problems import did_you_mean
-from fakevm.labfile.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 
 # Attributes for which a thing is made anew.
 _ANEW: Mapping[Kind, frozenset[str]] = {

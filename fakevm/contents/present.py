@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from fakevm.labfile import rules
-from fakevm.labfile.raw import Found, Raw
-from fakevm.labfile.things import DESCRIPTION, TAG, Kind, Ref, Thing, ref
+from fakevm.contents import rules
+from fakevm.contents.naming import Names, is_ours
+from fakevm.contents.raw import Found, Raw
+from fakevm.contents.things import TAG, Ref, Thing, ref
 from fakevm.neutron import answers
 from fakevm.vms import addresses, vifs
 from fakevm.vms.addresses import Addressing
@@ -43,33 +44,20 @@ def of(raw: Raw, wanted: Iterable[Thing] = ()) -> Present:
 
 
 class _Reading:
-    """Names everything, then says of it what a lab file can say."""
+    """Says of everything what a lab file can say."""
 
     def __init__(self, raw: Raw, wanted: Sequence[Thing]) -> None:
-        self._wanted = wanted
         self._raw = _given_back(raw, wanted)
         raw = self._raw
+        self._names = Names(raw, wanted)
         self._things: dict[Ref, Thing] = {}
-        self._refs: dict[str, Ref] = {}
-        self._ambiguous: set[Ref] = set()
         self._unsaid: list[str] = list(raw.others)
         self._subnets = {one["id"]: one for one in raw.found["subnets"]}
         self._ports = {one["id"]: one for one in raw.found["ports"]}
         self._plugged = {v.port_id: (h, v) for h, here in raw.vifs.items() for v in here}
 
     def present(self) -> Present:
-        named: dict[Kind, str] = {
-            "network": "networks",
-            "router": "routers",
-            "security_group": "security_groups",
-            "qos_policy": "policies",
-            "trunk": "trunks",
-        }
-        for kind, collection in named.items():
-            self._name(kind, self._raw.found[collection])
-        self._name_subnets()
-        vms = self._name_vms()
-        self._name_ports()
+        vms = self._names.vms
         self._networks()
         self._groups()
         self._policies()
@@ -83,55 +71,9 @@ class _Reading:
             hosts=self._raw.hosts,
             silent=self._raw.silent,
             vms=Counter(str(host) for host in hosts if host),
-            ambiguous=frozenset(self._ambiguous),
+            ambiguous=frozenset(self._names.ambiguous),
             unsaid=tuple(self._unsaid),
         )
-
-    # Names
-
-    def _name(self, kind: Kind, rows: Iterable[Found]) -> None:
-        """Give each its name; of several with one name, the file's own, or the oldest."""
-        by_name: dict[str, list[Found]] = defaultdict(list)
-        for row in rows:
-            by_name[row["name"]].append(row)
-        for name, same in by_name.items():
-            same.sort(key=lambda row: (not _is_ours(row), row.get("created_at") or "", row["id"]))
-            for place, row in enumerate(same):
-                self._refs[row["id"]] = ref(kind, name if name and not place else row["id"])
-            if len(same) > 1 or not name:
-                self._ambiguous.add(ref(kind, name))
-
-    def _name_subnets(self) -> None:
-        for row in self._raw.found["subnets"]:
-            if network := self._refs.get(row["network_id"]):
-                self._refs[row["id"]] = ref("subnet", *network.names, row["cidr"])
-
-    def _name_vms(self) -> dict[str, str]:
-        """Return the names of VMs by their ids; without a name an id is one."""
-        asked = [one.ref.names[0] for one in self._wanted if one.ref.kind == "vm"]
-        known = {vifs.vm_of(name).instance_id: name for name in asked}
-        known |= {v.instance_id: v.vm_name or v.instance_id for _, v in self._plugged.values()}
-        return {
-            str(port["device_id"]): known.get(port["device_id"], str(port["device_id"]))
-            for port in self._raw.found["ports"]
-            if port["device_id"]
-            and (port["device_owner"].startswith("compute:") or not port["device_owner"])
-        }
-
-    def _name_ports(self) -> None:
-        """Name ports of no VM's: by their trunk, or by what is wanted."""
-        wanted = {one.made_with["name"]: one.ref for one in self._wanted if one.ref.kind == "port"}
-        for trunk in self._raw.found["trunks"]:
-            for sub in trunk["sub_ports"]:
-                port = self._ports.get(sub["port_id"])
-                if port is not None:
-                    name = self._refs[trunk["id"]].names[0]
-                    called = port["name"] or port["id"]
-                    self._refs[port["id"]] = wanted.get(called, ref("port", name, called))
-        for port in sorted(self._ports.values(), key=lambda one: one.get("created_at") or ""):
-            free = not port["device_id"] and port["id"] not in self._refs
-            if free and port["name"] in wanted and wanted[port["name"]] not in self._refs.values():
-                self._refs[port["id"]] = wanted[port["name"]]
 
     # Things
 
@@ -142,23 +84,17 @@ class _Reading:
                 "ref": which,
                 "id": row["id"] if row else "",
                 "tagged": tagged,
-                "ours": row is not None and _is_ours(row),
+                "ours": row is not None and is_ours(row),
                 **values,
             }
         )
-
-    def _ref(self, object_id: str | None) -> Ref | None:
-        """Return what has an id; of another project's, one that no file names."""
-        if not object_id:
-            return None
-        return self._refs.get(object_id) or ref("network", f"id {object_id}")
 
     def _networks(self) -> None:
         for row in self._raw.found["networks"]:
             wanted = ("shared", "router:external", "admin_state_up", "mtu")
             attributes = {name: row[name] for name in wanted}
             attributes["port_security_enabled"] = row.get("port_security_enabled", True)
-            attributes["qos_policy_id"] = self._ref(row.get("qos_policy_id"))
+            attributes["qos_policy_id"] = self._names.of(row.get("qos_policy_id"))
             attributes |= {
                 name: row.get(name)
                 for name in (
@@ -166,9 +102,9 @@ class _Reading:
                     "provider:segmentation_id",
                 )
             }
-            self._add(self._refs[row["id"]], row, attributes=attributes)
+            self._add(self._names.refs[row["id"]], row, attributes=attributes)
         for row in self._raw.found["subnets"]:
-            if row["id"] not in self._refs:
+            if row["id"] not in self._names.refs:
                 continue
             names = ("name", "enable_dhcp", "dns_nameservers", "gateway_ip")
             attributes = {name: row[name] for name in names}
@@ -176,26 +112,26 @@ class _Reading:
             attributes["host_routes"] = _sorted(row["host_routes"])
             attributes["ipv6_address_mode"] = row["ipv6_address_mode"]
             attributes["ipv6_ra_mode"] = row["ipv6_ra_mode"]
-            self._add(self._refs[row["id"]], row, attributes=attributes)
+            self._add(self._names.refs[row["id"]], row, attributes=attributes)
 
     def _groups(self) -> None:
         for row in self._raw.found["security_groups"]:
-            which = self._refs[row["id"]]
+            which = self._names.refs[row["id"]]
             # Neutron made it, for whoever writes rules for it.
-            ours = _is_ours(row) or row["name"] == "default"
+            ours = is_ours(row) or row["name"] == "default"
             attributes = {"stateful": row.get("stateful", True)}
             self._add(which, row, attributes=attributes, ours=ours)
             for rule in row["security_group_rules"]:
                 if rule.get("remote_address_group_id"):
                     self._unsaid.append(f"a rule of {which} with an address group")
                     continue
-                remote = self._refs.get(rule["remote_group_id"] or "")
+                remote = self._names.refs.get(rule["remote_group_id"] or "")
                 words = str(rules.of_neutron(rule, remote.names[0] if remote else None))
                 self._add(ref("rule", which.names[0], words), rule, ours=ours, tagged=True)
 
     def _policies(self) -> None:
         for row in self._raw.found["policies"]:
-            which = self._refs[row["id"]]
+            which = self._names.refs[row["id"]]
             self._add(which, row, attributes={"shared": row["shared"]})
             for rule in row["rules"]:
                 kind, direction = rule["type"], rule.get("direction", "")
@@ -208,18 +144,18 @@ class _Reading:
                     self._unsaid.append(f"a rule of {which}: {kind}")
                     continue
                 attributes = {name: rule[name] for name in names}
-                values = {"attributes": attributes, "ours": _is_ours(row), "tagged": True}
+                values = {"attributes": attributes, "ours": is_ours(row), "tagged": True}
                 self._add(ref("qos_rule", which.names[0], kind, direction), rule, **values)
 
     def _routers(self) -> None:
         for row in self._raw.found["routers"]:
-            which = self._refs[row["id"]]
+            which = self._names.refs[row["id"]]
             gateway = row.get("external_gateway_info")
             attributes: dict[str, Any] = {
                 "admin_state_up": row["admin_state_up"],
                 "external_gateway_info": gateway
                 and {
-                    "network_id": self._ref(gateway["network_id"]),
+                    "network_id": self._names.of(gateway["network_id"]),
                     "enable_snat": gateway.get("enable_snat", True),
                     "external_fixed_ips": sorted(
                         ({"ip_address": ip["ip_address"]} for ip in gateway["external_fixed_ips"]),
@@ -230,7 +166,7 @@ class _Reading:
                 "distributed": row.get("distributed"),
             }
             self._add(which, row, attributes=attributes)
-            part = {"ours": _is_ours(row), "tagged": True}
+            part = {"ours": is_ours(row), "tagged": True}
             routes = [{k: one[k] for k in ("destination", "nexthop")} for one in row["routes"]]
             self._add(
                 ref("routes", *which.names), row, attributes={"routes": _sorted(routes)}, **part
@@ -241,7 +177,7 @@ class _Reading:
 
     def _interfaces(self, router: Ref, port: Found, part: Mapping[str, Any]) -> None:
         for ip in port["fixed_ips"]:
-            subnet = self._refs.get(ip["subnet_id"])
+            subnet = self._names.refs.get(ip["subnet_id"])
             if subnet is None:
                 self._unsaid.append(f"an interface of {router}")
                 continue
@@ -271,14 +207,14 @@ class _Reading:
                 ref("vm", name),
                 None,
                 id=instance_id,
-                ours=any(map(_is_ours, mine)),
+                ours=any(map(is_ours, mine)),
                 attributes={"host": host},
             )
             seen: Counter[tuple[str, str]] = Counter()
             for port in mine:
                 names: tuple[str, ...] = (name, port["name"])
                 if not port["name"]:
-                    network = self._ref(port["network_id"])
+                    network = self._names.of(port["network_id"])
                     seen[name, str(network)] += 1
                     assert network is not None
                     names = (*names, network.names[0], str(seen[name, str(network)]))
@@ -286,7 +222,7 @@ class _Reading:
                 if which in self._things:
                     # Of two with one name the older one is meant.
                     which = ref("nic", name, port["id"])
-                self._refs[port["id"]] = which
+                self._names.refs[port["id"]] = which
                 attributes = self._port(port)
                 attributes["binding:vnic_type"] = port.get("binding:vnic_type", "normal")
                 more = {
@@ -341,13 +277,13 @@ class _Reading:
             # What Neutron adds where none is given.
             if pair["mac_address"] in (None, port["mac_address"]):
                 del pair["mac_address"]
-        groups = (self._ref(one) for one in port.get("security_groups") or ())
+        groups = (self._names.of(one) for one in port.get("security_groups") or ())
         return {
-            "network_id": self._ref(port["network_id"]),
+            "network_id": self._names.of(port["network_id"]),
             "admin_state_up": port["admin_state_up"],
             "port_security_enabled": port.get("port_security_enabled", True),
             "security_groups": sorted(one for one in groups if one),
-            "qos_policy_id": self._ref(port.get("qos_policy_id")),
+            "qos_policy_id": self._names.of(port.get("qos_policy_id")),
             "allowed_address_pairs": _sorted(pairs),
             "mac_address": port["mac_address"],
             "fixed_ips": [{"ip_address": one} for one in sorted(self._chosen(port))],
@@ -362,8 +298,8 @@ class _Reading:
 
     def _trunks(self) -> None:
         for row in self._raw.found["trunks"]:
-            which = self._refs[row["id"]]
-            parent = self._refs.get(row["port_id"])
+            which = self._names.refs[row["id"]]
+            parent = self._names.refs.get(row["port_id"])
             if parent is not None and parent.kind == "nic":
                 parent = ref("port", *parent.names[:2])
             elif parent is None:
@@ -378,7 +314,7 @@ class _Reading:
                 made_with={"port_id": parent},
             )
             for sub in row["sub_ports"]:
-                port = self._refs.get(sub["port_id"])
+                port = self._names.refs.get(sub["port_id"])
                 if port is None or sub["segmentation_type"] != "vlan":
                     self._unsaid.append(f"a subport of {which}")
                     continue
@@ -387,10 +323,10 @@ class _Reading:
                     ref("sub_port", *which.names, str(sub["segmentation_id"])),
                     row,
                     attributes={"port_id": port},
-                    ours=_is_ours(row),
+                    ours=is_ours(row),
                     tagged=True,
                 )
-        for port_id, which in self._refs.items():
+        for port_id, which in self._names.refs.items():
             if which.kind == "port" and which not in self._things:
                 self._add_port(which, self._ports[port_id])
         self._forgotten()
@@ -398,8 +334,8 @@ class _Reading:
     def _forgotten(self) -> None:
         """Add what the file made and nothing names any more."""
         for port in self._ports.values():
-            if port["id"] not in self._refs and not port["device_id"]:
-                if _is_ours(port):
+            if port["id"] not in self._names.refs and not port["device_id"]:
+                if is_ours(port):
                     self._add_port(ref("port", "", port["id"]), port)
                 else:
                     self._unsaid.append(f"port {port['name'] or port['id']}, which is nobody's")
@@ -411,14 +347,14 @@ class _Reading:
 
     def _floating_ips(self) -> None:
         for row in self._raw.found["floatingips"]:
-            port = self._refs.get(row["port_id"] or "")
+            port = self._names.refs.get(row["port_id"] or "")
             nic = port if port and port.kind == "nic" else None
             which = ref("floating_ip", *(nic.names if nic else ("", row["floating_ip_address"])))
             if nic is None or which in self._things:
                 self._unsaid.append(f"floating IP {row['floating_ip_address']}")
                 which = ref("floating_ip", "", row["floating_ip_address"])
             attributes = {
-                "floating_network_id": self._ref(row["floating_network_id"]),
+                "floating_network_id": self._names.of(row["floating_network_id"]),
                 "port_id": nic,
                 "floating_ip_address": row["floating_ip_address"],
                 "fixed_ip_address": row["fixed_ip_address"],
@@ -436,17 +372,12 @@ def _given_back(raw: Raw, wanted: Sequence[Thing]) -> Raw:
 
     def mine(port: Found) -> Found:
         name = port["name"]
-        if port["device_id"] or name not in vms or not _is_ours(port):
+        if port["device_id"] or name not in vms or not is_ours(port):
             return port
         return {**port, "device_id": vifs.vm_of(vms[name]).instance_id}
 
     ports = [mine(port) for port in raw.found["ports"]]
     return replace(raw, found={**raw.found, "ports": ports})
-
-
-def _is_ours(row: Found) -> bool:
-    """Tell whether the file made it: by its tag, or where an end cut that off, its description."""
-    return TAG in row.get("tags", ()) or row.get("description") == DESCRIPTION
 
 
 def _sorted(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,13 +8,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_c
 from dataclasses import dataclass, replace
 
 from fakevm.clients.parts import Parts
+from fakevm.contents import plan, present, raw
+from fakevm.contents.acts import Acts
+from fakevm.contents.change import Change, Key
+from fakevm.contents.plan import Plan
+from fakevm.contents.present import Present
+from fakevm.contents.things import Thing
 from fakevm.errors import FakevmError
-from fakevm.labfile import plan, present, raw
-from fakevm.labfile.acts import Acts
-from fakevm.labfile.change import Change, Key
-from fakevm.labfile.plan import Plan
-from fakevm.labfile.present import Present
-from fakevm.labfile.things import Thing
 from fakevm.protocol.interrupt import deferred
 
 # Most of them wait for a VM.
