@@ -120,6 +120,12 @@ def called(port: Named) -> str:
     return f"{port.id} ({port.name})" if port.name else port.id
 
 
+def natural(name: str) -> tuple[str, int]:
+    """Return what puts compute-2 before compute-10."""
+    head = name.rstrip("0123456789")
+    return head, int(name[len(head) :] or 0)
+
+
 def find_host(ref: str, hosts: Mapping[str, str]) -> str:
     """Return the host with this name or container id, of name → container id."""
     found = [name for name, id_ in hosts.items() if len(ref) >= _ID_LEN and id_.startswith(ref)]

@@ -28,7 +28,7 @@ from fakevm.cli.session import (
 from fakevm.display import output
 from fakevm.errors import ConfigError, raise_all
 from fakevm.labs import releases
-from fakevm.labs.settings import AUTH, NOTHING, Wishes
+from fakevm.labs.settings import AUTH, NOTHING, Wishes, is_path
 
 if TYPE_CHECKING:
     from fakevm.contents.things import Thing
@@ -293,7 +293,7 @@ def _host_release(words: str) -> tuple[str, str]:
 def _spec(spec: str) -> str:
     """Return what pip is to install; a path is to be found from everywhere."""
     path = Path(spec)
-    if spec.startswith(".") or os.sep in spec.partition("://")[0]:
+    if is_path(spec):
         if not path.exists():
             raise ConfigError(f"there is no {spec!r}, a package's folder or file")
         return str(path.absolute())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakevm import names
 from fakevm.contents import order
 from fakevm.contents.change import Action, Change, Key
 from fakevm.contents.nearest import did_you_mean
@@ -32,16 +33,6 @@ _FIXED: Mapping[Kind, frozenset[str]] = {
     "router": frozenset({"ha", "distributed"}),
     "port": frozenset({"network_id", "mac_address", "fixed_ips", "binding:vnic_type"}),
     "trunk": frozenset({"port_id"}),
-}
-
-# What goes with its whole.
-_GOES_ALONG: Mapping[Kind, Kind] = {
-    "subnet": "network",
-    "rule": "security_group",
-    "qos_rule": "qos_policy",
-    "routes": "router",
-    "sub_port": "trunk",
-    "nic": "vm",
 }
 
 # What hands a thing over to the file. For what the client tags not there is its description.
@@ -144,7 +135,7 @@ class _Planning:
                     ConflictError("no compute host is up and healthy", hint="fakevm status")
                 )
                 break
-            chosen[name] = min(count, key=lambda host: (count[host], _natural(host)))
+            chosen[name] = min(count, key=lambda host: (count[host], names.natural(host)))
             count[chosen[name]] += 1
         return chosen
 
@@ -226,24 +217,20 @@ class _Planning:
         """Take routes away first, which may be in an interface's way, and add others at last."""
         wanted, here = thing.attributes["routes"], there.attributes["routes"]
         both = [one for one in here if one in wanted]
-        if both != here:
-            gone = ", ".join(_route(one) for one in here if one not in wanted)
-            self._add(
-                *("release", thing.ref),
-                wanted=thing,
-                present=there,
-                attributes={"routes": both},
-                detail=f"without {gone}",
-            )
-        if both != wanted:
-            new = ", ".join(_route(one) for one in wanted if one not in here)
-            self._add(
-                *("change", thing.ref),
-                wanted=thing,
-                present=there,
-                attributes={"routes": wanted},
-                detail=f"with {new}",
-            )
+        steps: tuple[tuple[Action, Any, Any, str], ...] = (
+            ("release", here, both, "without"),
+            ("change", both, wanted, "with"),
+        )
+        for action, before, after, word in steps:
+            if after != before:
+                moved = [one for one in (*before, *after) if (one in before) != (one in after)]
+                self._add(
+                    *(action, thing.ref),
+                    wanted=thing,
+                    present=there,
+                    attributes={"routes": after},
+                    detail=f"{word} {', '.join(map(_route, moved))}",
+                )
 
     def _may_change(self, which: Ref, what: str) -> bool:
         """Tell whether the file may change a thing that is there; else it is a conflict."""
@@ -330,7 +317,8 @@ class _Planning:
 
 
 def _goes_along(which: Ref) -> bool:
-    return which.kind in _GOES_ALONG
+    """Tell whether it goes with its whole; Neutron deletes no router that has interfaces."""
+    return which.whole is not None and which.kind != "interface"
 
 
 def _is_default(which: Ref) -> bool:
@@ -369,8 +357,3 @@ def _shown(value: Any) -> str:
 
 def _route(route: Mapping[str, str]) -> str:
     return f"{route['destination']} by {route['nexthop']}"
-
-
-def _natural(name: str) -> tuple[str, int]:
-    head = name.rstrip("0123456789")
-    return head, int(name[len(head) :] or 0)

@@ -13,12 +13,9 @@ from fakevm.contents.naming import Names, is_ours
 from fakevm.contents.raw import Found, Raw
 from fakevm.contents.things import TAG, Ref, Thing, ref
 from fakevm.neutron import answers
+from fakevm.reach.read import INTERFACES
 from fakevm.vms import addresses, vifs
 from fakevm.vms.addresses import Addressing
-
-# A router's ends on its subnets, those that are distributed or highly available, too
-# (neutron_lib/constants.py).
-INTERFACES = ("network:router_interface", "network:ha_router_replicated_interface")
 
 _AUTO = ("slaac", "dhcpv6-stateless")
 

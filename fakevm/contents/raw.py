@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
-from fakevm.errors import FakevmError, NotFoundError
+from fakevm.errors import FakevmError
 from fakevm.model import PluggedVif
 
 Found = Mapping[str, Any]
 
 # By the name that Neutron's answer has for each.
 KINDS = {
-    "networks": "/networks",
-    "subnets": "/subnets",
-    "routers": "/routers",
-    "ports": "/ports",
-    "security_groups": "/security-groups",
-    "policies": "/qos/policies",
-    "trunks": "/trunks",
-    "floatingips": "/floatingips",
+    "networks": "networks",
+    "subnets": "subnets",
+    "routers": "routers",
+    "ports": "ports",
+    "security_groups": "security-groups",
+    "policies": "qos/policies",
+    "trunks": "trunks",
+    "floatingips": "floatingips",
 }
 
 
@@ -47,14 +46,7 @@ def read(lab: Parts) -> Raw:
     """Return what there is now."""
     lab.neutron.connect()
     project = lab.neutron.project_id()
-
-    def listed(kind: str) -> list[Found]:
-        # What needs a plug-in that this Neutron has not.
-        with suppress(NotFoundError):
-            return list(lab.neutron.answer(KINDS[kind])[kind])
-        return []
-
-    found = dict(zip(KINDS, each(listed, list(KINDS)), strict=True))
+    found = dict(zip(KINDS, each(lab.neutron.listed_if_known, [*KINDS.values()]), strict=True))
     answers = lab.ask_hosts(lambda agent: agent.vifs())
     own, others = {}, []
     for kind, rows in found.items():

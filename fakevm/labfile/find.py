@@ -14,8 +14,11 @@ STDIN = "-"
 # Also found in a folder.
 _NAMES = (NAME, "fakevm.yml")
 
-# One more than a file may have (source.MAX_BYTES) is enough to see that it has more.
-_MOST = 1_000_001
+# More than a person or a program writes by far.
+MAX_BYTES = 1_000_000
+
+# One more than a file may have is enough to see that it has more.
+_MOST = MAX_BYTES + 1
 
 
 @dataclass(frozen=True, kw_only=True)

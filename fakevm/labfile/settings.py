@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from fakevm.errors import ConfigError
 from fakevm.labfile.model import LabFile
-from fakevm.labs.settings import Settings, Wishes, options_of
+from fakevm.labs.settings import Settings, Wishes, is_path, options_of
 
 # The keys that are options of every lab, or of a backend's.
 _OPTIONS = (
@@ -79,7 +78,7 @@ def _folder(folder: Path, name: str | None, key: str) -> Path | None:
 
 def _package(folder: Path, spec: str) -> str:
     """Return what pip is to install; a path begins at the file's folder."""
-    if spec.startswith(".") or os.sep in spec.partition("://")[0]:
+    if is_path(spec):
         if not (folder / spec).exists():
             raise ConfigError(f"packages: there is no {folder / spec}")
         return str((folder / spec).resolve())

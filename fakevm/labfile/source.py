@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
+from fakevm.labfile.find import MAX_BYTES
 from fakevm.labfile.problems import LabFileError, Path, Problem
 
 # What a person or a program writes by far.
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -91,6 +92,11 @@ NOTHING = Path("/dev/null")
 LAST_OF_THE_SYSTEM = 1023
 
 DEFAULT_COMPUTES = 3
+
+
+def is_path(spec: str) -> bool:
+    """Tell whether what pip is to install is a path, and no name or URL."""
+    return spec.startswith(".") or os.sep in spec.partition("://")[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from fakevm.clients.at_once import each
-from fakevm.errors import NotFoundError
 from fakevm.neutron.api import Neutron
 from fakevm.reach.topology import Nic, Router, RouterPort, Rule, Subnet, Topology
 
@@ -24,7 +22,7 @@ def topology(neutron: Neutron) -> Topology:
     """Return it for all VMs, as Neutron has it now."""
     kinds = ("ports", "networks", "subnets", "routers", "security-groups", "address-groups")
     neutron.connect()
-    found = dict(zip(kinds, each(_listed(neutron), kinds), strict=True))
+    found = dict(zip(kinds, each(neutron.listed_if_known, kinds), strict=True))
     ports = found["ports"]
     up = {network["id"] for network in found["networks"] if network["admin_state_up"]}
     return Topology(
@@ -43,16 +41,6 @@ def topology(neutron: Neutron) -> Topology:
         ),
         address_groups={one["id"]: tuple(one["addresses"]) for one in found["address-groups"]},
     )
-
-
-def _listed(neutron: Neutron) -> Callable[[str], list[dict[str, Any]]]:
-    def listed(kind: str) -> list[dict[str, Any]]:
-        # What needs a plug-in that this Neutron has not.
-        with suppress(NotFoundError):
-            return neutron.listed(kind)
-        return []
-
-    return listed
 
 
 def _nics(ports: Iterable[Found], up: Collection[str]) -> Iterable[Nic]:

@@ -28,8 +28,15 @@ def html(report: Json) -> str:
         "tables": "".join(filter(None, _tables(report))),
         "data": _embedded(_page_data(report)),
     }
-    # In one pass: what a name brings in is not looked at again.
-    text = TEMPLATE.read_text(encoding="utf-8")
+    return filled(TEMPLATE, parts)
+
+
+def filled(template: Path, parts: Mapping[str, str]) -> str:
+    """Return a page with HTML in the place of each {{name}}.
+
+    In one pass: what a name brings in is not looked at again.
+    """
+    text = template.read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from fakevm import shortcut
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import WaitTimeoutError
-from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, published
+from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, natural, published
 
 _LABELS = (LAB_LABEL, HOME_LABEL, ROLE_LABEL, SERVICE_LABEL)
 _SHOWN = "\t".join(
@@ -45,7 +45,7 @@ def containers(timeout_s: float) -> list[Container]:
             found = None if answer is None else list(map(_of_answer, answer))
     if found is None:
         found = _shown(deadline)
-    return sorted(found, key=lambda one: _natural(one.service))
+    return sorted(found, key=lambda one: natural(one.service))
 
 
 def _of_answer(told: Mapping[str, Any]) -> Container:
@@ -76,9 +76,3 @@ def read(stream: ProcessStream, deadline: float, *, until: bytes = b"") -> bytes
         if not piece or (until and until in piece):
             return text
     raise WaitTimeoutError("no answer in time")
-
-
-def _natural(service: str) -> tuple[str, int]:
-    """Return what puts compute-2 before compute-10."""
-    name, _, number = service.rpartition("-")
-    return (name, int(number)) if number.isdecimal() else (service, 0)

@@ -119,11 +119,13 @@ class Moves:
 def prober(graph: Graph, instance_id: str) -> str:
     """Return a port of another VM, that runs, on one of the VM's networks; "" where none is."""
     networks = {edge.network for edge in graph.edges if edge.node == instance_id}
-    others = {node.id for node in graph.nodes if node.kind == "vm" and not node.down}
     others = {
         node.id
         for node in graph.nodes
-        if node.id in others - {instance_id} and node.host not in graph.down
+        if node.kind == "vm"
+        and node.id != instance_id
+        and not node.down
+        and node.host not in graph.down
     }
     return next(
         (

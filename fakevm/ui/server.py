@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fakevm.errors import ConflictError, FakevmError, UnavailableError
+from fakevm.reports import page
 from fakevm.ui.feed import LOOK_S, Feed
 from fakevm.ui.moves import Moves, OpenLab
 
@@ -165,9 +166,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _page(self, _query: Mapping[str, str]) -> None:
         nonce = secrets.token_urlsafe(16)
-        parts = {"nonce": nonce, "lab": escape(self.server.lab_name)}
-        template = PAGE.read_text(encoding="utf-8")
-        text = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+        text = page.filled(PAGE, {"nonce": nonce, "lab": escape(self.server.lab_name)})
         policy = {"Content-Security-Policy": _POLICY.format(nonce=nonce)}
         self._send(HTTPStatus.OK, text.encode(), "text/html; charset=utf-8", policy)
 
