@@ -68,6 +68,9 @@ WAIT_S = 60.0
 # How long Neutron's processes may take to be well again.
 RESTART_S = 120.0
 
+# How long a VM of a lab file may take, which waits for what Neutron and its agents do for all others.
+FILE_S = 300.0
+
 # How often who follows the logs hears that nothing was said.
 LOOK_S = 1.0
 
@@ -372,7 +375,7 @@ class Lab(Lookup):
         prune: bool = False,
         dry_run: bool = False,
         hosts: Sequence[str] = (),
-        timeout_s: float = WAIT_S,
+        timeout_s: float = FILE_S,
     ) -> Converged:
         """Let the lab have what a file says, and with `prune` no more of what the file made.
 

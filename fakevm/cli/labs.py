@@ -270,7 +270,7 @@ def up(
         brought.show(report, form)
         return
     with session.lab() as lab:
-        done = lab.converge(things, prune=prune)
+        done = lab.converge(things, prune=prune, timeout_s=timeout_s)
         brought.show(report, form, done)
         # Within the block, where the lab adds to an error what may be its cause.
         raise_all(done.errors)

@@ -14,13 +14,16 @@ from fakevm.errors import ConflictError, FakevmError
 # How often a lock that is waited for is tried.
 _INTERVAL_S = 0.05
 
+# What every lock's name begins with: a Unix socket's in the abstract namespace, so that no file
+# could stay behind.
+PREFIX = "\0fakevm/"
+
 
 @contextmanager
 def exclusive(name: str, *, busy: str, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock of this name; ConflictError with the words `busy` if it can't be had."""
-    # A Unix socket's name in the abstract namespace: no file that could stay behind. Hashed, since
-    # it has room for 107 bytes.
-    address = "\0fakevm/" + hashlib.sha256(name.encode()).hexdigest()
+    # Hashed, since a socket's name has room for 107 bytes.
+    address = PREFIX + hashlib.sha256(name.encode()).hexdigest()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         until = time.monotonic() + wait_s
         while not _bound(sock, address, name):

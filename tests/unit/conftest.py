@@ -12,6 +12,7 @@ import pytest
 
 from fakevm.lab import Lab
 from fakevm.probes.end import PROGRAM
+from fakevm.protocol import lock
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.events import LocalNovaEvents
 from tests.fakes.host import FakeAgent, FakeHost, FakeStream
@@ -25,6 +26,12 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("FAKEVM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+
+
+@pytest.fixture(autouse=True)
+def locks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep apart what tests at once, and a lab that runs beside them, may lock by one name."""
+    monkeypatch.setattr(lock, "PREFIX", f"\0fakevm-unit-{os.getpid()}/")
 
 
 @dataclass
