@@ -11,6 +11,8 @@ TEST_LAB := test
 # The stories run on two labs at once, since they wait for real agents most of the time.
 WORKERS := gw0 gw1
 STORIES := $(BIN)/pytest -q -n $(words $(WORKERS)) --dist loadfile
+# Which of them: pytest's markers.
+ONLY := not nightly
 
 # Behind a proxy with its own certificate authority, pip needs this machine's certificates in the builds, too.
 SYSTEM_CA := $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -64,7 +66,7 @@ lint: venv ## Check style and types
 
 .PHONY: unit
 unit: venv ## The unit tests: no root, no Docker
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n $(words $(WORKERS)) tests/unit
 
 .PHONY: functional
 functional: images venv ## The agent's modules, on a private Open vSwitch in a container
@@ -77,13 +79,13 @@ images-29.0.0: images
 	@$(BIN)/fakevm build --neutron 29.0.0
 
 .PHONY: integration
-integration: images images-29.0.0 venv ## The stories, on labs of their own names
+integration: images images-29.0.0 venv ## The stories, on labs of their own names; those that take longest are left to the night
 	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
 	trap 'for worker in $(WORKERS); do $(BIN)/fakevm down --name $(TEST_LAB)-$$worker; done' EXIT
-	$(STORIES) --durations=15 tests/integration
+	$(STORIES) --durations=15 -m '$(ONLY)' tests/integration
 
 .PHONY: test
-test: images venv ## Every test
+test: images venv ## The tests of each change
 	@# The functional tests, in a container of their own, wait more than they work: they run beside all others.
 	log=$$(mktemp)
 	$(MAKE) --no-print-directory functional >"$$log" 2>&1 &
@@ -92,6 +94,10 @@ test: images venv ## Every test
 	$(MAKE) --no-print-directory lint unit integration
 	wait "$$functional" || { cat "$$log"; exit 1; }
 	tail -n 2 "$$log"
+
+.PHONY: nightly
+nightly: ## Every test: those of `make test`, and the stories that take longest
+	$(MAKE) --no-print-directory test ONLY=
 
 .PHONY: bench
 bench: images venv ## Measure; writes bench.json

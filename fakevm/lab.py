@@ -68,7 +68,7 @@ WAIT_S = 60.0
 # How long Neutron's processes may take to be well again.
 RESTART_S = 120.0
 
-# How long a VM of a lab file may take, which waits for what Neutron and its agents do for all others.
+# How long a VM of a lab file may take: it waits for what Neutron does for all others, too.
 FILE_S = 300.0
 
 # How often who follows the logs hears that nothing was said.

@@ -18,6 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # The SDK warns of its own inner calls.
     config.addinivalue_line("filterwarnings", "ignore:::openstack")
     config.addinivalue_line("markers", "ovs: of ML2/OVS alone; -m 'not ovs' on a lab of ML2/OVN")
+    config.addinivalue_line("markers", "nightly: too long for each change; make nightly runs it")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ VLAN: dict[str, Any] = {
 BYTES = 4 * 1024 * 1024
 
 
-@pytest.mark.parametrize("kind", ["tunnel", "vlan"])
+@pytest.mark.parametrize("kind", ["tunnel", pytest.param("vlan", marks=pytest.mark.nightly)])
 def test_two_vms_on_each_of_three_hosts_all_pairs(cloud: Cloud, kind: str) -> None:
     tunnel = {"provider_network_type": cloud.lab.tunnel_type}
     network = cloud.network(cidr="10.3.0.0/24", **(VLAN if kind == "vlan" else tunnel))

@@ -17,6 +17,8 @@ from tests.integration.conftest import LOGS
 from tests.integration.hosts import container_ids
 from tests.integration.lab import Lab
 
+pytestmark = pytest.mark.nightly
+
 PASSWORD = "neutron"
 
 # Where ovs-vswitchd listens for ovs-appctl(8).

@@ -17,6 +17,8 @@ from tests.integration.hosts import container_ids, docker
 from tests.integration.lab import Lab, docker_logs
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.nightly
+
 # keystoneauth uses no token that has less than two minutes left.
 LIFETIME_S = 4
 KEYSTONE_CONF = f"[token]\nexpiration = {120 + LIFETIME_S}\n"

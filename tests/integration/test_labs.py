@@ -144,6 +144,7 @@ def test_the_port_that_stays_down_is_found(second: Lab, tmp_path: Path) -> None:
     assert "did not come back" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.nightly
 def test_a_fix_is_proven_on_the_user_s_own_tree(second: Lab, tmp_path: Path) -> None:
     mended = tree.sdist(FAULTY, tmp_path)
     for name, text in tree.SKIPS_MIGRATED.items():
@@ -167,6 +168,7 @@ def test_a_fix_is_proven_on_the_user_s_own_tree(second: Lab, tmp_path: Path) -> 
     assert f"{tree.AGENT}:1: SyntaxError" in second.fakevm.fails(2, "restart")
 
 
+@pytest.mark.nightly
 def test_a_package_from_the_index_and_a_host_that_is_not_upgraded_yet(second: Lab) -> None:
     plugins = ("--no-neutron-src", "--service-plugins", "router,qos,trunk,bgp")
     up = ("up", "--name", second.name, *plugins)

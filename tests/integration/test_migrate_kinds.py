@@ -93,6 +93,7 @@ def test_a_post_copied_vm_runs_before_its_binding_is_active(lab: Lab, cloud: Clo
     b.assert_wholly_on("compute-3")
 
 
+@pytest.mark.nightly
 def test_the_field_s_faults_can_be_had(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.71.4.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
@@ -110,6 +111,7 @@ def test_the_field_s_faults_can_be_had(lab: Lab, cloud: Cloud) -> None:
         assert set(seen()) == {b.mac_address}
 
 
+@pytest.mark.nightly
 @pytest.mark.ovs
 def test_without_the_profile_s_word_nova_waits_in_vain(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.71.7.0/24")

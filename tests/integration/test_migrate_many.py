@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import pytest
+
 from fakevm.lab import Lab as Library
 from fakevm.migrate.request import MigrationRequest
 from fakevm.vms.requests import PortRequest
@@ -24,6 +26,7 @@ def at_once(work: Callable[[T], R], things: Iterable[T], *, side_by_side: int = 
         return [future.result() for future in [pool.submit(work, thing) for thing in things]]
 
 
+@pytest.mark.nightly
 def test_twenty_vms_at_once_between_three_hosts(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.73.0.0/24")
     sources = [COMPUTES[number % 3] for number in range(COUNT)]

@@ -9,53 +9,32 @@ from typing import Any
 import pytest
 
 from tests.integration.cloud import Cloud, Guest
-from tests.integration.conftest import LOGS
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
+from tests.integration.ovn import ovn_lab
 from tests.integration.routing import assert_routed
 
-# What both backends have, here of this one.
-from tests.integration.test_addresses import (  # noqa: F401
-    test_dhcp_gives_the_fixed_ip,
-    test_ipv6_by_router_advertisement_and_by_dhcpv6,
-    test_static_and_none,
-    test_two_nics_on_two_networks,
-)
+# What both backends have, here of this one; the rest is in test_ovn_too.
+from tests.integration.test_addresses import test_dhcp_gives_the_fixed_ip  # noqa: F401
 from tests.integration.test_connectivity import (  # noqa: F401
     test_two_vms_on_each_of_three_hosts_all_pairs,
 )
 from tests.integration.test_migrate_failures import (  # noqa: F401
     guests,
-    test_a_failure_after_activation_goes_forward,
-    test_a_failure_before_the_pause_is_not_felt,
     test_a_failure_to_activate_lets_the_vm_run_where_it_was,
 )
 from tests.integration.test_restarts import (  # noqa: F401
-    test_a_host_s_restart_brings_its_vms_back,
     test_a_vswitchd_s_restart_brings_the_network_back,
-)
-from tests.integration.test_scenarios import (  # noqa: F401
-    at_once,
-    test_a_scenario,
-    test_a_scenario_beside_others,
 )
 from tests.integration.test_security_groups import (  # noqa: F401
     test_a_rule_taken_away_stops_an_established_ping,
-    test_port_security_off_lets_everything_in,
 )
 from tests.integration.test_trace import (  # noqa: F401
-    test_a_packet_is_followed_through_a_router,
     test_a_packet_is_followed_to_another_host_or_to_who_drops_it,
-    test_a_packet_of_ipv6_is_followed_on_one_host,
 )
-from tests.integration.test_trunks import test_a_vm_speaks_with_its_subport_s_network  # noqa: F401
 from tests.integration.test_writes import (  # noqa: F401
     given,
     story,
-    test_a_build_that_is_rescheduled,
-    test_a_cold_migration_that_is_left_open,
-    test_a_vm_on_its_host_and_on_none,
-    test_a_vm_with_one_port,
     test_a_vm_with_two_ports_one_of_them_given,
 )
 from tests.integration.traffic import Ping
@@ -69,14 +48,8 @@ SENT = 4 * LIMIT_KBPS * 1000 // 8
 @pytest.fixture(scope="module")
 def lab(lab_name: str) -> Iterator[Lab]:
     """A lab of ML2/OVN instead of the session's."""
-    ovn = Lab(f"{lab_name}-ovn")
-    try:
-        argv = ("--name", ovn.name, "--computes", str(len(COMPUTES)), "--backend", "ovn")
-        ovn.fakevm.ok("up", *argv)
-        yield ovn
-    finally:
-        ovn.save_logs(LOGS / ovn.name)
-        ovn.fakevm.ok("down", "--name", ovn.name)
+    with ovn_lab(lab_name) as lab:
+        yield lab
 
 
 @pytest.fixture
@@ -247,7 +220,11 @@ def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
 @pytest.mark.parametrize(
     ("service", "code", "place"),
     # Neutron binds by the northbound alone; and of what else is away, nobody hears in time.
-    [("ovnnb", 5, "compute-2"), ("ovnsb", 6, "compute-1"), ("northd", 6, "compute-1")],
+    [
+        pytest.param("ovnnb", 5, "compute-2", marks=pytest.mark.nightly),
+        pytest.param("ovnsb", 6, "compute-1", marks=pytest.mark.nightly),
+        ("northd", 6, "compute-1"),
+    ],
 )
 def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
     lab: Lab, by_dhcp: tuple[Guest, Guest], service: str, code: int, place: str
@@ -282,6 +259,7 @@ def test_what_is_deleted_while_the_southbound_is_away_leaves_nothing_there(
     assert lab.fakevm.json("cleanup", "--dry-run") == []
 
 
+@pytest.mark.nightly
 def test_hosts_that_come_back_with_each_other_s_address(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.84.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})

@@ -15,8 +15,8 @@ import pytest
 from fakevm.clients import process
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, WaitTimeoutError
-from fakevm.protocol.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
 from fakevm.protocol import lock
+from fakevm.protocol.interrupt import ENDS, Terminated, deferred, raise_on_sigterm
 from fakevm.protocol.lock import exclusive
 
 
@@ -193,7 +193,8 @@ def test_a_lock_ends_with_the_process_that_holds_it() -> None:
     name = f"test/killed/{os.getpid()}"
     script = (
         f"import time\nfrom fakevm.protocol import lock\nlock.PREFIX = {lock.PREFIX!r}\n"
-        f"with lock.exclusive({name!r}, busy=''):\n    print('held', flush=True)\n    time.sleep(60)"
+        f"with lock.exclusive({name!r}, busy=''):\n"
+        "    print('held', flush=True)\n    time.sleep(60)"
     )
     holder = ProcessStream((sys.executable, "-c", script))
     assert holder.read().startswith(b"held")
