@@ -24,6 +24,7 @@ ORDER = (
     {"ui"},
     {"scenarios", "shortcut", "display"},
     {"lab"},
+    {"looks"},
     {"lifecycle", "trace", "outages", "capture", "logs", "preflight", "labfile"},
     {"contents"},
     {"migrate", "reach"},
