@@ -10,7 +10,7 @@ PYTHON ?= python3
 TEST_LAB := test
 # The stories run on two labs at once, since they wait for real agents most of the time.
 WORKERS := gw0 gw1
-STORIES := $(BIN)/pytest -q -n $(words $(WORKERS)) --dist loadfile
+STORIES := $(BIN)/pytest -q -n $(words $(WORKERS)) --dist loadfile --no-loadscope-reorder
 # Which of them: pytest's markers.
 ONLY := not nightly
 

@@ -69,6 +69,7 @@ def test_ipv6_by_router_advertisement_and_by_dhcpv6(lab: Lab, cloud: Cloud) -> N
     b.ping(a.ip)
 
 
+@pytest.mark.nightly
 def test_two_nics_on_two_networks(lab: Lab, cloud: Cloud) -> None:
     first = cloud.network(name="first", cidr="10.2.1.0/24")
     second = cloud.network(name="second", cidr="10.2.2.0/24")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.integration.cloud import Cloud, guest_of
 from tests.integration.lab import COMPUTES, Lab
 
 PLUGS = 6
 
 
+@pytest.mark.nightly
 def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.12.0.0/24")
     processes = [

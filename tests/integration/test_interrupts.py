@@ -77,6 +77,7 @@ def test_migrate(lab: Lab, guests: tuple[Guest, Guest], step: str) -> None:
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_a_host_that_stops_in_the_middle_of_a_plug(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.10.0.0/24")
     a = cloud.guest(network, "a", "compute-1")

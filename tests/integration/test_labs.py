@@ -79,6 +79,7 @@ def second(lab: Lab, installed: Path, tmp_path_factory: pytest.TempPathFactory) 
         second.fakevm.ok("down", "--name", second.name)
 
 
+@pytest.mark.nightly
 def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
     one, other = plain.subnets(lab.name), plain.subnets(second.name)
     assert len(one) == len(other) == 3
@@ -98,6 +99,7 @@ def test_two_labs_share_nothing(lab: Lab, second: Lab, cloud: Cloud) -> None:
     here.exec("true")
 
 
+@pytest.mark.nightly
 def test_what_is_laid_over_neutron_s_configuration_has_the_word(
     second: Lab, tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_what_is_laid_over_neutron_s_configuration_has_the_word(
     assert container_ids(second.name) == before
 
 
+@pytest.mark.nightly
 def test_iptables_filter_on_a_bridge_of_the_vif_s_own(second: Lab) -> None:
     with Cloud(second, "hybrid") as cloud:
         network, closed = cloud.network(cidr="10.16.0.0/24"), cloud.security_group()
@@ -129,6 +132,7 @@ def test_iptables_filter_on_a_bridge_of_the_vif_s_own(second: Lab) -> None:
         a.cannot_ping(c.ip)
 
 
+@pytest.mark.nightly
 def test_the_port_that_stays_down_is_found(second: Lab, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     result = play(second, "stays-down", "--report", str(page))
@@ -254,6 +258,7 @@ def test_a_plug_in_brings_its_own_agent_and_its_own_way_to_plug(
     )
 
 
+@pytest.mark.nightly
 def test_the_end_of_a_lab_is_no_other_s(lab: Lab, second: Lab) -> None:
     before, networks = container_ids(lab.name), plain.subnets(lab.name)
     removed = second.fakevm.json("down", "--name", second.name)

@@ -75,6 +75,7 @@ def test_a_destination_without_its_agent_leaves_the_vm_at_the_source(
     b.assert_wholly_on("compute-2")
 
 
+@pytest.mark.nightly
 @pytest.mark.ovs
 def test_a_host_without_its_l2_agent_gets_no_vm(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.7.0.0/24")

@@ -41,6 +41,7 @@ def test_a_cold_migration_boots_the_vm_on_the_other_host(lab: Lab, cloud: Cloud)
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_a_host_that_returns_leaves_evacuated_vms_alone(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.71.1.0/24")
     a, b, stays = cloud.guests(network, {"a": "compute-1", "b": "compute-2", "stays": "compute-2"})
@@ -65,6 +66,7 @@ def test_a_host_that_returns_leaves_evacuated_vms_alone(lab: Lab, cloud: Cloud) 
     a.ping(stays.ip)
 
 
+@pytest.mark.nightly
 def test_a_vm_of_a_host_that_is_cut_off_is_evacuated_by_force(lab: Lab, cloud: Cloud) -> None:
     """Its fakevm-agent only starts anew, and ends what runs there."""
     network = cloud.network(cidr="10.71.2.0/24")

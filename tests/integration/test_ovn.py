@@ -124,6 +124,7 @@ def _get(guest: Guest, url: str) -> tuple[str, ...]:
     return ("exec", guest.port_id, "--", "curl", "-fsS", "--max-time", "5", url)
 
 
+@pytest.mark.nightly
 def test_a_router_joins_networks_and_leads_outside(lab: Lab, cloud: Cloud) -> None:
     stranger, floating_ip = assert_routed(cloud)
     # What is made while the gateway chassis is away is whole; it goes on when it is back.
@@ -202,6 +203,7 @@ def test_an_ovn_controller_s_end_is_felt_for_half_a_second_at_most(
     a.ping(cloud.guest(network, "c", "compute-2").ip)
 
 
+@pytest.mark.nightly
 def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:

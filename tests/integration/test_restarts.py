@@ -92,6 +92,7 @@ def test_a_vswitchd_s_restart_brings_the_network_back(lab: Lab, cloud: Cloud) ->
         assert host.interfaces()[b.port_id]["ofport"] > 0
 
 
+@pytest.mark.nightly
 @pytest.mark.ovs
 def test_rabbitmq_s_restart_heals_by_itself(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.6.4.0/24")

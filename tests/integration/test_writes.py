@@ -283,6 +283,7 @@ def shelved(name: str, profile: Mapping[str, Any]) -> Write:
 MINE = {"mine": "keep"}
 
 
+@pytest.mark.nightly
 def test_a_vm_on_its_host_and_on_none(story: Story, given: str) -> None:
     story.boot()
     story.give(given)
@@ -324,6 +325,7 @@ def test_a_vm_on_its_host_and_on_none(story: Story, given: str) -> None:
     assert story.writes() == [release("given", MINE), delete("own2")]
 
 
+@pytest.mark.nightly
 def test_a_cold_migration_that_is_left_open(story: Story, given: str) -> None:
     port_id = story.boot()
     story.give(given)
