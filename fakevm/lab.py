@@ -15,7 +15,8 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
-    from fakevm.contents.things import Thing
+    from fakevm.contents.raw import Raw
+    from fakevm.contents.things import Ref, Thing
     from fakevm.labs.restart import Restarted
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.look import Look
@@ -291,10 +292,12 @@ class Lab(Looks):
         dry_run: bool = False,
         hosts: Sequence[str] = (),
         timeout_s: float = FILE_S,
+        known: Raw | None = None,
     ) -> Converged:
         """Let the lab have what a file says, and with `prune` no more of what the file made.
 
-        `dry_run` only returns what would be done; `hosts`: those that the lab will have by then.
+        `dry_run` only returns what would be done; `hosts`: those that the lab will have by then;
+        `known`: what there is of these things, so that the lab is not read.
         """
         return contents.converge.converge(
             self,
@@ -304,4 +307,9 @@ class Lab(Looks):
             hosts=hosts,
             delete_vm=self.delete_vm,
             timeout_s=timeout_s,
+            known=known,
         )
+
+    def remove(self, which: Ref, known: Raw, *, timeout_s: float = FILE_S) -> None:
+        """Delete one thing, of which all that is there is known, with its parts."""
+        contents.converge.remove(self, which, known, delete_vm=self.delete_vm, timeout_s=timeout_s)

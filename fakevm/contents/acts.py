@@ -69,6 +69,11 @@ class Acts:
         self._neutron = lab.neutron.traced(timeout_s=ANSWER_S)
         self._asking = threading.BoundedSemaphore(NEUTRON_AT_ONCE)
 
+    @property
+    def ids(self) -> Mapping[Ref, str]:
+        """The ids of what is there."""
+        return self._ids
+
     def carry_out(self, change: Change) -> None:
         """Make one change."""
         match change.action, change.ref.kind:

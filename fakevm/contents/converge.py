@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fakevm.clients.parts import Parts
 from fakevm.contents import plan, present, raw
@@ -13,8 +13,9 @@ from fakevm.contents.acts import Acts
 from fakevm.contents.change import Change, Key
 from fakevm.contents.plan import Plan
 from fakevm.contents.present import Present
-from fakevm.contents.things import Thing
-from fakevm.errors import FakevmError
+from fakevm.contents.raw import Raw
+from fakevm.contents.things import Ref, Thing
+from fakevm.errors import FakevmError, raise_all
 from fakevm.protocol.interrupt import deferred
 
 # Most of them wait for a VM.
@@ -43,6 +44,8 @@ class Converged:
     left: tuple[str, ...] = ()
     # What failed.
     errors: tuple[FakevmError, ...] = ()
+    # Of what is there now.
+    ids: Mapping[Ref, str] = field(default_factory=dict)
 
 
 def converge(
@@ -54,9 +57,13 @@ def converge(
     hosts: Sequence[str],
     delete_vm: Callable[[str], object],
     timeout_s: float,
+    known: Raw | None = None,
 ) -> Converged:
-    """Let a lab that runs have what is wanted; return what was done, and what failed."""
-    there = present.of(raw.read(lab), things)
+    """Let a lab that runs have what is wanted; return what was done, and what failed.
+
+    `known`: what is there of these things, and of those that they name; None: all is read.
+    """
+    there = present.of(known or raw.read(lab), things)
     for host, why in there.silent.items():
         lab.say(f"warning: {host} does not answer: {why}")
     if hosts:
@@ -66,7 +73,33 @@ def converge(
         return planned(found)
     acts = Acts(lab, found, there, delete_vm=delete_vm, timeout_s=timeout_s)
     done, errors = carry_out(found, acts.carry_out, say=lab.say)
-    return Converged(changes=tuple(done), left=_words(found), errors=tuple(errors))
+    return Converged(
+        changes=tuple(done), left=_words(found), errors=tuple(errors), ids=dict(acts.ids)
+    )
+
+
+def remove(
+    lab: Parts,
+    which: Ref,
+    known: Raw,
+    *,
+    delete_vm: Callable[[str], object],
+    timeout_s: float,
+) -> None:
+    """Delete one thing with its parts, whoever made it; raise what failed.
+
+    `known`: what is there of it.
+    """
+    there = present.of(known)
+    mine = {
+        one: replace(thing, ours=which in (one, one.whole), tagged=True)
+        for one, thing in there.things.items()
+    }
+    there = replace(there, things=mine)
+    found = plan.of([], there, prune=True)
+    acts = Acts(lab, found, there, delete_vm=delete_vm, timeout_s=timeout_s)
+    _, errors = carry_out(found, acts.carry_out, say=lab.say)
+    raise_all(errors)
 
 
 def planned(found: Plan) -> Converged:

@@ -242,7 +242,7 @@ class _Planning:
             return True
         self._errors.append(
             ConflictError(
-                f"{owner.ref} is there, and was not made by this file ({what})",
+                f"{owner.ref} is there, and was not made by a file or the library ({what})",
                 hint=self._hand_over(owner),
             )
         )

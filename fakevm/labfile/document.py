@@ -8,9 +8,9 @@ from typing import Any
 
 from fakevm.contents.nearest import did_you_mean
 from fakevm.labfile import checks, model, source
+from fakevm.labfile.checks import Found
 from fakevm.labfile.model import LabFile
-from fakevm.labfile.problems import LabFileError, Path, Problem
-from fakevm.labfile.source import Source
+from fakevm.labfile.problems import LabFileError, Path
 
 # pydantic's words for kinds of values, and ours.
 _KINDS = {
@@ -29,18 +29,24 @@ _PREFIX = "Value error, "
 def read(data: bytes, file: str) -> LabFile:
     """Return what a lab file says; LabFileError with all that is wrong in it."""
     text = source.read(data, file)
-    try:
-        found = LabFile.model_validate(text.values)
-    except model.ValidationError as error:
-        known = model.schema()
-        raise LabFileError([_problem(text, known, one) for one in error.errors()]) from None
-    if problems := [text.problem(path, what) for path, what in checks.of(found)]:
-        raise LabFileError(problems)
+    found = checked(text.values)
+    if not isinstance(found, LabFile):
+        raise LabFileError([text.problem(path, what) for path, what in found])
     return found
 
 
-def _problem(text: Source, schema: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
-    """Return one of pydantic's errors in our words, at its place."""
+def checked(values: Mapping[str, Any]) -> LabFile | list[Found]:
+    """Return what a lab file's values say, or all that is wrong in them, and where."""
+    try:
+        found = LabFile.model_validate(values)
+    except model.ValidationError as error:
+        known = model.schema()
+        return [_problem(known, one) for one in error.errors()]
+    return list(checks.of(found)) or found
+
+
+def _problem(schema: Mapping[str, Any], error: Mapping[str, Any]) -> Found:
+    """Return the place of one of pydantic's errors, and our words for it."""
     path: Path = tuple(error["loc"])
     if path and path[-1] == "[key]":
         path = path[:-1]
@@ -48,9 +54,9 @@ def _problem(text: Source, schema: Mapping[str, Any], error: Mapping[str, Any]) 
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
         near = did_you_mean(key, _keys(schema, path[:-1]))
-        return text.problem(path, f"there is no key {key!r} here{near}")
+        return path, f"there is no key {key!r} here{near}"
     if kind == "missing":
-        return text.problem(path[:-1], f"the key {key!r} is missing")
+        return path[:-1], f"the key {key!r} is missing"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         near = did_you_mean(str(given), choices)
@@ -63,7 +69,7 @@ def _problem(text: Source, schema: Mapping[str, Any], error: Mapping[str, Any]) 
         if kind != "value_error":
             what = f"{what[:1].lower()}{what[1:]}, not {_shown(given)}"
     named = path and isinstance(path[-1], str)
-    return text.problem(path, f"{key}: {what}" if named else what)
+    return path, f"{key}: {what}" if named else what
 
 
 def _shown(given: Any) -> str:

@@ -212,14 +212,20 @@ class Neutron:
         owners = (port["device_owner"] for port in self._get("/ports", query)["ports"])
         return any(owner.startswith("network:") and "router" in owner for owner in owners)
 
-    def listed(self, kind: str) -> list[dict[str, Any]]:
-        """Return all objects of a kind, as "security-groups"; NotFoundError: it knows no such."""
-        return list(self.answer(f"/{kind}")[kind.rpartition("/")[2].replace("-", "_")])
+    def listed(self, kind: str, query: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
+        """Return the objects of a kind, as "security-groups", all of them without a query.
 
-    def listed_if_known(self, kind: str) -> list[dict[str, Any]]:
+        NotFoundError: it knows no such kind.
+        """
+        path = f"/{kind}?{urlencode(query)}" if query else f"/{kind}"
+        return list(self.answer(path)[kind.rpartition("/")[2].replace("-", "_")])
+
+    def listed_if_known(
+        self, kind: str, query: Sequence[tuple[str, str]] = ()
+    ) -> list[dict[str, Any]]:
         """Return the same; nothing, where it takes a plug-in that this Neutron has not."""
         with suppress(NotFoundError):
-            return self.listed(kind)
+            return self.listed(kind, query)
         return []
 
     def network_names(self) -> dict[str, str]:

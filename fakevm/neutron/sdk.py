@@ -12,6 +12,8 @@ import openstack.exceptions
 from fakevm.errors import ConfigError
 from fakevm.neutron.login import DOMAIN, Login, cloud
 
+Connection = openstack.connection.Connection
+
 
 def connect(
     endpoint: str, login: Login | None = None, *, timeout_s: float

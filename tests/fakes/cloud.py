@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 from fakevm.errors import ConflictError, NotFoundError
 from fakevm.neutron.values import Network, Port, Subnet
@@ -63,6 +64,8 @@ class FakeCloud(FakeNeutron):
         # By port.
         self.more: dict[str, Row] = {}
         self.tags: dict[str, list[str]] = {}
+        # In order.
+        self.asked: list[str] = []
         self._count = itertools.count(1)
         self._default = self._new_group("default")
         group = self.rows["security-groups"][self._default]
@@ -79,10 +82,17 @@ class FakeCloud(FakeNeutron):
     # What is asked
 
     def answer(self, path: str) -> Mapping[str, Any]:
-        kind = path.rpartition("/")[2]
+        self.asked.append(path)
+        whole, _, query = path.partition("?")
+        kind, _, object_id = whole.strip("/").removeprefix("qos/").partition("/")
         if kind == "ports":
-            return {"ports": [self._port_row(port) for port in self.ports_by_id.values()]}
-        rows = [{**row, "tags": self.tags.get(row["id"], [])} for row in self.rows[kind].values()]
+            rows = [self._port_row(port) for port in self.ports_by_id.values()]
+        else:
+            rows = [{**r, "tags": self.tags.get(r["id"], [])} for r in self.rows[kind].values()]
+        if object_id:
+            return {_MEMBERS[kind]: next(row for row in rows if row["id"] == object_id)}
+        for key, values in parse_qs(query).items():
+            rows = [row for row in rows if row[key] in values]
         return {kind.replace("-", "_"): rows}
 
     def project_id(self, ref: str | None = None) -> str:
