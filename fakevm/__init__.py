@@ -1,4 +1,4 @@
-"""A real OpenStack Neutron with emulated VMs to serve; `fakevm.lab.Lab` is the library's face."""
+"""A real OpenStack Neutron with emulated VMs to serve; `Lab` is the library's face."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,20 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm import lab
+    from fakevm.library.lab import Lab
+    from fakevm.library.network import Network
+    from fakevm.library.router import Router
+    from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.vm import Completed, Vm
 
-    __all__ = ["lab"]
+    __all__ = ["Completed", "Lab", "Network", "Router", "SecurityGroup", "Vm", "lab"]
 
-__getattr__ = lazy.modules(__name__)
+__getattr__ = lazy.modules(
+    __name__,
+    Completed="fakevm.library.vm",
+    Lab="fakevm.library.lab",
+    Network="fakevm.library.network",
+    Router="fakevm.library.router",
+    SecurityGroup="fakevm.library.security_group",
+    Vm="fakevm.library.vm",
+)

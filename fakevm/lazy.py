@@ -19,13 +19,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from threading import Thread
-from types import ModuleType
+from typing import Any
 
 
-def modules(package: str) -> Callable[[str], ModuleType]:
-    """Return a package's `__getattr__`, which imports the module of that name."""
+def modules(package: str, **objects: str) -> Callable[[str], Any]:
+    """Return a package's `__getattr__`, which imports the module of that name.
 
-    def find(name: str) -> ModuleType:
+    objects: what else the package has, each with the module where it is.
+    """
+
+    def find(name: str) -> Any:
+        if name in objects:
+            return getattr(import_module(objects[name]), name)
         full = f"{package}.{name}"
         try:
             return import_module(full)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import fakevm
-from fakevm import clients, contents, labfile, labs, preflight, shortcut, vms
+from fakevm import clients, contents, labfile, labs, library, preflight, shortcut, vms
 from fakevm.cli import complete
 from fakevm.names import DEFAULT_LAB, check_lab
 
@@ -81,15 +81,7 @@ class Session:
 
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""
-        engine = clients.engine.Engine()
-        beginning = labs.up.Up(
-            self.lab_name,
-            wishes,
-            engine=engine,
-            say=say,
-            look=lambda wanted: preflight.doctor.require(wanted, engine=engine, say=say),
-        )
-        return beginning.run(timeout_s=timeout_s)
+        return library.begin.up(self.lab_name, wishes, timeout_s=timeout_s, say=say)
 
     def dry_run(self, wishes: Wishes, things: Sequence[Thing], *, prune: bool) -> Converged:
         """Return what `up` would do with a lab file."""

@@ -379,7 +379,7 @@ class FakeAgent:
                     self._output(sock, request_id, "stdout", b"x" * FLOOD)
                 self.flooded.set()
                 return {"exit_code": 0}
-            case [name] if name in self.programs:
+            case [name, *_] if name in self.programs:
                 return {"exit_code": self._run(sock, request_id, self.programs[name])}
             case ["die"]:
                 self.die()

@@ -22,7 +22,7 @@ ORDER = (
     {"__main__"},
     {"cli"},
     {"ui"},
-    {"scenarios", "shortcut", "display"},
+    {"scenarios", "shortcut", "display", "library"},
     {"lab"},
     {"looks"},
     {"lifecycle", "trace", "outages", "capture", "logs", "preflight", "labfile"},

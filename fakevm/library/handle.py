@@ -1,0 +1,33 @@
+"""What all objects of a lab have in common: which lab, which name, which id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakevm.lab import Lab
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handle:
+    """An object of a lab. It remembers no more than which one it is: values are asked for."""
+
+    lab: Lab = field(repr=False)
+    name: str
+    id: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def plain(value: Any) -> Any:
+    """Return words as a lab file has them, where Python has more kinds of values."""
+    if isinstance(value, Handle | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(one) for one in value]
+    return value

@@ -1,0 +1,206 @@
+"""A lab for tests and scripts: all verbs of `fakevm.lab.Lab`, and its contents as objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import fakevm.lab
+from fakevm import labs, library, outages
+from fakevm.errors import FakevmError, WaitTimeoutError
+from fakevm.names import DEFAULT_LAB
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from fakevm.labs.down import DownReport
+    from fakevm.library.found import Found
+    from fakevm.library.network import Network
+    from fakevm.library.router import Router
+    from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.vm import Vm
+    from fakevm.library.words import (
+        EachNicWords,
+        LabWords,
+        NetworkLike,
+        NetworkWords,
+        NicWords,
+        RouterWords,
+        SecurityGroupWords,
+    )
+    from fakevm.neutron.sdk import Connection
+
+T = TypeVar("T")
+
+# How long `up` may take; images are not counted.
+UP_S = 300.0
+
+# How often a state is asked for that is waited for.
+_POLL_S = 0.2
+
+
+class Lab(fakevm.lab.Lab):
+    """A lab that runs. Use it in a `with` block, or close it: the lab goes on running."""
+
+    @classmethod
+    def up(
+        cls,
+        name: str = DEFAULT_LAB,
+        *,
+        build: bool = True,
+        timeout_s: float = UP_S,
+        say: Callable[[str], None] = lambda _text: None,
+        **words: Unpack[LabWords],
+    ) -> Self:
+        """Start a lab, or change one that runs to what is asked for, as `fakevm up` does.
+
+        The words are a lab file's. build: whether images that are missing may be built; say: is
+        told the progress.
+        """
+        wishes = library.begin.wishes(name, words, build=build)
+        library.begin.up(name, wishes, timeout_s=timeout_s, say=say)
+        return cls(name, say=say)
+
+    def down(self) -> DownReport:
+        """Remove the lab with all that is in it; return what that was."""
+        self.close()
+        self.__dict__.pop("containers", None)
+        return labs.down.down(self.name, engine=self._engine)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, tb)
+        # A traceback shows no hint.
+        if isinstance(error, FakevmError):
+            told = getattr(error, "__notes__", ())
+            if error.hint and error.hint not in told:
+                error.add_note(error.hint)
+
+    # What is in it. A thing that is there is changed to what is asked for, as by a lab file.
+
+    def network(self, name: str, **words: Unpack[NetworkWords]) -> Network:
+        """Make a network with its subnets; return it."""
+        return library.network.make(self, name, words)
+
+    def router(self, name: str, **words: Unpack[RouterWords]) -> Router:
+        """Make a router between networks, or subnets; return it."""
+        return library.router.make(self, name, words)
+
+    def security_group(self, name: str, **words: Unpack[SecurityGroupWords]) -> SecurityGroup:
+        """Make a security group with its rules, as "ingress tcp 80"; return it."""
+        return library.security_group.make(self, name, words)
+
+    def vm(
+        self,
+        name: str,
+        *,
+        on: str | None = None,
+        networks: Sequence[NetworkLike] = (),
+        nics: Sequence[NetworkLike | NicWords] = (),
+        timeout_s: float = fakevm.lab.FILE_S,
+        **each: Unpack[EachNicWords],
+    ) -> Vm:
+        """Boot a VM with a NIC on each of these networks, or with these NICs; return it.
+
+        on: its host, or else the one with the fewest. What is said of `each` NIC is so, unless it
+        has its own words. It is there when its ports are ACTIVE and it has its addresses.
+        """
+        return library.vm.make(
+            self, name, on=on, networks=networks, nics=nics, timeout_s=timeout_s, **each
+        )
+
+    @property
+    def networks(self) -> Found[Network]:
+        """The networks that are there, whoever made them: `lab.networks["a"]`."""
+        return library.found.named(self, library.network.Network, "networks")
+
+    @property
+    def routers(self) -> Found[Router]:
+        """The routers that are there."""
+        return library.found.named(self, library.router.Router, "routers")
+
+    @property
+    def security_groups(self) -> Found[SecurityGroup]:
+        """The security groups that are there."""
+        made = library.security_group.SecurityGroup
+        return library.found.named(self, made, "security_groups")
+
+    @property
+    def vms(self) -> Found[Vm]:
+        """The VMs that are there."""
+        return library.found.vms(self)
+
+    @property
+    def openstack(self) -> Connection:
+        """The OpenStack SDK's connection to the lab's Neutron, for all else."""
+        return self.neutron.sdk
+
+    # What is broken for as long as a `with` block lasts
+
+    @contextmanager
+    def cut(
+        self, host: str, peer: str | None = None, *, network: str | None = None
+    ) -> Iterator[None]:
+        """Drop all packets between a host and a peer, or all of a host, as `fakevm cut` does."""
+        self.outages.cut(host, peer, network=network)
+        try:
+            yield
+        finally:
+            self.outages.mend(host, peer, network=network)
+
+    @contextmanager
+    def stopped(self, ref: str) -> Iterator[None]:
+        """Stop a host, a service or PROCESS@HOST; at the end it is started, and waited for."""
+        self.outages.stop(ref)
+        try:
+            yield
+        finally:
+            self.outages.start(ref)
+
+    @contextmanager
+    def slow(
+        self,
+        host: str,
+        *,
+        network: str = "underlay",
+        delay_ms: float | None = None,
+        jitter_ms: float | None = None,
+        loss_percent: float | None = None,
+    ) -> Iterator[None]:
+        """Delay or lose what a host sends; UnavailableError, where the kernel has no netem."""
+        words = outages.links.netem(
+            delay_ms=delay_ms, jitter_ms=jitter_ms, loss_percent=loss_percent
+        )
+        self.outages.slow(host, network, words)
+        try:
+            yield
+        finally:
+            self.outages.slow(host, network, ())
+
+    def wait_for(
+        self,
+        what: str,
+        state: Callable[[], T],
+        *,
+        timeout_s: float = fakevm.lab.WAIT_S,
+        interval_s: float = _POLL_S,
+    ) -> T:
+        """Ask until what `state` returns is true, and return it; WaitTimeoutError says for what."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = state()
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                raise WaitTimeoutError(
+                    f"not so in the lab {self.name!r} after {timeout_s:g} s: {what}"
+                    f" (the last answer was {found!r})"
+                )
+            time.sleep(interval_s)

@@ -1,0 +1,46 @@
+"""A router of a lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fakevm.lab import FILE_S, Lab
+from fakevm.library.handle import Handle
+from fakevm.library.making import Making, remove
+from fakevm.library.words import RouterWords
+
+
+@dataclass(frozen=True, kw_only=True)
+class Router(Handle):
+    """A router and its interfaces."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """All that Neutron says of it."""
+        found: Mapping[str, Any] = self.lab.neutron.answer(f"/routers/{self.id}")["router"]
+        return found
+
+    def delete(self) -> None:
+        """Delete it with its interfaces; content if it is gone."""
+        remove(self.lab, "router", self.id)
+
+
+def make(lab: Lab, name: str, words: RouterWords) -> Router:
+    """Let a lab have a router as these words say."""
+    making = Making(lab, "router", name)
+    said: dict[str, Any] = {**words}
+    if gateway := words.get("external_gateway"):
+        if isinstance(gateway, Mapping):
+            said["external_gateway"] = {**gateway, "network": making.network(gateway["network"])}
+        else:
+            said["external_gateway"] = making.network(gateway)
+    said["interfaces"] = [
+        {**one, "subnet": making.subnet(one["subnet"])}
+        if isinstance(one, Mapping)
+        else making.subnet(one)
+        for one in words.get("interfaces", ())
+    ]
+    making.part.router(name=[name])
+    return Router(lab=lab, name=name, id=making.make(said, timeout_s=FILE_S))
