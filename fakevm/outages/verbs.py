@@ -54,7 +54,8 @@ class Outages:
         self._breaking("slow", _link(host, None, network), "started" if words else "undone")
 
     def _breaking(self, name: str, what: str, status: str = "started") -> None:
-        """Note among the events what is broken on purpose."""
+        """Note among the events what is broken on purpose; containers may have another state."""
+        self._lab.look_again()
         self._lab.events.record(f"{name} {what}", status, source="fakevm", instance_id="")
 
 
