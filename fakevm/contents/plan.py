@@ -232,6 +232,14 @@ class _Planning:
                     detail=f"{word} {', '.join(map(_route, moved))}",
                 )
 
+    def _let_go(self, there: Thing) -> None:
+        """Take a router's routes away, for which Neutron keeps its interfaces."""
+        if routes := there.attributes["routes"]:
+            detail = f"without {', '.join(map(_route, routes))}"
+            self._add(
+                *("release", there.ref), present=there, attributes={"routes": []}, detail=detail
+            )
+
     def _may_change(self, which: Ref, what: str) -> bool:
         """Tell whether the file may change a thing that is there; else it is a conflict."""
         owner = self._there.get(which)
@@ -272,6 +280,8 @@ class _Planning:
             if _is_default(which):
                 continue
             whole = self._part_of(which)
+            if which.kind == "routes" and whole not in self._wanted and self._prune:
+                self._let_go(there)
             if whole is None or (whole not in self._wanted and not _goes_along(which)):
                 if which.kind == "port" and self._stays_a_nic(there):
                     continue

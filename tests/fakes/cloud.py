@@ -277,6 +277,10 @@ class FakeCloud(FakeNeutron):
                     port, device_id=object_id, device_owner="network:router_interface"
                 )
             case "remove_router_interface":
+                cidr = ipaddress.ip_network(self._one("subnets", body["subnet_id"])["cidr"])
+                hops = [one["nexthop"] for one in self._one("routers", object_id)["routes"]]
+                if any(ipaddress.ip_address(hop) in cidr for hop in hops):
+                    raise ConflictError(f"Neutron: a route of router {object_id} needs it")
                 for port in list(self.ports_by_id.values()):
                     ids = [ip.subnet_id for ip in port.fixed_ips]
                     if port.device_id == object_id and body["subnet_id"] in ids:
