@@ -8,11 +8,21 @@ if TYPE_CHECKING:
     from fakevm import lab
     from fakevm.library.lab import Lab
     from fakevm.library.network import Network
+    from fakevm.library.reach import UnreachedError
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
     from fakevm.library.vm import Completed, Vm
 
-    __all__ = ["Completed", "Lab", "Network", "Router", "SecurityGroup", "Vm", "lab"]
+    __all__ = [
+        "Completed",
+        "Lab",
+        "Network",
+        "Router",
+        "SecurityGroup",
+        "UnreachedError",
+        "Vm",
+        "lab",
+    ]
 
 __getattr__ = lazy.modules(
     __name__,
@@ -21,5 +31,6 @@ __getattr__ = lazy.modules(
     Network="fakevm.library.network",
     Router="fakevm.library.router",
     SecurityGroup="fakevm.library.security_group",
+    UnreachedError="fakevm.library.reach",
     Vm="fakevm.library.vm",
 )

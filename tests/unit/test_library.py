@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 import fakevm
-from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, WaitTimeoutError
+from fakevm.errors import (
+    ConfigError,
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    WaitTimeoutError,
+)
 from fakevm.labfile import model
 from fakevm.library import begin, reach, words
 from fakevm.library.lab import Lab
@@ -147,7 +153,8 @@ def test_what_can_t_be_is_told_in_the_file_s_words(
 
 def test_what_is_deleted_is_gone_with_its_parts(lab: Lab, cloud: FakeCloud) -> None:
     net = lab.network("blue", subnets=[STATIC])
-    router = lab.router("edge", interfaces=[net])
+    route: words.RouteWords = {"destination": "10.9.0.0/16", "nexthop": "10.1.0.9"}
+    router = lab.router("edge", interfaces=[net], routes=[route])
     group = lab.security_group("web", rules=["ingress icmp"])
     vm = lab.vm("web", networks=[net], security_groups=[group])
     with pytest.raises(ConflictError, match=r"network .* is in use"):
