@@ -13,6 +13,7 @@ import pytest
 from fakevm.lab import Lab
 from fakevm.probes.end import PROGRAM
 from fakevm.protocol import lock
+from tests.fakes.cloud import FakeCloud
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.events import LocalNovaEvents
 from tests.fakes.host import FakeAgent, FakeHost, FakeStream
@@ -86,6 +87,15 @@ def world() -> Iterator[World]:
     world.neutron.emit = emit
     yield world
     world.events.close()
+
+
+@pytest.fixture
+def cloud(world: World) -> FakeCloud:
+    """Let the lab have a Neutron that knows all that a lab file makes."""
+    made = FakeCloud(world.hosts)
+    made.emit = world.neutron.emit
+    world.neutron = made
+    return made
 
 
 @pytest.fixture

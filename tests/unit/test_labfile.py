@@ -54,14 +54,6 @@ def problems(text: str | bytes) -> list[str]:
 
 
 @pytest.fixture
-def cloud(world: World) -> FakeCloud:
-    made = FakeCloud(world.hosts)
-    made.emit = world.neutron.emit
-    world.neutron = made
-    return made
-
-
-@pytest.fixture
 def lab(world: World, cloud: FakeCloud) -> Iterator[Lab]:
     with world.lab() as lab:
         yield lab

@@ -33,14 +33,6 @@ STATIC: words.SubnetWords = {"cidr": "10.1.0.0/24", "enable_dhcp": False}
 
 
 @pytest.fixture
-def cloud(world: World) -> FakeCloud:
-    made = FakeCloud(world.hosts)
-    made.emit = world.neutron.emit
-    world.neutron = made
-    return made
-
-
-@pytest.fixture
 def lab(world: World, cloud: FakeCloud) -> Iterator[Lab]:
     with Lab(
         engine=world.engine,
