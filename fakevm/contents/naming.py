@@ -47,7 +47,7 @@ class Names:
         for row in rows:
             by_name[row["name"]].append(row)
         for name, same in by_name.items():
-            same.sort(key=lambda row: (not is_ours(row), row.get("created_at") or "", row["id"]))
+            same.sort(key=precedence)
             for place, row in enumerate(same):
                 self.refs[row["id"]] = ref(kind, name if name and not place else row["id"])
             if len(same) > 1 or not name:
@@ -86,6 +86,11 @@ class Names:
             free = not port["device_id"] and port["id"] not in self.refs
             if free and port["name"] in wanted and wanted[port["name"]] not in self.refs.values():
                 self.refs[port["id"]] = wanted[port["name"]]
+
+
+def precedence(row: Found) -> tuple[bool, str, str]:
+    """Return by which the first of several of one name is found: the file's own, or the oldest."""
+    return not is_ours(row), row.get("created_at") or "", row["id"]
 
 
 def is_ours(row: Found) -> bool:

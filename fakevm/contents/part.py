@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from fakevm.clients.parts import Parts
-from fakevm.contents.naming import Names, is_ours
-from fakevm.contents.raw import KINDS, Found, Raw
+from fakevm.contents.naming import Names, is_ours, precedence
+from fakevm.contents.raw import KINDS, Found, Raw, is_of, open_hosts
 from fakevm.contents.things import Ref
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.model import PluggedVif
@@ -32,7 +32,7 @@ class Part:
         found: list[Found] = [
             row
             for row in self._lab.neutron.listed_if_known(KINDS[kind], query)
-            if row.get("project_id", "") in ("", project)
+            if is_of(row, project)
         ]
         self._rows[kind] |= {row["id"]: row for row in found}
         return found
@@ -85,12 +85,11 @@ class Part:
 
     def raw(self) -> Raw:
         """Return all that was read."""
-        healthy = [c.service for c in self._lab.computes if c.running and c.health != "unhealthy"]
         return Raw(
             found={kind: [*rows.values()] for kind, rows in self._rows.items()},
             vifs=self._vifs,
             silent=self._silent,
-            hosts=tuple(healthy),
+            hosts=open_hosts(self._lab),
         )
 
     def names(self) -> Mapping[str, Ref]:
@@ -100,9 +99,8 @@ class Part:
 
 def only(rows: Collection[Found], what: str) -> Found:
     """Return the row that a name means: of several the file's; ConflictError: none is its."""
-    ours = [row for row in rows if is_ours(row)]
-    chosen = min(ours or rows, key=lambda row: (row.get("created_at") or "", row["id"]))
-    if len(rows) > 1 and not ours:
+    chosen = min(rows, key=precedence)
+    if len(rows) > 1 and not is_ours(chosen):
         raise ConflictError(
             f"there are several of the name {what}, and none is a file's or the library's",
             hint="rename or delete all but one of them",

@@ -50,7 +50,7 @@ def read(lab: Parts) -> Raw:
     answers = lab.ask_hosts(lambda agent: agent.vifs())
     own, others = {}, []
     for kind, rows in found.items():
-        own[kind] = [row for row in rows if row.get("project_id", "") in ("", project)]
+        own[kind] = [row for row in rows if is_of(row, project)]
         # Neutron's own default group of each project is nobody's work.
         foreign = [row for row in rows if row not in own[kind] and row.get("name") != "default"]
         others += [f"{kind} {row.get('name') or row['id']}" for row in foreign]
@@ -59,5 +59,15 @@ def read(lab: Parts) -> Raw:
         others=tuple(others),
         vifs={host: one for host, one in answers.items() if not isinstance(one, FakevmError)},
         silent={host: str(one) for host, one in answers.items() if isinstance(one, FakevmError)},
-        hosts=tuple(c.service for c in lab.computes if c.running and c.health != "unhealthy"),
+        hosts=open_hosts(lab),
     )
+
+
+def is_of(row: Found, project: str) -> bool:
+    """Tell whether an object is a project's, or of a kind that is nobody's."""
+    return row.get("project_id", "") in ("", project)
+
+
+def open_hosts(lab: Parts) -> tuple[str, ...]:
+    """Return the hosts that may get a VM."""
+    return tuple(c.service for c in lab.computes if c.running and c.health != "unhealthy")

@@ -29,9 +29,6 @@ from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.values import Port
 from fakevm.protocol.lock import exclusive_lab
 
-# A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
-TIMEOUT_S = 300.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class UpReport:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How long `up` may take; images are not counted.
+# A lab on two slow cores takes a quarter of it; images take longer, and are not counted.
 UP_S = 300.0
 
 # How often a state is asked for that is waited for.

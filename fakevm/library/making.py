@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fakevm import labfile
@@ -40,11 +40,8 @@ class Making:
 
     def network(self, wanted: Handle | str) -> str:
         """Read a network that is named, and its subnets; return its id."""
-        by = {"id": [wanted.id]} if isinstance(wanted, Handle) else {"name": [wanted]}
-        found = self.part.networks(**by)
-        if not found:
-            raise _missing("network", str(wanted), "fakevm openstack network list")
-        return self._beside(only(found, f"network {wanted}"))
+        found = self.part.networks(**_by(wanted))
+        return self._beside(_one(found, "network", wanted, "fakevm openstack network list"))
 
     def subnet(self, wanted: Handle | str) -> str:
         """Read a network, or the one that has the subnet of this name; return its id or the name.
@@ -71,21 +68,16 @@ class Making:
         """Read a security group that is named; return its id, or its name if that is enough."""
         if wanted == DEFAULT_GROUP or self._which == ref("security_group", str(wanted)):
             return str(wanted)
-        by = {"id": [wanted.id]} if isinstance(wanted, Handle) else {"name": [wanted]}
-        found = self.part.rows("security_groups", **by)
-        if not found:
-            hint = "fakevm openstack security group list"
-            raise _missing("security group", str(wanted), hint)
-        return str(only(found, f"security group {wanted}")["id"])
+        found = self.part.rows("security_groups", **_by(wanted))
+        hint = "fakevm openstack security group list"
+        return str(_one(found, "security group", wanted, hint)["id"])
 
     def policy(self, name: str | None) -> None:
         """Read a QoS policy that is named."""
         if name is None:
             return
         found = self.part.rows("policies", name=[name])
-        if not found:
-            raise _missing("QoS policy", name, "fakevm openstack network qos policy list")
-        only(found, f"QoS policy {name}")
+        _one(found, "QoS policy", name, "fakevm openstack network qos policy list")
         self._policies.add(name)
 
     # What is made
@@ -168,6 +160,16 @@ def _renamed(value: Any, called: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_renamed(one, called) for one in value]
     return called.get(value, value) if isinstance(value, str) else value
+
+
+def _by(wanted: Handle | str) -> Mapping[str, list[str]]:
+    return {"id": [wanted.id]} if isinstance(wanted, Handle) else {"name": [wanted]}
+
+
+def _one(found: Sequence[Found], what: str, wanted: Handle | str, hint: str) -> Found:
+    if not found:
+        raise _missing(what, str(wanted), hint)
+    return only(found, f"{what} {wanted}")
 
 
 def _missing(what: str, name: str, hint: str) -> NotFoundError:
