@@ -6,6 +6,7 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm import lab
+    from fakevm.evidence.values import Evidence, Pair
     from fakevm.library.lab import Lab
     from fakevm.library.network import Network
     from fakevm.library.reach import UnreachedError
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
     __all__ = [
         "Completed",
+        "Evidence",
         "Lab",
         "Network",
+        "Pair",
         "Router",
         "SecurityGroup",
         "UnreachedError",
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
 __getattr__ = lazy.modules(
     __name__,
     Completed="fakevm.library.vm",
+    Evidence="fakevm.evidence.values",
     Lab="fakevm.library.lab",
     Network="fakevm.library.network",
+    Pair="fakevm.evidence.values",
     Router="fakevm.library.router",
     SecurityGroup="fakevm.library.security_group",
     UnreachedError="fakevm.library.reach",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import capture, labfile, labs, logs, reach, trace, vms
+from fakevm import capture, evidence, labfile, labs, logs, reach, trace, vms
 from fakevm.vms.lookup import Lookup
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fakevm.backends.packet import Protocol
     from fakevm.capture.run import Capture
     from fakevm.capture.sinks import Sink
+    from fakevm.evidence.values import Evidence, Pair
     from fakevm.labfile.save import Saved
     from fakevm.labs.config import Setting
     from fakevm.labs.status import Status
@@ -110,6 +111,23 @@ class Looks(Lookup):
         Containers may restart meanwhile.
         """
         return logs.follow.follow(self, wanted, engine=self._engine, look_s=look_s)
+
+    def evidence(
+        self,
+        *,
+        since: float,
+        until: float | None = None,
+        pairs: Sequence[Pair] = (),
+        steps: Sequence[tuple[float, str]] = (),
+    ) -> Evidence:
+        """Return what the lab tells of a time window in which something failed.
+
+        Times are seconds since the epoch. pairs: who did not reach whom; steps: what was done
+        meanwhile. It does not fail: what can't be had is named.
+        """
+        return evidence.collect.collect(
+            self, since=since, until=until, pairs=pairs, steps=steps, engine=self._engine
+        )
 
     def bug_report(self, to: Path | IO[bytes]) -> BugReport:
         """Write an archive with what can be seen of the lab, and none of its passwords."""

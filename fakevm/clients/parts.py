@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -110,6 +111,20 @@ class Parts:
             agent.close()
         self._agents.clear()
 
+    def aside(self, *, patience_s: float) -> Self:
+        """Return the same lab, found anew, with connections of its own and so much patience.
+
+        It says nothing, and what is done by it holds up nobody who uses this one.
+        """
+        other = copy.copy(self)
+        for name in ("containers", "events", *self._found_by_containers):
+            other.__dict__.pop(name, None)
+        other._agents = {}
+        other._opening = threading.Lock()
+        other._answer_s = other._agent_s = patience_s
+        other.say = lambda _text: None
+        return other
+
     def _name_the_ill(self, error: FakevmError) -> None:
         """Add to an error the containers that may be its cause, and are not named yet."""
         with suppress(FakevmError):
@@ -151,9 +166,14 @@ class Parts:
         with suppress(FakevmError):
             now = self.containers
         if {(c.id, c.state) for c in before} != {(c.id, c.state) for c in now}:
-            found = {"endpoint", "logins", "api_recipe", "backend", "options"}
-            for name in found | (set() if self._given else {"neutron"}):
+            for name in self._found_by_containers:
                 self.__dict__.pop(name, None)
+
+    @property
+    def _found_by_containers(self) -> tuple[str, ...]:
+        """What is kept that hangs on the containers."""
+        own = () if self._given else ("neutron",)
+        return ("endpoint", "logins", "api_recipe", "backend", "options", *own)
 
     @property
     def home(self) -> str:

@@ -6,14 +6,15 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Literal, get_args
 
 from fakevm.clients.agents import Execution
 from fakevm.errors import ConfigError, ConflictError, FakevmError
+from fakevm.evidence.values import Pair
 from fakevm.lab import Lab
 from fakevm.names import lab_words
 from fakevm.neutron.values import Port
+from fakevm.vms.between import between
 
 Protocol = Literal["icmp", "tcp", "udp"]
 
@@ -97,6 +98,11 @@ print(asked, answered, quiet, last)
 class UnreachedError(FakevmError):
     """A VM does not reach another one, or does although it should not."""
 
+    def __init__(self, message: str, *, pair: Pair, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        # Of whom evidence is collected.
+        self.pair = pair
+
 
 @dataclass(frozen=True, kw_only=True)
 class End:
@@ -130,19 +136,13 @@ def ends(
     for name, ports in ((source, sources), (target, targets)):
         if not any(port.host for port in ports):
             raise ConfigError(f"VM {name} is on no host", hint=f"fakevm show {name}")
-    networks = {port.network_id: port for port in sources}
-    ways = [
-        (port.network_id not in networks, ip_address(ip.ip_address).version, place, port, ip)
-        for place, port in enumerate(targets)
-        for ip in port.fixed_ips
-    ]
-    if not ways:
+    found = between(sources, targets)
+    if found is None:
         raise ConfigError(f"VM {target} has no address", hint=f"fakevm show {target}")
-    *_, port, ip = min(ways, key=lambda way: way[:3])
-    mine = networks.get(port.network_id, sources[0])
+    mine, theirs, address = found
     return (
         End(name=source, host=mine.host, port_id=mine.id),
-        End(name=target, host=port.host, port_id=port.id, address=ip.ip_address),
+        End(name=target, host=theirs.host, port_id=theirs.id, address=address),
     )
 
 
@@ -257,6 +257,7 @@ def _error(
     error = UnreachedError(
         f"VM {source} {what} ({target.address}){by}:"
         f" {asked.answered} of {asked.asked} were answered{last}",
+        pair=Pair(source=source.name, target=target.name, protocol=protocol, port=port),
         hint=hint,
     )
     # A traceback shows no hint.

@@ -7,6 +7,7 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm.vms import (
         attach,
+        between,
         boot,
         cleanup,
         dhcp,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     __all__ = [
         "attach",
+        "between",
         "boot",
         "cleanup",
         "dhcp",

@@ -25,6 +25,7 @@ ORDER = (
     {"scenarios", "shortcut", "display", "library"},
     {"lab"},
     {"looks"},
+    {"evidence"},
     {"lifecycle", "trace", "outages", "capture", "logs", "preflight", "labfile"},
     {"contents"},
     {"migrate", "reach"},

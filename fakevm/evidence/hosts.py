@@ -1,0 +1,83 @@
+"""A host's processes and its bridges' flows, asked for in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fakevm.clients.containers import Container
+from fakevm.evidence import asking
+
+_MARK = "--- fakevm: "
+
+# The age of the container, each supervised process with its state, and what Open vSwitch has.
+_ASK = f"""
+cd /run/services || exit
+echo '{_MARK}processes'
+echo "container true $(($(date +%s) - $(stat -c %Y /proc/1)))"
+for one in *; do
+    case $one in bridges | forkserver) continue ;; esac
+    echo "$one $(s6-svstat -o up,updownfor "$one")"
+done
+for bridge in $(ovs-vsctl --timeout=5 list-br); do
+    echo "{_MARK}flows-$bridge.txt"
+    ovs-ofctl --timeout=5 dump-flows "$bridge" 2>&1
+    echo "{_MARK}ports-$bridge.txt"
+    ovs-ofctl --timeout=5 dump-ports-desc "$bridge" 2>&1
+done
+echo '{_MARK}ovs-vsctl-show.txt'
+ovs-vsctl --timeout=5 show 2>&1
+echo '{_MARK}ovs-vsctl-list-Interface.txt'
+ovs-vsctl --timeout=5 list Interface 2>&1
+echo '{_MARK}ip-addr.txt'
+ip -d addr 2>&1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A supervised process of a host."""
+
+    name: str
+    up: bool
+    # Since it is so.
+    seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFound:
+    """What a host has."""
+
+    processes: tuple[Process, ...]
+    # By the name of their file.
+    texts: Mapping[str, str]
+
+    def down(self) -> Iterator[Process]:
+        """Yield those that do not run."""
+        return (one for one in self.processes if not one.up)
+
+    def started_within(self, seconds: float) -> Iterator[Process]:
+        """Yield those that were started so long ago at most, and not with the container."""
+        (age,) = (one.seconds for one in self.processes if one.name == "container")
+        if age > seconds:
+            yield from (one for one in self.processes if one.up and one.seconds <= seconds)
+
+
+def look(container: Container) -> HostFound:
+    """Ask a host."""
+    return found(asking.said_in(container, ("sh", "-c", _ASK)))
+
+
+def found(said: str) -> HostFound:
+    """Return what a host's answer means."""
+    parts = [part.partition("\n") for part in said.split(_MARK)[1:]]
+    texts = {name: text for name, _, text in parts}
+    processes = [line.split() for line in texts.pop("processes", "").splitlines()]
+    return HostFound(
+        processes=tuple(
+            Process(name=words[0], up=words[1] == "true", seconds=int(words[2]))
+            for words in processes
+            if len(words) == 3 and words[2].isdigit()
+        ),
+        texts=texts,
+    )
