@@ -12,6 +12,7 @@ from fakevm import trace, vms
 from fakevm.clients.containers import Container
 from fakevm.clients.events import cursor_at
 from fakevm.clients.process import run
+from fakevm.errors import NotFoundError
 from fakevm.evidence.values import Pair
 from fakevm.logs import lines
 from fakevm.logs.lines import Line, Source, Wanted
@@ -19,6 +20,7 @@ from fakevm.logs.lines import Line, Source, Wanted
 if TYPE_CHECKING:
     from fakevm.clients.engine import Engine
     from fakevm.model import Entry
+    from fakevm.neutron.values import Port
     from fakevm.trace.values import Trace
     from fakevm.vms.lookup import Lookup
 
@@ -31,11 +33,18 @@ _LINES = 50_000
 
 def way(lab: Lookup, pair: Pair) -> Trace:
     """Return the way of a packet between two VMs, by those of their ports that are nearest."""
-    ends = [lab.find_all(ref) for ref in (pair.source, pair.target)]
+    ends = [_ports(lab, ref) for ref in (pair.source, pair.target)]
     refs = [pair.source, pair.target]
     if max(map(len, ends)) > 1 and (found := vms.between.between(*ends)):
         refs = [port.id for port in found[:2]]
     return trace.way.of(lab, *refs, protocol=pair.protocol, port=pair.port, live=False)
+
+
+def _ports(lab: Lookup, vm: str) -> list[Port]:
+    try:
+        return lab.find_all(vm)
+    except NotFoundError as error:
+        raise NotFoundError(f"VM {vm} is gone") from error
 
 
 def events(lab: Lookup, since: float, until: float) -> tuple[list[Entry], Mapping[str, str]]:

@@ -174,7 +174,7 @@ class _Collecting:
         self._add(texts, saved)
         dead = self._take("Neutron's agents", agents) or []
         found = dict(self._looked(looked))
-        moments += self._restarts(found)
+        moments += state.restarts(found, self._since, self._until)
         self._files.append(files.of_values("vms.json", [asdict(row) for row in known]))
         not_well = list(state.of_ports(known))
         if seen:
@@ -216,17 +216,6 @@ class _Collecting:
             if found is not None:
                 self._files += files.of_host(host, found)
                 yield host, found
-
-    def _restarts(self, found: Mapping[str, HostFound]) -> Iterator[Moment]:
-        now = time.time()
-        for host, one in found.items():
-            for process in one.started_within(now - self._since):
-                yield Moment(
-                    time=now - process.seconds,
-                    kind="warning",
-                    who=f"{host} {process.name}",
-                    text="was started anew, within this second",
-                )
 
     def _add(self, texts: Mapping[str, Asked[str]], saved: Asked[Saved]) -> None:
         for name, asked in texts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ class Process:
 class HostFound:
     """What a host has."""
 
+    # When it was asked, in seconds since the epoch.
+    time: float
     processes: tuple[Process, ...]
     # By the name of their file.
     texts: Mapping[str, str]
@@ -56,24 +59,28 @@ class HostFound:
         """Yield those that do not run."""
         return (one for one in self.processes if not one.up)
 
-    def started_within(self, seconds: float) -> Iterator[Process]:
-        """Yield those that were started so long ago at most, and not with the container."""
-        (age,) = (one.seconds for one in self.processes if one.name == "container")
-        if age > seconds:
-            yield from (one for one in self.processes if one.up and one.seconds <= seconds)
+    def started_since(self, moment: float) -> Iterator[tuple[float, Process]]:
+        """Yield those that were started since then, and not with the container; and when."""
+        begun = {one.name: self.time - one.seconds for one in self.processes}
+        if begun.pop("container", moment) < moment:
+            for one in self.processes:
+                if one.up and begun.get(one.name, 0) >= moment:
+                    yield begun[one.name], one
 
 
 def look(container: Container) -> HostFound:
     """Ask a host."""
-    return found(asking.said_in(container, ("sh", "-c", _ASK)))
+    asked = time.time()
+    return found(asking.said_in(container, ("sh", "-c", _ASK)), asked=asked)
 
 
-def found(said: str) -> HostFound:
+def found(said: str, *, asked: float) -> HostFound:
     """Return what a host's answer means."""
     parts = [part.partition("\n") for part in said.split(_MARK)[1:]]
     texts = {name: text for name, _, text in parts}
     processes = [line.split() for line in texts.pop("processes", "").splitlines()]
     return HostFound(
+        time=asked,
         processes=tuple(
             Process(name=words[0], up=words[1] == "true", seconds=int(words[2]))
             for words in processes

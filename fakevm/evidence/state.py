@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from fakevm.evidence.hosts import HostFound
-from fakevm.evidence.values import Pair
+from fakevm.evidence.values import Moment, Pair
 from fakevm.labs.status import HostStatus, Status
 from fakevm.names import natural
 from fakevm.neutron.values import NeutronAgent
@@ -37,13 +37,23 @@ def of_hosts(
     for agent in agents:
         if not agent.alive:
             words.setdefault(agent.host, []).append(f"Neutron has {agent.binary} {agent.state}")
-    # What is said of many is the less telling.
-    same: dict[str, list[str]] = {}
+    # What is said of all is the less telling.
+    same = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
     for host, told in words.items():
-        if told:
-            same.setdefault("; ".join(told), []).append(host)
-    for said, which in sorted(same.items(), key=lambda one: len(one[1])):
-        yield f"{', '.join(which)}: {said}"
+        if own := [one for one in told if one not in same]:
+            yield f"{host}: {'; '.join(own)}"
+    if same:
+        yield f"all hosts: {'; '.join(sorted(same))}"
+
+
+def restarts(found: Mapping[str, HostFound], since: float, until: float) -> Iterator[Moment]:
+    """Yield the processes of hosts that were started anew in a time window."""
+    for host, one in found.items():
+        for time, process in one.started_since(since):
+            if time <= until:
+                who = f"{host} {process.name}"
+                text = "was started anew, within this second"
+                yield Moment(time=time, kind="warning", who=who, text=text)
 
 
 def _of_host(host: HostStatus) -> Iterator[str]:

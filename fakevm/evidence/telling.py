@@ -13,14 +13,17 @@ _DAY = r"\d{4}-\d\d-\d\d"
 _CLOCK = r"\d\d:\d\d:\d\d"
 
 # The heads of lines: oslo.log's and Python's, Open vSwitch's and OVN's, RabbitMQ's, MariaDB's.
-_HEADS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_DAY} {_CLOCK}[.,]\d+ (?:\d+ )?(?P<level>[A-Z]+) (?P<rest>.*)",
-        rf"{_DAY}T{_CLOCK}(?:\.\d+)?Z\|\d+\|(?P<module>[^|]+)\|(?P<level>[A-Z]+)\|(?P<rest>.*)",
-        rf"{_DAY} {_CLOCK}\.\d+\S* \[(?P<level>\w+)\] <[\d.]+> (?P<rest>.*)",
-        rf"{_DAY} +{_CLOCK} \d+ \[(?P<level>\w+)\] (?P<rest>.*)",
-    )
+_OSLO = re.compile(rf"{_DAY} {_CLOCK}[.,]\d+ (?:\d+ )?(?P<level>[A-Z]+) (?P<rest>.*)")
+_HEADS = (
+    _OSLO,
+    *map(
+        re.compile,
+        (
+            rf"{_DAY}T{_CLOCK}(?:\.\d+)?Z\|\d+\|(?P<module>[^|]+)\|(?P<level>[A-Z]+)\|(?P<rest>.*)",
+            rf"{_DAY} {_CLOCK}\.\d+\S* \[(?P<level>\w+)\] <[\d.]+> (?P<rest>.*)",
+            rf"{_DAY} +{_CLOCK} \d+ \[(?P<level>\w+)\] (?P<rest>.*)",
+        ),
+    ),
 )
 _ERRORS = {"ERROR", "CRITICAL", "EMER", "ERR", "FATAL"}
 _WARNINGS = {"WARNING", "WARN"}
@@ -92,9 +95,10 @@ def _told(text: str, inside: dict[str, bool], process: str) -> tuple[Kind, str] 
     request = _REQUEST.match(rest)
     module = request[1] if request else head.groupdict().get("module") or ""
     message = rest[request.end() :] if request else rest
-    if not request and " " in rest and (first := rest.partition(" "))[0].count(".") > 0:
-        # oslo.log's lines of a traceback may have no request.
-        module, message = first[0], first[2]
+    first, _, others = rest.partition(" ")
+    if not request and head.re is _OSLO and "." in first:
+        # A traceback's lines may have no request.
+        module, message = first, others
     if level in _ERRORS:
         if _INSIDE.match(message):
             return None
