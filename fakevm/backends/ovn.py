@@ -80,6 +80,7 @@ class Ovn(Backend):
         (CENTRAL, ("ovn-nbctl", "show")),
         (CENTRAL, ("ovn-sbctl", "show")),
         (CENTRAL, ("ovn-sbctl", "list", "Port_Binding")),
+        (CENTRAL, ("ovn-sbctl", "lflow-list")),
     )
     versions = (*Backend.versions, ("ovn-controller", "--version"))
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from fakevm import trace, vms
 from fakevm.clients.containers import Container
 from fakevm.clients.events import cursor_at
-from fakevm.clients.process import run
-from fakevm.errors import NotFoundError
+from fakevm.clients.parts import TIMED_OUT
+from fakevm.clients.process import ExitError, run
+from fakevm.errors import NotFoundError, UnavailableError
 from fakevm.evidence.values import Pair
 from fakevm.logs import lines
 from fakevm.logs.lines import Line, Source, Wanted
@@ -66,7 +67,13 @@ def output(lab: Lookup, service: str, argv: Sequence[str]) -> str:
 def said_in(container: Container, argv: Sequence[str]) -> str:
     """Return what a command says in a container."""
     limited = ("docker", "exec", container.name, "timeout", f"{COMMAND_S}", *argv)
-    return run(limited, timeout_s=COMMAND_S + 2)
+    try:
+        return run(limited, timeout_s=COMMAND_S + 2)
+    except ExitError as error:
+        # The command itself may be a whole script.
+        silent = f"no answer within {COMMAND_S} s"
+        why = silent if error.status == TIMED_OUT else error.output
+        raise UnavailableError(f"{container.service}: {argv[0]}: {why}") from error
 
 
 def as_json(value: object) -> str:

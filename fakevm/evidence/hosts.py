@@ -11,7 +11,13 @@ from fakevm.evidence import asking
 
 _MARK = "--- fakevm: "
 
-# The age of the container, each supervised process with its state, and what Open vSwitch has.
+# How long Open vSwitch may take for all of its answers.
+OVS_S = asking.COMMAND_S - 2
+
+# A heading of what Open vSwitch has not answered.
+_SILENT = "silent"
+
+# The age of the container, each supervised process with its state, NICs; then Open vSwitch.
 _ASK = f"""
 cd /run/services || exit
 echo '{_MARK}processes'
@@ -20,18 +26,23 @@ for one in *; do
     case $one in bridges | forkserver) continue ;; esac
     echo "$one $(s6-svstat -o up,updownfor "$one")"
 done
-for bridge in $(ovs-vsctl --timeout=5 list-br); do
-    echo "{_MARK}flows-$bridge.txt"
-    ovs-ofctl --timeout=5 dump-flows "$bridge" 2>&1
-    echo "{_MARK}ports-$bridge.txt"
-    ovs-ofctl --timeout=5 dump-ports-desc "$bridge" 2>&1
-done
-echo '{_MARK}ovs-vsctl-show.txt'
-ovs-vsctl --timeout=5 show 2>&1
-echo '{_MARK}ovs-vsctl-list-Interface.txt'
-ovs-vsctl --timeout=5 list Interface 2>&1
 echo '{_MARK}ip-addr.txt'
 ip -d addr 2>&1
+timeout {OVS_S} sh -c "$1" || echo '{_MARK}{_SILENT}'
+"""
+
+_ASK_OVS = f"""
+echo '{_MARK}ovs-vsctl-show.txt'
+ovs-vsctl show 2>&1
+echo '{_MARK}ovs-vsctl-list-Interface.txt'
+ovs-vsctl list Interface 2>&1
+for bridge in $(ovs-vsctl list-br); do
+    echo "{_MARK}flows-$bridge.txt"
+    ovs-ofctl dump-flows "$bridge" 2>&1
+    echo "{_MARK}ports-$bridge.txt"
+    ovs-ofctl dump-ports-desc "$bridge" 2>&1
+done
+exit 0
 """
 
 
@@ -52,6 +63,8 @@ class HostFound:
     # When it was asked, in seconds since the epoch.
     time: float
     processes: tuple[Process, ...]
+    # Its Open vSwitch has not answered all in time.
+    silent: bool
     # By the name of their file.
     texts: Mapping[str, str]
 
@@ -71,7 +84,7 @@ class HostFound:
 def look(container: Container) -> HostFound:
     """Ask a host."""
     asked = time.time()
-    return found(asking.said_in(container, ("sh", "-c", _ASK)), asked=asked)
+    return found(asking.said_in(container, ("sh", "-c", _ASK, "-", _ASK_OVS)), asked=asked)
 
 
 def found(said: str, *, asked: float) -> HostFound:
@@ -81,6 +94,7 @@ def found(said: str, *, asked: float) -> HostFound:
     processes = [line.split() for line in texts.pop("processes", "").splitlines()]
     return HostFound(
         time=asked,
+        silent=texts.pop(_SILENT, None) is not None,
         processes=tuple(
             Process(name=words[0], up=words[1] == "true", seconds=int(words[2]))
             for words in processes

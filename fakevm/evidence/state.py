@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from fakevm.evidence.hosts import HostFound
+from fakevm.evidence.hosts import OVS_S, HostFound
 from fakevm.evidence.values import Moment, Pair
 from fakevm.labs.status import HostStatus, Status
 from fakevm.names import natural
@@ -57,20 +57,26 @@ def restarts(found: Mapping[str, HostFound], since: float, until: float) -> Iter
 
 
 def _of_host(host: HostStatus) -> Iterator[str]:
-    if host.state not in _WELL:
-        yield host.state
     if broken := host.details.get("broken_on_purpose"):
         yield f"broken on purpose: {broken}"
+    well = host.state in _WELL
+    if not well:
+        yield host.state
     if host.details.get("chassis") == "missing":
         yield "OVN has no such chassis"
     if "behind" in host.details.get("nb_cfg", ""):
         yield f"its nb_cfg is {host.details['nb_cfg']}"
-    if host.error:
+    # Of one that is not well it says the same again.
+    if well and host.error:
         yield host.error
 
 
 def _of_processes(found: HostFound | None) -> Iterator[str]:
-    for one in found.down() if found else ():
+    if found is None:
+        return
+    if found.silent:
+        yield f"Open vSwitch has not answered within {OVS_S} s"
+    for one in found.down():
         yield f"{one.name} does not run, for {one.seconds} s"
 
 

@@ -94,7 +94,7 @@ def _grouped(missing: Mapping[str, str]) -> list[str]:
     found: dict[str, list[str]] = {}
     for name, reason in missing.items():
         found.setdefault(reason, []).append(name)
-    return [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
+    return [f"{reason}: {', '.join(names)}" for reason, names in found.items()]
 
 
 def _cut(line: str) -> str:

@@ -21,9 +21,10 @@ _MARK = "--- fakevm ---"
 _APPCTL = "ovs-appctl --timeout=5 -t /run/openvswitch/ovs-vswitchd.ctl"
 
 _LOOK = f"""
-{_APPCTL} dpif/show && echo '{_MARK}' &&
-ovs-vsctl --timeout=5 --format=json --columns=name,external_ids list Interface && echo '{_MARK}' &&
-cat /run/fakevm/underlay && echo '{_MARK}'
+set -e
+{_APPCTL} dpif/show; echo '{_MARK}'
+ovs-vsctl --timeout=5 --format=json --columns=name,external_ids list Interface; echo '{_MARK}'
+cat /run/fakevm/underlay; echo '{_MARK}'
 host-outage list
 """
 
