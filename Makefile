@@ -79,7 +79,7 @@ images-29.0.0: images
 	@$(BIN)/fakevm build --neutron 29.0.0
 
 .PHONY: integration
-integration: images images-29.0.0 venv ## The stories, on labs of their own names; those that take longest are left to the night
+integration: images venv ## The stories, on labs of their own names; those that take longest are left to the night
 	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
 	trap 'for worker in $(WORKERS); do $(BIN)/fakevm down --name $(TEST_LAB)-$$worker; done' EXIT
 	$(STORIES) --durations=15 -m '$(ONLY)' tests/integration
@@ -96,7 +96,7 @@ test: images venv ## The tests of each change
 	tail -n 2 "$$log"
 
 .PHONY: nightly
-nightly: ## Every test: those of `make test`, and the stories that take longest
+nightly: images-29.0.0 ## Every test: those of `make test`, and the stories that take longest
 	$(MAKE) --no-print-directory test ONLY=
 
 .PHONY: bench

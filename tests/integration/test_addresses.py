@@ -29,6 +29,7 @@ def test_dhcp_gives_the_fixed_ip(lab: Lab, cloud: Cloud) -> None:
     assert a.host.processes("dhc", a.port_id) == []
 
 
+@pytest.mark.nightly
 def test_static_and_none(cloud: Cloud) -> None:
     network = cloud.network(cidr="10.2.0.0/24")
     cloud.subnet(network, "fd00:2::/64", enable_dhcp=False)
@@ -98,6 +99,7 @@ def _guests(lab: Lab, network: str) -> list[dict[str, Any]]:
     return [row for row in lab.fakevm.json("list") if row["network_id"] == network]
 
 
+@pytest.mark.nightly
 @pytest.mark.ovs
 def test_a_dhcp_agent_that_does_not_have_the_port_is_told(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()

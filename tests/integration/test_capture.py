@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
 from tests.pcapng import Interface, read_pcapng
@@ -86,6 +88,7 @@ def pings(interface: Interface) -> int:
     return sum(len(data) >= 1042 and data[-1008] == 8 for _, data in interface.packets)
 
 
+@pytest.mark.nightly
 def test_a_vm_that_migrates_is_captured_at_its_new_host_from_its_first_frame(
     lab: Lab, cloud: Cloud, tmp_path: Path
 ) -> None:

@@ -170,6 +170,7 @@ def answering(lab: Lab) -> Iterator[None]:
     lab.fakevm.ok("up", "--name", lab.name, "--no-answer-as-nova")
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("answering")
 def test_a_change_makes_nova_events_read_what_nova_reads(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.79.0.0/24")

@@ -10,6 +10,7 @@ from tests.integration.cloud import Cloud, Guest, places
 from tests.integration.command import interrupt_when
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
+from tests.integration.nightly import by_night
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 
@@ -18,7 +19,7 @@ def port_named(lab: Lab, name: str) -> list[str]:
     return [port.id for port in lab.sdk.network.ports(name=name)]
 
 
-@pytest.mark.parametrize("step", ["port", "plugged"])
+@pytest.mark.parametrize("step", [*by_night("port"), "plugged"])
 def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
     network = cloud.network(cidr="10.10.0.0/24")
     host = lab.host("compute-1")
@@ -52,7 +53,7 @@ def guests(lab: Lab) -> Iterator[tuple[Guest, Guest]]:
         yield a, b
 
 
-@pytest.mark.parametrize("step", ["bound", "plugged", "activated"])
+@pytest.mark.parametrize("step", ["bound", *by_night("plugged", "activated")])
 def test_migrate(lab: Lab, guests: tuple[Guest, Guest], step: str) -> None:
     a, b = guests
     here, there = places(lab, b)

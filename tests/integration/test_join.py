@@ -29,6 +29,7 @@ def edge(lab: Lab) -> Iterator[Lab]:
         edge.fakevm.ok("down", "--name", edge.name)
 
 
+@pytest.mark.nightly
 def test_a_host_joins_another_lab_s_neutron_and_leaves_it(lab: Lab, edge: Lab) -> None:
     before = container_ids(lab.name)
     assert list(container_ids(edge.name)) == ["edge-1"]

@@ -105,6 +105,7 @@ def test_a_second_up_recreates_nothing_and_hosts_come_and_go(lab: Lab, cloud: Cl
     assert "compute-4" not in [row["host"] for row in lab.fakevm.json("status")["hosts"]]
 
 
+@pytest.mark.nightly
 def test_a_host_that_is_made_anew_is_told_with_what_it_has_lost(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.13.1.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-3"})

@@ -199,6 +199,7 @@ def test_a_package_from_the_index_and_a_host_that_is_not_upgraded_yet(second: La
         a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_a_plug_in_brings_its_own_agent_and_its_own_way_to_plug(
     second: Lab, tmp_path: Path
 ) -> None:
@@ -267,6 +268,7 @@ def test_the_end_of_a_lab_is_no_other_s(lab: Lab, second: Lab) -> None:
     assert plain.leftovers(second.name) == removed["kept_networks"] == []
 
 
+@pytest.mark.nightly
 def test_compose_alone_makes_a_whole_lab_and_takes_it_away(lab_name: str) -> None:
     by_compose = Lab(f"{lab_name}-plain")
     env = plain.environment(by_compose.name)

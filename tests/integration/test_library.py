@@ -41,6 +41,7 @@ def library(lab: Lab) -> Iterator[Library]:
                         found[name].delete()
 
 
+@pytest.mark.nightly
 def test_the_page_s_example_runs(
     lab: Lab, library: Library, capsys: pytest.CaptureFixture[str]
 ) -> None:

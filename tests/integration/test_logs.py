@@ -111,6 +111,7 @@ def test_following_shows_what_an_edit_makes_an_agent_say(lab: Lab, cloud: Cloud)
         assert follower.process.wait(TIMEOUT_S) == 130
 
 
+@pytest.mark.nightly
 def test_following_lives_through_a_host_s_restart(lab: Lab) -> None:
     container = container_ids(lab.name)["compute-3"]
     with following(lab, "--tail", "1", "--format", "json", "compute-3") as follower:
@@ -227,6 +228,7 @@ def test_a_report_has_no_password(lab: Lab, report: dict[str, str]) -> None:
     assert {name for name, found in told.items() if found} == set()
 
 
+@pytest.mark.nightly
 def test_a_report_of_a_lab_that_is_half_down_says_what_is_missing(lab: Lab, tmp_path: Path) -> None:
     stopped = container_ids(lab.name)["compute-3"]
     file = tmp_path / "lab.tgz"

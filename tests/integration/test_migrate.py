@@ -25,6 +25,7 @@ def test_a_vm_moves_while_it_is_pinged(lab: Lab, cloud: Cloud) -> None:
     b.ping(a.ip)
 
 
+@pytest.mark.nightly
 def test_all_nics_and_addresses_move(lab: Lab, cloud: Cloud) -> None:
     static = cloud.network(name="static", cidr="10.7.1.0/24")
     dhcp = cloud.network(name="dhcp")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.cloud import Cloud, Guest, places
 from tests.integration.lab import Lab
+from tests.integration.nightly import by_night
 from tests.integration.traffic import Ping, gaps, is_felt
 from tests.waiting import wait_until
 
@@ -37,7 +38,9 @@ def start_until(lab: Lab, step: str, *args: str) -> subprocess.Popen[str]:
     raise AssertionError(f"it ended: {said}")
 
 
-@pytest.mark.parametrize("step", ["bind", "register", "plug", "announce", "wait", "pause"])
+@pytest.mark.parametrize(
+    "step", [*by_night("bind", "register", "plug", "announce", "wait"), "pause"]
+)
 def test_a_failure_before_the_pause_is_not_felt(
     lab: Lab, guests: tuple[Guest, Guest], step: str
 ) -> None:
@@ -67,7 +70,7 @@ def test_a_failure_to_activate_lets_the_vm_run_where_it_was(
     assert lab.host(here).addresses(b.instance_id) == {f"{b.ip}/24", "192.0.2.7/24"}
 
 
-@pytest.mark.parametrize("step", ["resume", "unplug", "unbind"])
+@pytest.mark.parametrize("step", [*by_night("resume", "unbind"), "unplug"])
 def test_a_failure_after_activation_goes_forward(
     lab: Lab, guests: tuple[Guest, Guest], step: str
 ) -> None:
@@ -80,7 +83,7 @@ def test_a_failure_after_activation_goes_forward(
     a.ping(b.ip)
 
 
-@pytest.mark.parametrize("step", ["wait", "activate", "resume"])
+@pytest.mark.parametrize("step", [*by_night("wait", "activate"), "resume"])
 def test_what_a_killed_migration_left_is_named_and_mended(
     lab: Lab, guests: tuple[Guest, Guest], step: str
 ) -> None:
@@ -103,6 +106,7 @@ def test_what_a_killed_migration_left_is_named_and_mended(
     assert lab.fakevm.json("migrate", "--abort", b.port_id) == []
 
 
+@pytest.mark.nightly
 def test_a_vm_whose_cold_migration_was_killed_boots_where_it_is_bound(
     lab: Lab, guests: tuple[Guest, Guest]
 ) -> None:

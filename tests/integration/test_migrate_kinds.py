@@ -128,6 +128,7 @@ def test_without_the_profile_s_word_nova_waits_in_vain(lab: Lab, cloud: Cloud) -
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_all_that_a_guest_has_moves_but_for_its_processes(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(name="static", cidr="10.71.5.0/24")
     dhcp = cloud.network(name="dhcp")

@@ -11,31 +11,14 @@ import pytest
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
+from tests.integration.nightly import by_night
 from tests.integration.ovn import ovn_lab
 from tests.integration.routing import assert_routed
 
 # What both backends have, here of this one; the rest is in test_ovn_too.
 from tests.integration.test_addresses import test_dhcp_gives_the_fixed_ip  # noqa: F401
-from tests.integration.test_connectivity import (  # noqa: F401
-    test_two_vms_on_each_of_three_hosts_all_pairs,
-)
-from tests.integration.test_migrate_failures import (  # noqa: F401
-    guests,
-    test_a_failure_to_activate_lets_the_vm_run_where_it_was,
-)
-from tests.integration.test_restarts import (  # noqa: F401
-    test_a_vswitchd_s_restart_brings_the_network_back,
-)
 from tests.integration.test_security_groups import (  # noqa: F401
     test_a_rule_taken_away_stops_an_established_ping,
-)
-from tests.integration.test_trace import (  # noqa: F401
-    test_a_packet_is_followed_to_another_host_or_to_who_drops_it,
-)
-from tests.integration.test_writes import (  # noqa: F401
-    given,
-    story,
-    test_a_vm_with_two_ports_one_of_them_given,
 )
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
@@ -88,7 +71,7 @@ def test_vms_get_their_addresses_reach_each_other_and_migrate(
     assert lab.hosts_with(b.port_id) == ["compute-1"]
 
 
-@pytest.mark.parametrize("rarp", [True, False])
+@pytest.mark.parametrize("rarp", [True, *by_night(False)])
 def test_a_report_has_what_the_southbound_says_of_the_port(
     lab: Lab, by_dhcp: tuple[Guest, Guest], rarp: bool
 ) -> None:
@@ -139,6 +122,7 @@ def test_a_router_joins_networks_and_leads_outside(lab: Lab, cloud: Cloud) -> No
     stranger.ping(floating_ip)
 
 
+@pytest.mark.nightly
 def test_a_bandwidth_limit_holds(lab: Lab, by_dhcp: tuple[Guest, Guest]) -> None:
     a, b = by_dhcp
     neutron: Any = lab.sdk.network
@@ -182,6 +166,7 @@ def test_all_heals_when_its_central_services_are_back(
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_an_ovn_controller_s_end_is_felt_for_half_a_second_at_most(
     lab: Lab, cloud: Cloud, by_dhcp: tuple[Guest, Guest]
 ) -> None:

@@ -13,13 +13,18 @@ from tests.integration.test_addresses import (  # noqa: F401
     test_static_and_none,
     test_two_nics_on_two_networks,
 )
+from tests.integration.test_connectivity import (  # noqa: F401
+    test_two_vms_on_each_of_three_hosts_all_pairs,
+)
 from tests.integration.test_migrate_failures import (  # noqa: F401
     guests,
     test_a_failure_after_activation_goes_forward,
     test_a_failure_before_the_pause_is_not_felt,
+    test_a_failure_to_activate_lets_the_vm_run_where_it_was,
 )
 from tests.integration.test_restarts import (  # noqa: F401
     test_a_host_s_restart_brings_its_vms_back,
+    test_a_vswitchd_s_restart_brings_the_network_back,
 )
 from tests.integration.test_scenarios import (  # noqa: F401
     at_once,
@@ -31,6 +36,7 @@ from tests.integration.test_security_groups import (  # noqa: F401
 )
 from tests.integration.test_trace import (  # noqa: F401
     test_a_packet_is_followed_through_a_router,
+    test_a_packet_is_followed_to_another_host_or_to_who_drops_it,
     test_a_packet_of_ipv6_is_followed_on_one_host,
 )
 from tests.integration.test_trunks import test_a_vm_speaks_with_its_subport_s_network  # noqa: F401
@@ -41,6 +47,7 @@ from tests.integration.test_writes import (  # noqa: F401
     test_a_cold_migration_that_is_left_open,
     test_a_vm_on_its_host_and_on_none,
     test_a_vm_with_one_port,
+    test_a_vm_with_two_ports_one_of_them_given,
 )
 
 pytestmark = pytest.mark.nightly

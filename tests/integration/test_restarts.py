@@ -80,6 +80,7 @@ def test_a_host_s_restart_brings_its_vms_back(lab: Lab, cloud: Cloud) -> None:
     b.ping(a.ip)
 
 
+@pytest.mark.nightly
 def test_a_vswitchd_s_restart_brings_the_network_back(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.6.3.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})

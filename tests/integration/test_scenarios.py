@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.command import Result, interrupt_when
 from tests.integration.lab import Lab
+from tests.integration.nightly import by_night
 from tests.integration.play import ALONE, AT_ONCE, OUTCOMES, assert_found, play, play_at_once, tries
 
 
@@ -27,7 +28,7 @@ def test_a_scenario_beside_others(lab: Lab, at_once: dict[str, Result], name: st
     assert_found(at_once[name], name, lab.backend)
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", by_night(*ALONE))
 def test_a_scenario(lab: Lab, name: str) -> None:
     assert_found(play(lab, name, *tries(name, lab.backend)), name, lab.backend)
 

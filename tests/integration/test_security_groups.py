@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.cloud import Cloud
 from tests.integration.lab import Lab
 from tests.integration.traffic import Ping
@@ -25,6 +27,7 @@ def test_a_rule_taken_away_stops_an_established_ping(lab: Lab, cloud: Cloud) -> 
     outside.ping(inside.ip)
 
 
+@pytest.mark.nightly
 def test_port_security_off_lets_everything_in(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.4.0.0/24")
     sender, guarded = cloud.guests(network, {"sender": "compute-1", "open": "compute-2"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.cloud import Cloud
 from tests.integration.command import Result
 from tests.integration.lab import Lab
@@ -66,6 +68,7 @@ def test_a_packet_is_followed_to_another_host_or_to_who_drops_it(lab: Lab, cloud
     assert "--port" in lab.fakevm.fails(2, "trace", *ends, "--proto", "tcp")
 
 
+@pytest.mark.nightly
 def test_a_packet_is_followed_through_a_router(lab: Lab, cloud: Cloud) -> None:
     one, other = cloud.network(name="one"), cloud.network(name="other")
     subnets = [

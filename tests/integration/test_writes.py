@@ -202,6 +202,7 @@ def test_a_vm_with_one_port(story: Story) -> None:
     assert story.writes() == [("DELETE", "/ports/own", None)]
 
 
+@pytest.mark.nightly
 def test_a_vm_with_two_ports_one_of_them_given(story: Story, given: str) -> None:
     port_id = story.boot()
     story.requests()
