@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
     from fakevm.library.vm import Completed, Vm
+    from fakevm.testing.cloud import Cloud
 
     __all__ = [
+        "Cloud",
         "Completed",
         "Evidence",
         "Lab",
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __getattr__ = lazy.modules(
     __name__,
+    Cloud="fakevm.testing.cloud",
     Completed="fakevm.library.vm",
     Evidence="fakevm.evidence.values",
     Lab="fakevm.library.lab",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fakevm.clients.events import Events
     from fakevm.clients.rpc import Connection, Stream
     from fakevm.neutron.login import Login
+    from fakevm.neutron.made import Made
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class Parts:
         self.say = say
         self._agents: dict[str, Agent] = {}
         self._opening = threading.Lock()
+        self._hearing: list[Callable[[Made], None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -221,7 +223,21 @@ class Parts:
         """The lab's Neutron."""
         # Imported while the containers are looked up.
         lazy.in_advance("fakevm.neutron.sender")
-        return Neutron(self.endpoint, login=self.logins.get(ADMIN), timeout_s=self._answer_s)
+        return Neutron(
+            self.endpoint,
+            login=self.logins.get(ADMIN),
+            timeout_s=self._answer_s,
+            hearing=self._hearing,
+        )
+
+    @contextmanager
+    def heard(self, tell: Callable[[Made], None]) -> Iterator[None]:
+        """Have everything told that is made meanwhile in Neutron by this object, or its SDK."""
+        self._hearing.append(tell)
+        try:
+            yield
+        finally:
+            self._hearing.remove(tell)
 
     @cached_property
     def logins(self) -> Mapping[str, Login]:

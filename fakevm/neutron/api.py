@@ -20,7 +20,7 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.names import is_uuid
-from fakevm.neutron import answers
+from fakevm.neutron import answers, made
 from fakevm.neutron.answers import NeutronFaultError
 from fakevm.neutron.values import Binding, HttpRequest, Network, NeutronAgent, Port, Subnet
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import openstack.connection
 
     from fakevm.neutron.login import Login
+    from fakevm.neutron.made import Made
     from fakevm.neutron.sender import Sender
 
 # What Nova writes is "compute:" and the availability zone (nova/network/neutron.py).
@@ -46,9 +47,16 @@ class Neutron:
     """
 
     def __init__(
-        self, endpoint: str, *, login: Login | None = None, timeout_s: float = 30.0
+        self,
+        endpoint: str,
+        *,
+        login: Login | None = None,
+        timeout_s: float = 30.0,
+        hearing: Sequence[Callable[[Made], None]] = (),
     ) -> None:
+        """`hearing` are told of all that is made, by the `sdk`, too; more may be added later."""
         self.endpoint = endpoint
+        self._hearing = hearing
         self._login = login
         self.timeout_s = timeout_s
         # What Neutron took, in all calls.
@@ -322,8 +330,12 @@ class Neutron:
     @cached_property
     def sdk(self) -> openstack.connection.Connection:
         """The SDK's connection to the same Neutron, for what a script does beside VMs."""
-        return neutron.sdk.connect(self.endpoint, self._login, timeout_s=self.timeout_s)
+        sdk = neutron.sdk.connect(self.endpoint, self._login, timeout_s=self.timeout_s)
+        made.hear(sdk.session.session, self._hearing)
+        return sdk
 
     @cached_property
     def _sender(self) -> Sender:
-        return neutron.sender.Sender(self.endpoint, self._login)
+        sender = neutron.sender.Sender(self.endpoint, self._login)
+        made.hear(sender.http, self._hearing)
+        return sender

@@ -34,6 +34,11 @@ class Sender:
             self._session, endpoint_override=f"{endpoint}/v2.0", raise_exc=False
         )
 
+    @property
+    def http(self) -> requests.Session:
+        """Who sends them in the end."""
+        return self._session.session
+
     def send(self, method: str, path: str, body: object, *, timeout_s: float) -> requests.Response:
         """Return the answer to a request, whatever its status; UnavailableError: there is none."""
         self._log_in()

@@ -21,7 +21,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 ORDER = (
     {"__main__"},
     {"cli"},
-    {"ui"},
+    {"ui", "testing"},
     {"scenarios", "shortcut", "display", "library"},
     {"lab"},
     {"looks"},

@@ -1,0 +1,144 @@
+"""What one test makes in its lab: named after it, removed at its end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import cycle
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import fakevm.lab
+from fakevm.library.lab import Lab
+from fakevm.names import natural
+from fakevm.neutron.made import Made
+from fakevm.testing import removal
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from fakevm.library.network import Network
+    from fakevm.library.router import Router
+    from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.vm import Vm
+    from fakevm.library.words import (
+        EachNicWords,
+        NetworkLike,
+        NetworkWords,
+        NicWords,
+        RouterWords,
+        SecurityGroupWords,
+    )
+
+# As much of a test's name as still leaves a line readable.
+_LONGEST = 40
+
+# VMs that boot at once.
+_AT_ONCE = 4
+
+
+class Cloud:
+    """Makes networks, routers, security groups and VMs in a lab for one test, or some.
+
+    Use it in a `with` block, at whose end they are removed. It has the methods of `Lab` that make
+    something; each name gets the test's before it.
+    """
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        """`name`: of the test, or what else shall stand before the names."""
+        self.lab = lab
+        self.prefix = prefix(name)
+        self._made: list[Made] = []
+        self._hearing = ExitStack()
+        self._hearing.enter_context(lab.heard(self._hear))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove all that it made, also what is only half made."""
+        self._hearing.close()
+        made, self._made = self._made, []
+        removal.remove_all(self.lab, made)
+
+    def _hear(self, made: Made) -> None:
+        if self.has(made.name):
+            self._made.append(made)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a name is one of its own."""
+        return name.startswith(f"{self.prefix}-")
+
+    def name(self, name: str) -> str:
+        """Return what a thing of this name is called in the lab."""
+        return f"{self.prefix}-{name}"
+
+    # What is made
+
+    def network(self, name: str, **words: Unpack[NetworkWords]) -> Network:
+        """Make a network with its subnets; return it."""
+        return self.lab.network(self.name(name), **words)
+
+    def router(self, name: str, **words: Unpack[RouterWords]) -> Router:
+        """Make a router between networks, or subnets; return it."""
+        return self.lab.router(self.name(name), **words)
+
+    def security_group(self, name: str, **words: Unpack[SecurityGroupWords]) -> SecurityGroup:
+        """Make a security group with its rules, as "ingress tcp 80"; return it."""
+        return self.lab.security_group(self.name(name), **words)
+
+    def vm(
+        self,
+        name: str,
+        *,
+        on: str | None = None,
+        networks: Sequence[NetworkLike] = (),
+        nics: Sequence[NetworkLike | NicWords] = (),
+        timeout_s: float = fakevm.lab.FILE_S,
+        **each: Unpack[EachNicWords],
+    ) -> Vm:
+        """Boot a VM, as `Lab.vm` does; return it."""
+        return self.lab.vm(
+            self.name(name), on=on, networks=networks, nics=nics, timeout_s=timeout_s, **each
+        )
+
+    def vms(
+        self,
+        *names: str,
+        on: Sequence[str] = (),
+        networks: Sequence[NetworkLike] = (),
+        timeout_s: float = fakevm.lab.FILE_S,
+        **each: Unpack[EachNicWords],
+    ) -> list[Vm]:
+        """Boot VMs at once, each on another host; return them.
+
+        on: the hosts, the first for the first VM; where there are fewer, they begin again.
+        """
+        hosts = cycle(on or self.hosts)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            futures = [
+                pool.submit(self.vm, name, on=host, networks=networks, timeout_s=timeout_s, **each)
+                for name, host in zip(names, hosts, strict=False)
+            ]
+        return [future.result() for future in futures]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The lab's compute hosts."""
+        return sorted((one.service for one in self.lab.computes), key=natural)
+
+
+def prefix(name: str) -> str:
+    """Return what stands before the names of what a test makes: of "test_web[ovs]", "web-ovs"."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("test_")).strip("-")
+    return plain[:_LONGEST].strip("-") or "test"

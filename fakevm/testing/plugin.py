@@ -1,0 +1,216 @@
+"""What pytest sees: options, the marker, fixtures, and what is done around each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fakevm import testing
+from fakevm.errors import FakevmError
+from fakevm.testing import options
+
+if TYPE_CHECKING:
+    from fakevm.library.lab import Lab
+    from fakevm.library.words import LabWords
+    from fakevm.neutron.made import Made
+    from fakevm.testing.cloud import Cloud
+    from fakevm.testing.session import Session
+
+# By which a test that uses a lab is known: also one whose project has its own fixture `lab`.
+_USES = "_fakevm"
+
+_SESSION = pytest.StashKey["Session"]()
+
+
+class LeftBehindWarning(pytest.PytestWarning):
+    """A test did not remove what it made in its lab; the plug-in has."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tell pytest of the options."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the marker, and look at the options."""
+    config.addinivalue_line("markers", f"{testing.needs.MARKER}")
+    # The SDK warns of its own inner calls.
+    config.addinivalue_line("filterwarnings", "ignore:::openstack")
+    try:
+        asked = options.of(config)
+    except FakevmError as error:
+        raise pytest.UsageError(str(error)) from error
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    config.stash[_SESSION] = testing.session.Session(
+        asked,
+        handed=worker and worker["fakevm"],
+        worker=worker["workerid"] if worker else "",
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist's which run it is part of."""
+    workers = len(node.config.option.tx)
+    session = node.config.stash[_SESSION]
+    node.workerinput["fakevm"] = session.hand(node.gateway.id, workers)
+
+
+# Which tests run, and where
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each backend that is asked for."""
+    if _USES not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash[_SESSION]
+    wanted = testing.needs.backends(_needs(metafunc.definition), session.options)
+    if wanted and wanted != (session.options.backend,):
+        metafunc.parametrize("backend", wanted, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what the options make impossible; see what the lab has to have."""
+    session = config.stash[_SESSION]
+    users = [item for item in items if _uses_a_lab(item)]
+    if session.options.alone:
+        config.hook.pytest_deselected(items=[item for item in items if not _uses_a_lab(item)])
+        items[:] = users
+    for item in users:
+        needs = _needs(item)
+        reason = testing.needs.refusal(needs, session.options)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+        else:
+            session.hosts = max(session.hosts, needs.hosts)
+
+
+def _needs(node: pytest.Item) -> Any:
+    try:
+        marks = list(node.iter_markers("fakevm"))
+        if any(mark.args for mark in marks):
+            raise pytest.UsageError(f"{node.nodeid}: {testing.needs.MARKER}")
+        return testing.needs.of([mark.kwargs for mark in marks])
+    except FakevmError as error:
+        raise pytest.UsageError(f"{node.nodeid}: @pytest.mark.fakevm: {error}") from error
+
+
+def _uses_a_lab(item: pytest.Item) -> bool:
+    return _USES in getattr(item, "fixturenames", ())
+
+
+# Fixtures
+
+
+@pytest.fixture(scope="session")
+def _fakevm(request: pytest.FixtureRequest) -> Session:
+    return request.config.stash[_SESSION]
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest, _fakevm: Session) -> str:
+    """Who wires the lab's ports: "ovs" or "ovn"."""
+    return str(getattr(request, "param", _fakevm.options.backend))
+
+
+@pytest.fixture(scope="session")
+def neutron_src(_fakevm: Session) -> Path | None:
+    """The working tree that Neutron runs from: that of --fakevm-neutron-src."""
+    return _fakevm.options.neutron_src
+
+
+@pytest.fixture(scope="session")
+def lab_words() -> LabWords:
+    """What the lab is to be, in a lab file's words; a project's own fixture of this name says."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest, _fakevm: Session, backend: str, lab_words: LabWords) -> Lab:
+    """A lab, which all tests of the session have."""
+    try:
+        return _fakevm.lab(backend, lab_words, _told(request.config))
+    except FakevmError:
+        pytest.fail(f"there is no lab: {_fakevm.failed}", pytrace=False)
+
+
+@pytest.fixture
+def cloud(request: pytest.FixtureRequest, _fakevm: Session, lab: Lab) -> Iterator[Cloud]:
+    """A test's own networks, routers, security groups and VMs, removed at its end."""
+    worker = _fakevm.run.worker if _fakevm.run.shared else ""
+    with testing.cloud.Cloud(lab, f"{request.node.name} {worker}") as made:
+        yield made
+        # What else the test has made may hold the cloud's.
+        left = _fakevm.sweep(testing.session.FUNCTION)
+        if stray := [one for one in left if not made.has(one.name)]:
+            _warn(request.node, stray)
+
+
+@pytest.fixture
+def hosts(_fakevm: Session, lab: Lab, lab_words: LabWords) -> Callable[[int], list[str]]:
+    """Return so many compute hosts of the lab: `hosts(3)`; those that it lacks are begun."""
+    return lambda count: _fakevm.hosts_of(lab, count, lab_words)
+
+
+def _told(config: pytest.Config) -> Callable[[str], None]:
+    """Return what tells the user of what takes a while, where there is a terminal."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        if reporter and capture:
+            with capture.global_and_fixture_disabled():
+                reporter.ensure_newline()
+                reporter.write_line(f"fakevm: {text}")
+
+    return tell
+
+
+# Around each test
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where there is no lab, one test says so, and the others are skipped."""
+    session = item.config.stash[_SESSION]
+    if session.failed and _uses_a_lab(item):
+        pytest.skip("there is no lab, as an earlier error says")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Let what a module's fixture makes stay until the module's end."""
+    session = request.config.stash[_SESSION]
+    with session.made_by(fixturedef.scope):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Remove what the test has left behind, and say so."""
+    session = item.config.stash[_SESSION]
+    yield
+    if left := session.sweep(testing.session.FUNCTION):
+        _warn(item, left)
+
+
+def _warn(node: pytest.Item, left: Sequence[Made]) -> None:
+    node.warn(
+        LeftBehindWarning(f"{node.nodeid} left behind, and the plug-in removed: {_words(left)}")
+    )
+
+
+def _words(left: Sequence[Made]) -> str:
+    return ", ".join(map(testing.removal.said, left))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take the lab down, or clean it."""
+    if left := session.config.stash[_SESSION].close():
+        _told(session.config)(f"left behind, and removed: {_words(left)}")

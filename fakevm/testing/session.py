@@ -1,0 +1,158 @@
+"""One process of a run of pytest: its labs, and what its tests have made in them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fakevm.backends import known
+from fakevm.errors import FakevmError
+from fakevm.labs.settings import DEFAULT_COMPUTES
+from fakevm.neutron.made import Made
+from fakevm.preflight import machine
+from fakevm.preflight.checks import SPARE_MEMORY
+from fakevm.testing import removal
+from fakevm.testing.labs import Labs, Run, end_all, reserved
+from fakevm.testing.options import DEFAULT_HOSTS, Options
+
+if TYPE_CHECKING:
+    from fakevm.library.lab import Lab
+    from fakevm.library.words import LabWords
+
+# Of things that go with their test.
+FUNCTION = "function"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owned:
+    """What was made, and with what it goes: pytest's word for a fixture's scope."""
+
+    lab: str
+    scope: str
+    made: Made
+
+
+class Session:
+    """A process that runs tests, or the one that has workers."""
+
+    def __init__(self, options: Options, *, handed: dict[str, Any] | None, worker: str) -> None:
+        """`handed`: what a worker has of the one that started it."""
+        self.options = options
+        self._handed = handed
+        self._worker = worker
+        # Of the tests, what needs the most.
+        self.hosts = DEFAULT_HOSTS
+        # Why there is no lab.
+        self.failed = ""
+        # Whose what is made just now is.
+        self.scope = FUNCTION
+        # What was done, and when: seconds since the epoch.
+        self.steps: list[tuple[float, str]] = []
+        self._made: list[Owned] = []
+        self._held = ExitStack()
+        self._run: Run | None = None
+        self._labs: Labs | None = None
+        self._workers: dict[str, object] = {}
+
+    # The run
+
+    @property
+    def run(self) -> Run:
+        """The run that this process is part of."""
+        if self._run is None:
+            if self._handed is not None:
+                self._run = Run(**self._handed, worker=self._worker)
+            else:
+                name = self._held.enter_context(reserved(self.options.lab))
+                self._run = Run(id=secrets.token_hex(8), lab=name)
+        return self._run
+
+    def hand(self, worker: str, workers: int) -> dict[str, Any]:
+        """Return what a worker has to know, one of so many."""
+        self._workers[worker] = None
+        if self._run is None:
+            name = self._held.enter_context(reserved(self.options.lab))
+            shared = self.options.shared or not self._is_room_for(workers)
+            self._run = Run(id=secrets.token_hex(8), lab=name, shared=shared)
+        return {"id": self._run.id, "lab": self._run.lab, "shared": self._run.shared}
+
+    def _is_room_for(self, labs: int) -> bool:
+        """Tell whether this machine has the memory for so many labs; if nobody can tell, yes."""
+        there = machine.kernel(Path("/")).memory_mb
+        backend = known.get(self.options.backend)
+        each = backend.lab_mb + backend.host_mb * (self.options.hosts or DEFAULT_COMPUTES)
+        return there is None or there >= each * labs * SPARE_MEMORY
+
+    # Labs
+
+    def lab(self, backend: str, words: LabWords, say: Callable[[str], None]) -> Lab:
+        """Return the run's lab of a backend, begun if it is not there."""
+        if self._labs is None:
+            self._labs = Labs(self.run, self.options, computes=self.hosts, say=self._step)
+        name = self.run.name(backend)
+        say(f"the lab {name} begins")
+        began = time.monotonic()
+        try:
+            lab = self._labs.lab(backend, words, lambda made: self._hear(name, made))
+        except FakevmError as error:
+            self.failed = f"{error}{f': {error.hint}' if error.hint else ''}"
+            raise
+        hosts = len(lab.computes)
+        say(f"the lab {name} is up: {backend}, {hosts} hosts, {time.monotonic() - began:.0f} s")
+        return lab
+
+    def hosts_of(self, lab: Lab, count: int, words: LabWords) -> list[str]:
+        """Return so many compute hosts of a lab; those that it lacks are begun."""
+        assert self._labs
+        self._labs.grow(lab, count, words)
+        return [f"compute-{number}" for number in range(1, count + 1)]
+
+    def _step(self, text: str) -> None:
+        self.steps.append((time.time(), text))
+
+    # What is made
+
+    def _hear(self, lab: str, made: Made) -> None:
+        self._made.append(Owned(lab=lab, scope=self.scope, made=made))
+        if made.name:
+            self._step(f"made {removal.said(made)}")
+
+    @contextmanager
+    def made_by(self, scope: str) -> Iterator[None]:
+        """Let what is made meanwhile go with what has this scope."""
+        before, self.scope = self.scope, scope
+        try:
+            yield
+        finally:
+            self.scope = before
+
+    def sweep(self, *scopes: str) -> list[Made]:
+        """Remove what is left of what goes with one of these scopes; return what that was."""
+        mine = [one for one in self._made if one.scope in scopes]
+        removed: list[Made] = []
+        for lab in self._labs or ():
+            made = [one.made for one in mine if one.lab == lab.name]
+            removed += removal.remove_all(lab, removal.left_of(lab, made))
+        self._made = [one for one in self._made if one.scope not in scopes]
+        return removed
+
+    # The end
+
+    def close(self) -> list[Made]:
+        """End: what is left in a lab that stays is removed; return what that was."""
+        removed: list[Made] = []
+        try:
+            if self._labs is not None:
+                if self.options.keep:
+                    removed = self.sweep(*{one.scope for one in self._made})
+                self._labs.close()
+            if self._workers:
+                end_all(self.run, self._workers, keep=self.options.keep)
+        finally:
+            self._held.close()
+        return removed
