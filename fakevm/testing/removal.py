@@ -31,8 +31,10 @@ def remove_all(lab: Lab, things: Sequence[Made]) -> list[Made]:
     if not things:
         return []
     removed = _remove_vms(lab, things)
+    backwards = list(reversed(things))
     # A part goes with its whole.
-    left = sorted(things[::-1], key=lambda one: one.collection in _PARTS)
+    parts = [one for one in backwards if one.collection in _PARTS]
+    left = [*(one for one in backwards if one not in parts), *parts]
     for last in (*[False] * (_ROUNDS - 1), True):
         busy = []
         failures: list[FakevmError] = []
