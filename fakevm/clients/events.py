@@ -160,11 +160,15 @@ class Events:
             return Watcher(self, instance_id, name, port_ids, after=0, look=self._look)
         return Waiter(self, instance_id, name, port_ids, after=self.cursor())
 
-    def close(self) -> None:
-        """Hang up, once all that was noted has arrived."""
+    def flush(self) -> None:
+        """Wait until all that was noted here has arrived."""
         if self._pending:
             with suppress(FakevmError):
                 self._request("read", {"after": -1}, away_s=0)
+
+    def close(self) -> None:
+        """Hang up, once all that was noted has arrived."""
+        self.flush()
         with self._connecting:
             if self._connection is not None:
                 self._connection.close()

@@ -48,8 +48,14 @@ def _ports(lab: Lookup, vm: str) -> list[Port]:
         raise NotFoundError(f"VM {vm} is gone") from error
 
 
-def events(lab: Lookup, since: float, until: float) -> tuple[list[Entry], Mapping[str, str]]:
-    """Return what came to nova-events in a time window, and the VMs' names by their ids."""
+def events(
+    lab: Lookup, since: float, until: float, *, beside: Lookup
+) -> tuple[list[Entry], Mapping[str, str]]:
+    """Return what came to nova-events in a time window, and the VMs' names by their ids.
+
+    beside: the same lab, by whose connection its last steps may be under way.
+    """
+    beside.events.flush()
     entries = [one for one in lab.events.kept(cursor_at(since)) if one.time <= until]
     return entries, vms.overview.names_of(lab, {one.instance_id for one in entries} - {""})
 

@@ -38,6 +38,9 @@ _FIRST_PART = 0.8
 # How long Neutron and an agent may take for one answer.
 _PATIENCE_S = 8.0
 
+# What the end of a time window has led to is said so much later.
+_LATER_S = 1.0
+
 # Of so many pairs the way is asked for: each is some processes in hosts.
 _PAIRS = 6
 
@@ -61,7 +64,7 @@ def collect(
     own = lab.aside(patience_s=_PATIENCE_S)
     collecting = _Collecting(own, since, end, engine or Engine(), within_s)
     try:
-        return collecting.collect(list(dict.fromkeys(pairs)), steps)
+        return collecting.collect(list(dict.fromkeys(pairs)), steps, beside=lab)
     finally:
         with suppress(FakevmError):
             own.close()
@@ -83,15 +86,20 @@ class _Collecting:
         # Why what could not be had.
         self._missing: dict[str, str] = {}
 
-    def collect(self, pairs: Sequence[Pair], steps: Sequence[tuple[float, str]]) -> Evidence:
-        """Return all that there is, without the lab's passwords."""
+    def collect(
+        self, pairs: Sequence[Pair], steps: Sequence[tuple[float, str]], *, beside: Lookup
+    ) -> Evidence:
+        """Return all that there is, without the lab's passwords.
+
+        beside: the same lab, by whose connection its last steps may be under way.
+        """
         said = list(timeline.of_test(steps))
         asked = self._first.ask(
             lambda: bug_report.secrets(self._lab.containers, engine=self._engine)
         )
         secrets = self._take("the lab", asked)
         # Who does not know them shows nothing of the lab.
-        told = self._told("", said) if secrets is None else self._ask(pairs, said)
+        told = self._told("", said) if secrets is None else self._ask(pairs, said, beside)
         hide = redaction.hiding(secrets or ())
         made = words.lines(told, hide=hide)
         self._files += [
@@ -123,8 +131,8 @@ class _Collecting:
             missing=self._missing,
         )
 
-    def _ask(self, pairs: Sequence[Pair], said: Sequence[Moment]) -> Told:
-        lab, ask = self._lab, self._first.ask
+    def _ask(self, pairs: Sequence[Pair], said: Sequence[Moment], beside: Lookup) -> Told:
+        lab, ask, end = self._lab, self._first.ask, self._until + _LATER_S
         # What all threads have in common, before there are any.
         _ = lab.events, lab.backend
         with suppress(FakevmError):
@@ -136,12 +144,11 @@ class _Collecting:
         status = ask(lambda: labs.status.of(lab))
         rows = ask(lambda: vms.overview.rows(lab))
         agents = ask(lambda: lab.neutron.agents())
-        events = ask(lambda: asking.events(lab, self._since, self._until))
+        events = ask(lambda: asking.events(lab, self._since, end, beside=beside))
         logs = [
             (log, ask(log.read))
             for log in (
-                Log(lab, one, self._since, self._until, engine=self._engine)
-                for one in lab.containers
+                Log(lab, one, self._since, end, engine=self._engine) for one in lab.containers
             )
         ]
         texts = {
@@ -174,7 +181,7 @@ class _Collecting:
         self._add(texts, saved)
         dead = self._take("Neutron's agents", agents) or []
         found = dict(self._looked(looked))
-        moments += state.restarts(found, self._since, self._until)
+        moments += state.restarts(found, self._since, end)
         self._files.append(files.of_values("vms.json", [asdict(row) for row in known]))
         not_well = list(state.of_ports(known))
         if seen:

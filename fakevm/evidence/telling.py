@@ -68,9 +68,10 @@ def moments(lines: Iterable[Line]) -> Iterator[Moment]:
         if found is None or _NOISE.search(text):
             continue
         kind, said = found
-        # Its error's own line ends with a traceback's last line already.
+        # The error's own line may end with what a traceback's last line says.
         message = said.partition(": ")[2] or said
-        if kind == "error" and message and message in before.get(line.process, ""):
+        earlier = before.get(line.process, "")
+        if kind == "error" and said != earlier and message in earlier:
             continue
         before[line.process] = said
         who = " ".join(filter(None, (line.container, line.process)))
