@@ -94,9 +94,7 @@ class _Collecting:
         beside: the same lab, by whose connection its last steps may be under way.
         """
         said = list(timeline.of_test(steps))
-        asked = self._first.ask(
-            lambda: bug_report.secrets(self._lab.containers, engine=self._engine)
-        )
+        asked = self._first.ask(self._secrets)
         secrets = self._take("the lab", asked)
         # Who does not know them shows nothing of the lab.
         told = self._told("", said) if secrets is None else self._ask(pairs, said, beside)
@@ -112,6 +110,11 @@ class _Collecting:
             lines=made,
             files=tuple(File(name=one.name, text=hide(one.text)) for one in self._files),
         )
+
+    def _secrets(self) -> set[str]:
+        """Return the lab's passwords, if it is one that this fakevm knows."""
+        _ = self._lab.backend
+        return bug_report.secrets(self._lab.containers, engine=self._engine)
 
     def _told(
         self,
@@ -134,7 +137,7 @@ class _Collecting:
     def _ask(self, pairs: Sequence[Pair], said: Sequence[Moment], beside: Lookup) -> Told:
         lab, ask, end = self._lab, self._first.ask, self._until + _LATER_S
         # What all threads have in common, before there are any.
-        _ = lab.events, lab.backend
+        _ = lab.events
         with suppress(FakevmError):
             _ = lab.neutron
         there = {one.service: one for one in lab.containers if one.is_host and one.running}
