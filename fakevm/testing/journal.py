@@ -11,6 +11,9 @@ from pathlib import Path
 
 from fakevm.neutron.made import Made
 
+# A lab that begins just now.
+NEW = "new"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Noted:
@@ -18,8 +21,9 @@ class Noted:
 
     # Whose it is: a run's word.
     run: str = ""
-    # The lab is a run's own, which takes it down.
-    made_lab: bool = False
+    # By which a lab is known that a run has made, and may take down: NEW, or the id of one of its
+    # networks. "": the lab is somebody else's.
+    made: str = ""
     things: tuple[Made, ...] = ()
 
 
@@ -31,22 +35,23 @@ class Journal:
 
     def read(self) -> Noted:
         """Return what is noted; of a line that was cut off, nothing."""
-        run, made_lab, things = "", False, []
+        run, made, things = "", "", []
         with suppress(FileNotFoundError):
             for line in self._file.read_text(encoding="utf-8").splitlines():
                 with suppress(ValueError, TypeError):
                     found = json.loads(line)
                     if "run" in found:
-                        run, made_lab = found["run"], bool(found["made_lab"])
+                        run, made = found["run"], found["made"]
                     else:
                         things.append(Made(**found))
-        return Noted(run=run, made_lab=made_lab, things=tuple(things))
+        return Noted(run=run, made=made, things=tuple(things))
 
-    def begin(self, run: str, *, made_lab: bool) -> None:
-        """Begin anew: a run has the lab, and nothing is in it."""
+    def begin(self, noted: Noted) -> None:
+        """Begin anew: a run has the lab, and there is no more in it than this."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         half = self._file.with_suffix(".part")
-        half.write_text(_line({"run": run, "made_lab": made_lab}), encoding="utf-8")
+        lines = [{"run": noted.run, "made": noted.made}, *map(asdict, noted.things)]
+        half.write_text("".join(map(_line, lines)), encoding="utf-8")
         half.replace(self._file)
 
     def note(self, made: Made) -> None:
@@ -63,6 +68,11 @@ def folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where journals are: XDG's folder for what a program remembers."""
     state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "fakevm" / "pytest"
+
+
+def names(folder: Path) -> list[str]:
+    """Return the labs that have a journal."""
+    return sorted(file.stem for file in folder.glob("*.jsonl"))
 
 
 def _line(values: Mapping[str, object]) -> str:

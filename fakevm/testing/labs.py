@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fakevm.backends import known
@@ -14,7 +16,7 @@ from fakevm.library.lab import Lab
 from fakevm.neutron.made import Made
 from fakevm.protocol.lock import exclusive
 from fakevm.testing import removal
-from fakevm.testing.journal import Journal, folder
+from fakevm.testing.journal import NEW, Journal, Noted, folder, names
 from fakevm.testing.options import Options
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 # How long others' labs may take that begin at the same time: they begin one after the other, so
 # that no two choose the same subnets.
 _BEGIN_S = 900.0
+
+# Of what a project's words make of a lab, in its name.
+_MARK = 4
 
 # Runs of pytest at once on one machine.
 _RUNS = 100
@@ -56,11 +61,16 @@ class Run:
     # "gw0"; "": it has no workers.
     worker: str = ""
 
-    def name(self, backend: str) -> str:
-        """Return the name of its lab of a backend; that of the default has no word for it."""
+    def name(self, backend: str, words: Mapping[str, Any]) -> str:
+        """Return the name of its lab of a backend, and of what a project's own words make of it.
+
+        A run that comes after finds the lab by it, so that it has no number.
+        """
         own = "" if self.shared else self.worker
         other = "" if backend == known.DEFAULT.name else backend
-        return "-".join(filter(None, (self.lab, own, other)))
+        asked = json.dumps(words, default=str, sort_keys=True).encode()
+        mark = hashlib.sha256(asked).hexdigest()[:_MARK] if words else ""
+        return "-".join(filter(None, (self.lab, own, other, mark)))
 
 
 class Labs:
@@ -80,8 +90,12 @@ class Labs:
         self._computes = computes
         self._say = say
         self._engine = Engine()
-        # By backend.
+        # By name.
         self._labs: dict[str, Lab] = {}
+        # What each of them was asked to be.
+        self._asked: dict[str, LabWords] = {}
+        # Those that this process wanted, also one that never came.
+        self._begun: list[str] = []
         self._hearing = ExitStack()
 
     def __iter__(self) -> Iterator[Lab]:
@@ -92,33 +106,49 @@ class Labs:
 
         Of what is there, what an earlier run has left is removed.
         """
-        if backend in self._labs:
-            return self._labs[backend]
-        name = self._run.name(backend)
+        name = self._run.name(backend, words)
+        if name in self._labs:
+            return self._labs[name]
         journal = Journal(name, folder())
         with exclusive("pytest", busy="other labs begin", wait_s=_BEGIN_S):
-            there = [c for c in self._engine.containers(lab=name) if c.role == "compute"]
+            there = self._engine.containers(lab=name)
             noted = journal.read()
-            mine = noted.run == self._run.id
-            if not mine:
-                # A lab that nobody has is made, and so this run's.
-                journal.begin(self._run.id, made_lab=not there or noted.made_lab)
-                for one in noted.things:
-                    journal.note(one)
-            lab = Lab.up(name, say=self._say, **self._words(backend, words, len(there)))
-            self._labs[backend] = lab
-            if not mine:
-                left = removal.remove_all(lab, noted.things if there else ())
-                if told := ", ".join(map(removal.said, left)):
-                    self._say(f"removed what an earlier run has left: {told}")
-                journal.begin(self._run.id, made_lab=not there or noted.made_lab)
+            # Else another worker, with whom it is shared, has looked at it.
+            first = noted.run != self._run.id
+            if first:
+                whose = self._whose(name, noted, is_there=bool(there))
+                journal.begin(replace(noted, run=self._run.id, made=whose))
+            self._begun.append(name)
+            asked = self._words(backend, words, sum(c.role == "compute" for c in there))
+            lab = Lab.up(name, say=self._say, **asked)
+            self._labs[name], self._asked[name] = lab, asked
+            if first:
+                self._clean(lab, noted.things if there else ())
+                whose = whose and self._networks(name)[0]
+                journal.begin(Noted(run=self._run.id, made=whose))
 
-        def made(one: Made) -> None:
-            journal.note(one)
-            heard(one)
+        def tell(made: Made) -> None:
+            journal.note(made)
+            heard(made)
 
-        self._hearing.enter_context(lab.heard(made))
+        self._hearing.enter_context(lab.heard(tell))
         return lab
+
+    def _whose(self, name: str, noted: Noted, *, is_there: bool) -> str:
+        """Return by what a lab is known as a run's own; "": it is somebody else's."""
+        if not is_there:
+            return NEW
+        return noted.made if noted.made in (NEW, *self._networks(name)) else ""
+
+    def _networks(self, name: str) -> list[str]:
+        return sorted(one.id for one in self._engine.networks() if one.lab == name)
+
+    def _clean(self, lab: Lab, things: Sequence[Made]) -> None:
+        """Remove what an earlier run has left, which was killed."""
+        left = removal.remove_all(lab, removal.left_of(lab, things))
+        if left:
+            told = ", ".join(map(removal.said, left))
+            self._say(f"removed what an earlier run has left: {told}")
 
     def _words(self, backend: str, words: LabWords, there: int) -> LabWords:
         """Return what the lab is to be: as the test's own fixture says, and the options."""
@@ -131,14 +161,13 @@ class Labs:
         hosts = self._options.hosts or max(self._computes, there)
         return {"computes": hosts, **words, "backend": cast("Any", backend), **asked}
 
-    def grow(self, lab: Lab, computes: int, words: LabWords) -> None:
+    def grow(self, lab: Lab, computes: int) -> None:
         """Let a lab have so many compute hosts, if it has fewer."""
         if len(lab.computes) < computes:
+            asked = self._asked[lab.name]
+            asked["computes"] = computes
             with exclusive("pytest", busy="other labs begin", wait_s=_BEGIN_S):
-                backend = next(name for name, one in self._labs.items() if one is lab)
-                more = self._words(backend, words, 0)
-                more["computes"] = computes
-                Lab.up(lab.name, say=self._say, **more).close()
+                Lab.up(lab.name, say=self._say, **asked).close()
             lab.look_again()
 
     def close(self) -> None:
@@ -147,9 +176,12 @@ class Labs:
         for lab in self._labs.values():
             lab.close()
         self._labs.clear()
-        if not self._run.shared:
-            for backend in known.BACKENDS:
-                end(self._run.name(backend.name), self._run.id, keep=self._options.keep)
+        for name in () if self._run.shared else self._begun:
+            end(name, self._run.id, keep=self._options.keep)
+
+    def stays(self, lab: Lab) -> bool:
+        """Tell whether a lab is there after the run, too."""
+        return self._options.keep or not Journal(lab.name, folder()).read().made
 
 
 def end(name: str, run: str, *, keep: bool) -> None:
@@ -158,17 +190,12 @@ def end(name: str, run: str, *, keep: bool) -> None:
     noted = journal.read()
     if noted.run != run:
         return
-    if noted.made_lab and not keep:
+    if noted.made and not keep:
         Lab(name).down()
         journal.end()
 
 
-def end_all(run: Run, workers: Mapping[str, object], *, keep: bool) -> None:
-    """Take down what workers have left: the lab that they shared, or one whose worker has ended."""
-    names = {
-        Run(id=run.id, lab=run.lab, shared=run.shared, worker=worker).name(backend)
-        for worker in (*workers, "")
-        for backend in (one.name for one in known.BACKENDS)
-    }
-    for name in sorted(names):
-        end(name, run.id, keep=keep)
+def end_all(run: str, *, keep: bool) -> None:
+    """Take down what a run's workers have left: what they shared, or that of one that was ended."""
+    for name in names(folder()):
+        end(name, run, keep=keep)

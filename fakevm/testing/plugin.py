@@ -151,9 +151,9 @@ def cloud(request: pytest.FixtureRequest, _fakevm: Session, lab: Lab) -> Iterato
 
 
 @pytest.fixture
-def hosts(_fakevm: Session, lab: Lab, lab_words: LabWords) -> Callable[[int], list[str]]:
+def hosts(_fakevm: Session, lab: Lab) -> Callable[[int], list[str]]:
     """Return so many compute hosts of the lab: `hosts(3)`; those that it lacks are begun."""
-    return lambda count: _fakevm.hosts_of(lab, count, lab_words)
+    return lambda count: _fakevm.hosts_of(lab, count)
 
 
 def _told(config: pytest.Config) -> Callable[[str], None]:

@@ -57,7 +57,7 @@ class Session:
         self._held = ExitStack()
         self._run: Run | None = None
         self._labs: Labs | None = None
-        self._workers: dict[str, object] = {}
+        self._workers: set[str] = set()
 
     # The run
 
@@ -74,7 +74,7 @@ class Session:
 
     def hand(self, worker: str, workers: int) -> dict[str, Any]:
         """Return what a worker has to know, one of so many."""
-        self._workers[worker] = None
+        self._workers.add(worker)
         if self._run is None:
             name = self._held.enter_context(reserved(self.options.lab))
             shared = self.options.shared or not self._is_room_for(workers)
@@ -94,7 +94,7 @@ class Session:
         """Return the run's lab of a backend, begun if it is not there."""
         if self._labs is None:
             self._labs = Labs(self.run, self.options, computes=self.hosts, say=self._step)
-        name = self.run.name(backend)
+        name = self.run.name(backend, words)
         say(f"the lab {name} begins")
         began = time.monotonic()
         try:
@@ -106,10 +106,10 @@ class Session:
         say(f"the lab {name} is up: {backend}, {hosts} hosts, {time.monotonic() - began:.0f} s")
         return lab
 
-    def hosts_of(self, lab: Lab, count: int, words: LabWords) -> list[str]:
+    def hosts_of(self, lab: Lab, count: int) -> list[str]:
         """Return so many compute hosts of a lab; those that it lacks are begun."""
         assert self._labs
-        self._labs.grow(lab, count, words)
+        self._labs.grow(lab, count)
         return [f"compute-{number}" for number in range(1, count + 1)]
 
     def _step(self, text: str) -> None:
@@ -148,11 +148,18 @@ class Session:
         removed: list[Made] = []
         try:
             if self._labs is not None:
-                if self.options.keep:
-                    removed = self.sweep(*{one.scope for one in self._made})
+                staying = {lab.name for lab in self._labs if self._labs.stays(lab)}
+                self._made = [one for one in self._made if one.lab in staying]
+                removed = self.sweep(*{one.scope for one in self._made})
+        finally:
+            self._end()
+        return removed
+
+    def _end(self) -> None:
+        try:
+            if self._labs is not None:
                 self._labs.close()
             if self._workers:
-                end_all(self.run, self._workers, keep=self.options.keep)
+                end_all(self.run.id, keep=self.options.keep)
         finally:
             self._held.close()
-        return removed
