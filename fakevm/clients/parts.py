@@ -109,7 +109,8 @@ class Parts:
         """Hang up on the hosts' agents and on nova-events."""
         if "events" in self.__dict__:
             self.events.close()
-        for agent in self._agents.values():
+        # Another thread may just open one.
+        for agent in list(self._agents.values()):
             agent.close()
         self._agents.clear()
 

@@ -148,24 +148,9 @@ class _Collecting:
         rows = ask(lambda: vms.overview.rows(lab))
         agents = ask(lambda: lab.neutron.agents())
         events = ask(lambda: asking.events(lab, self._since, end, beside=beside))
-        logs = [
-            (log, ask(log.read))
-            for log in (
-                Log(lab, one, self._since, end, engine=self._engine) for one in lab.containers
-            )
-        ]
-        texts = {
-            **{
-                f"neutron/{kind.replace('/', '-')}.json": ask(partial(asking.objects, lab, kind))
-                for kind in bug_report.COLLECTIONS
-            },
-            **{
-                f"services/{service}/{bug_report.file_name(argv)}": ask(
-                    partial(asking.output, lab, service, argv)
-                )
-                for service, argv in lab.backend.inspected
-            },
-        }
+        logs = [Log(lab, one, self._since, end, engine=self._engine) for one in lab.containers]
+        read = [(log, ask(log.read)) for log in logs]
+        texts = self._texts()
         saved = ask(lambda: labfile.save.of(lab, engine=self._engine))
 
         ways = [(pair, self._way(pair, one)) for pair, one in traced]
@@ -174,7 +159,7 @@ class _Collecting:
         if len(there) > state.HOSTS:
             looked = self._look(there, state.concerned(list(there), ways, known, seen))
 
-        moments = [*said, *(moment for log, one in logs for moment in self._logged(log, one))]
+        moments = [*said, *(moment for log, one in read for moment in self._logged(log, one))]
         if answer := self._take("events", events):
             entries, names = answer
             self._files.append(files.of_events(entries))
@@ -191,6 +176,21 @@ class _Collecting:
             self._files.append(files.of_values("status.json", asdict(seen)))
             not_well = [*state.of_hosts(seen, dead, found), *not_well]
         return self._told(self._what(), moments, ways, not_well)
+
+    def _texts(self) -> dict[str, Asked[str]]:
+        """Ask for what becomes a file as it is: Neutron's objects, and what services say."""
+        lab, ask = self._lab, self._first.ask
+        objects = {
+            f"neutron/{kind.replace('/', '-')}.json": ask(partial(asking.objects, lab, kind))
+            for kind in bug_report.COLLECTIONS
+        }
+        services = {
+            f"services/{service}/{bug_report.file_name(argv)}": ask(
+                partial(asking.output, lab, service, argv)
+            )
+            for service, argv in lab.backend.inspected
+        }
+        return objects | services
 
     def _look(
         self, there: Mapping[str, Container], wanted: Iterable[str]
