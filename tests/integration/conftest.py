@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fakevm import Lab as Library
+from fakevm.evidence.values import pairs_in
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import COMPUTES, Lab
 
@@ -86,10 +88,13 @@ def pair(shared_cloud: Cloud) -> tuple[Guest, Guest]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to a failure what the lab's containers said meanwhile."""
+    """Add to a failure what the lab tells of it."""
     report = yield
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.failed and isinstance(lab, Lab):
-        lines = "\n".join(lab.suspicious_lines(since=call.start))
-        report.sections.append((f"the lab's logs during {call.when}", lines))
+        with Library(lab.name) as library:
+            error = call.excinfo.value if call.excinfo else None
+            found = library.evidence(since=call.start, pairs=pairs_in(error))
+        found.save(LOGS / lab.name / f"{item.name}-{call.when}")
+        report.sections.append((f"the lab during {call.when}", "\n".join(found.lines)))
     return report

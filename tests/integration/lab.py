@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +20,7 @@ from tests.integration.hosts import Host, container_ids, docker, inspect
 from tests.waiting import wait_until
 
 COMPUTES = ("compute-1", "compute-2", "compute-3")
-# What a lab that is well says all the time.
-NOISE = re.compile(r"rpc_loop|already registered|memcache|ETHTOOL|closing AMQP|closed TCP")
 TOO_EARLY = re.compile(r"VIF port: (?P<port>\S+) has no valid ofport")
-SUSPICIOUS = re.compile(r"ERROR|CRITICAL|WARN|Traceback|Error:|panic|FATAL")
 
 
 @dataclass
@@ -143,15 +139,6 @@ class Lab:
         for service, container in container_ids(self.name).items():
             text = docker_logs(container)
             (folder / f"{service}.log").write_text(text, encoding="utf-8")
-
-    def suspicious_lines(self, *, since: float) -> Iterator[str]:
-        """Yield, for each container, its warnings and errors since then, and its last lines."""
-        for service, container in sorted(container_ids(self.name).items()):
-            text = docker_logs(container, "--since", f"{since:.3f}")
-            lines = [line for line in text.splitlines() if not NOISE.search(line)]
-            odd = [line for line in lines[:-5] if SUSPICIOUS.search(line)][-15:]
-            for line in odd + lines[-5:]:
-                yield f"{service}: {line[:500]}"
 
 
 def migrate(library: Library, port_id: str, request: MigrationRequest) -> None:
