@@ -34,11 +34,11 @@ class Journal:
         self._file = folder / f"{lab}.jsonl"
 
     def read(self) -> Noted:
-        """Return what is noted; of a line that was cut off, nothing."""
+        """Return what is noted; of a line that is none, nothing."""
         run, made, things = "", "", []
         with suppress(FileNotFoundError):
             for line in self._file.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, TypeError):
+                with suppress(ValueError, TypeError, KeyError):
                     found = json.loads(line)
                     if "run" in found:
                         run, made = found["run"], found["made"]

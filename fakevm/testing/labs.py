@@ -82,13 +82,15 @@ class Labs:
         options: Options,
         *,
         computes: int,
-        say: Callable[[str], None] = lambda _text: None,
+        say: Callable[[str], None],
+        tell: Callable[[str], None],
     ) -> None:
-        """computes: compute hosts of each lab; say: is told the progress."""
+        """computes: compute hosts of each lab; `say` is told each step, `tell` what the user sees."""
         self._run = run
         self._options = options
         self._computes = computes
         self._say = say
+        self._tell = tell
         self._engine = Engine()
         # By name.
         self._labs: dict[str, Lab] = {}
@@ -148,7 +150,7 @@ class Labs:
         left = removal.remove_all(lab, removal.left_of(lab, things))
         if left:
             told = ", ".join(map(removal.said, left))
-            self._say(f"removed what an earlier run has left: {told}")
+            self._tell(f"removed what an earlier run has left in {lab.name}: {told}")
 
     def _words(self, backend: str, words: LabWords, there: int) -> LabWords:
         """Return what the lab is to be: as the test's own fixture says, and the options."""

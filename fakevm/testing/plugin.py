@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _USES = "_fakevm"
 
 _SESSION = pytest.StashKey["Session"]()
+
+# When a test began, in seconds since the epoch.
+_BEGAN = pytest.StashKey[float]()
 
 
 class LeftBehindWarning(pytest.PytestWarning):
@@ -177,8 +181,35 @@ def _told(config: pytest.Config) -> Callable[[str], None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Where there is no lab, one test says so, and the others are skipped."""
     session = item.config.stash[_SESSION]
+    item.stash[_BEGAN] = time.time()
     if session.failed and _uses_a_lab(item):
         pytest.skip("there is no lab, as an earlier error says")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what the lab tells of it."""
+    report = yield
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if not (report.failed and _uses_a_lab(item) and lab and call.excinfo):
+        return report
+    session = item.config.stash[_SESSION]
+    found = session.evidence(lab, item.stash[_BEGAN], call.excinfo.value)
+    lines = list(found.lines)
+    if folder := session.options.evidence:
+        place = folder / testing.session.file_name(item.nodeid) / report.when
+        files = found.save(place)
+        lines.append(f"files: {place}")
+        report.user_properties.append(("evidence", str(place)))
+        if item.config.getoption("xmlpath", None):
+            # As GitLab and Jenkins read it, from what JUnit's files have of a test's output.
+            first = (file for file in files if file.parent == place)
+            attached = "\n".join(f"[[ATTACHMENT|{file}]]" for file in first)
+            report.sections.append(("Captured stdout: attachments", attached))
+    report.sections.append((f"fakevm: what the lab {lab.name} tells", "\n".join(lines)))
+    return report
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fakevm.backends import known
 from fakevm.errors import FakevmError
+from fakevm.evidence.values import Evidence, pairs_in
 from fakevm.labs.settings import DEFAULT_COMPUTES
 from fakevm.neutron.made import Made
 from fakevm.preflight import machine
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 # Of things that go with their test.
 FUNCTION = "function"
+
+# Of a file's name.
+_LONGEST = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,9 @@ class Session:
         self.failed = ""
         # Whose what is made just now is.
         self.scope = FUNCTION
-        # What was done, and when: seconds since the epoch.
+        # In seconds since the epoch: since when the lab is up that was begun last, and what was done
+        # when.
+        self.up_since = 0.0
         self.steps: list[tuple[float, str]] = []
         self._made: list[Owned] = []
         self._held = ExitStack()
@@ -90,20 +97,25 @@ class Session:
 
     # Labs
 
-    def lab(self, backend: str, words: LabWords, say: Callable[[str], None]) -> Lab:
-        """Return the run's lab of a backend, begun if it is not there."""
+    def lab(self, backend: str, words: LabWords, tell: Callable[[str], None]) -> Lab:
+        """Return the run's lab of a backend, begun if it is not there; `tell`: the user."""
         if self._labs is None:
-            self._labs = Labs(self.run, self.options, computes=self.hosts, say=self._step)
+            self._labs = Labs(
+                self.run, self.options, computes=self.hosts, say=self._step, tell=tell
+            )
         name = self.run.name(backend, words)
-        say(f"the lab {name} begins")
+        tell(f"the lab {name} begins")
         began = time.monotonic()
         try:
             lab = self._labs.lab(backend, words, lambda made: self._hear(name, made))
         except FakevmError as error:
             self.failed = f"{error}{f': {error.hint}' if error.hint else ''}"
             raise
+        # What its beginning was is no part of a test.
+        self.steps.clear()
+        self.up_since = time.time()
         hosts = len(lab.computes)
-        say(f"the lab {name} is up: {backend}, {hosts} hosts, {time.monotonic() - began:.0f} s")
+        tell(f"the lab {name} is up: {backend}, {hosts} hosts, {time.monotonic() - began:.0f} s")
         return lab
 
     def hosts_of(self, lab: Lab, count: int) -> list[str]:
@@ -119,8 +131,6 @@ class Session:
 
     def _hear(self, lab: str, made: Made) -> None:
         self._made.append(Owned(lab=lab, scope=self.scope, made=made))
-        if made.name:
-            self._step(f"made {removal.said(made)}")
 
     @contextmanager
     def made_by(self, scope: str) -> Iterator[None]:
@@ -140,6 +150,15 @@ class Session:
             removed += removal.remove_all(lab, removal.left_of(lab, made))
         self._made = [one for one in self._made if one.scope not in scopes]
         return removed
+
+    # What failed
+
+    def evidence(self, lab: Lab, since: float, error: BaseException) -> Evidence:
+        """Return what a lab tells of a failure of a test that began `since`."""
+        since = max(since, self.up_since)
+        steps = [step for step in self.steps if step[0] >= since]
+        steps.append((time.time(), f"failed: {type(error).__name__}"))
+        return lab.evidence(since=since, pairs=pairs_in(error), steps=steps)
 
     # The end
 
@@ -163,3 +182,8 @@ class Session:
                 end_all(self.run.id, keep=self.options.keep)
         finally:
             self._held.close()
+
+
+def file_name(nodeid: str) -> str:
+    """Return a folder's name for a test: "tests-test_web.py-test_port_80[ovs]"."""
+    return re.sub(r"[^\w.\[\]-]+", "-", nodeid.replace("::", "-"))[-_LONGEST:].strip("-")
