@@ -85,7 +85,7 @@ class Labs:
         say: Callable[[str], None],
         tell: Callable[[str], None],
     ) -> None:
-        """computes: compute hosts of each lab; `say` is told each step, `tell` what the user sees."""
+        """computes: compute hosts of each lab; `say` hears each step, `tell` what the user sees."""
         self._run = run
         self._options = options
         self._computes = computes

@@ -56,8 +56,7 @@ class Session:
         self.failed = ""
         # Whose what is made just now is.
         self.scope = FUNCTION
-        # In seconds since the epoch: since when the lab is up that was begun last, and what was done
-        # when.
+        # Since when the last lab is up, and what was done when, in seconds since the epoch.
         self.up_since = 0.0
         self.steps: list[tuple[float, str]] = []
         self._made: list[Owned] = []

@@ -90,9 +90,13 @@ class FakeCloud(FakeNeutron):
         else:
             rows = [{**r, "tags": self.tags.get(r["id"], [])} for r in self.rows[kind].values()]
         if object_id:
-            return {_MEMBERS[kind]: next(row for row in rows if row["id"] == object_id)}
+            for row in rows:
+                if row["id"] == object_id:
+                    return {_MEMBERS[kind]: row}
+            raise NotFoundError(f"there is no {_MEMBERS[kind]} {object_id}")
         for key, values in parse_qs(query).items():
-            rows = [row for row in rows if row[key] in values]
+            if key != "fields":
+                rows = [row for row in rows if row[key] in values]
         return {kind.replace("-", "_"): rows}
 
     def project_id(self, ref: str | None = None) -> str:

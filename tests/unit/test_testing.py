@@ -1,0 +1,252 @@
+"""The pytest plug-in, as far as it needs no lab."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakevm.errors import ConfigError, ConflictError
+from fakevm.library.lab import Lab
+from fakevm.neutron.made import Made, made
+from fakevm.testing import needs, removal
+from fakevm.testing.cloud import Cloud, prefix
+from fakevm.testing.journal import Journal, Noted, folder, names
+from fakevm.testing.labs import Run, reserved
+from fakevm.testing.options import Options
+from fakevm.testing.session import file_name
+from tests.fakes.cloud import FakeCloud
+from tests.unit.conftest import World
+
+
+@pytest.fixture
+def lab(world: World, cloud: FakeCloud) -> Iterator[Lab]:
+    with Lab(engine=world.engine, neutron=cloud, open_stream=world.stream, agent_s=5) as lab:
+        yield lab
+
+
+# What a test needs
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "expected"),
+    [
+        ({}, {}, ("ovs",)),
+        ({}, {"backends": ("ovn",)}, ("ovn",)),
+        ({}, {"backends": ("ovs", "ovn")}, ("ovs", "ovn")),
+        ({"backend": "ovn"}, {}, ("ovn",)),
+        ({"backend": ["ovs", "ovn"]}, {}, ("ovs", "ovn")),
+        ({"backend": "ovn"}, {"backends": ("ovs", "ovn")}, ("ovn",)),
+        ({"backend": "ovn"}, {"backends": ("ovs",)}, ()),
+    ],
+)
+def test_a_test_runs_on_the_backends_that_it_and_the_options_allow(
+    words: Mapping[str, Any], options: Mapping[str, Any], expected: tuple[str, ...]
+) -> None:
+    assert needs.backends(needs.of([words]), Options(**options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "reason"),
+    [
+        ({"backend": "ovn"}, {"backends": ("ovs",)}, "needs a lab of ovn; --fakevm-backend is ovs"),
+        ({"hosts": 3}, {"hosts": 2}, "needs 3 hosts; --fakevm-hosts is 2"),
+        ({"hosts": 3}, {}, ""),
+        ({"neutron": ">=28"}, {}, ""),
+        (
+            {"neutron": ">=28"},
+            {"neutron": "27.0.4"},
+            "needs Neutron >=28; --fakevm-neutron is 27.0.4",
+        ),
+    ],
+)
+def test_only_what_the_options_make_impossible_is_skipped(
+    words: Mapping[str, Any], options: Mapping[str, Any], reason: str
+) -> None:
+    assert needs.refusal(needs.of([words]), Options(**options)) == reason
+
+
+def test_the_nearest_marker_wins() -> None:
+    found = needs.of([{"hosts": 3}, {"hosts": 5, "backend": "ovn"}])
+    assert (found.hosts, found.backends) == (3, ("ovn",))
+
+
+@pytest.mark.parametrize(
+    "words", [{"host": 3}, {"hosts": 0}, {"hosts": "3"}, {"backend": "ovx"}, {"neutron": "new"}]
+)
+def test_what_is_no_need_is_refused(words: Mapping[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        needs.of([words])
+
+
+# Which lab
+
+
+def test_a_lab_s_name_tells_its_worker_its_backend_and_its_words() -> None:
+    run = Run(id="1", lab="pytest")
+    assert run.name("ovs", {}) == "pytest"
+    assert run.name("ovn", {}) == "pytest-ovn"
+    worker = Run(id="1", lab="pytest", worker="gw1")
+    assert worker.name("ovn", {}) == "pytest-gw1-ovn"
+    assert Run(id="1", lab="pytest", worker="gw1", shared=True).name("ovs", {}) == "pytest"
+    other = run.name("ovs", {"service_plugins": ["router", "log"]})
+    assert re.fullmatch("pytest-[0-9a-f]{4}", other)
+    assert other == run.name("ovs", {"service_plugins": ["router", "log"]})
+
+
+def test_two_runs_at_once_have_labs_of_their_own() -> None:
+    with reserved("mine") as first, reserved("mine") as second, reserved("mine") as third:
+        assert (first, second, third) == ("mine", "mine-2", "mine-3")
+    with reserved("mine") as again:
+        assert again == "mine"
+
+
+# What was made
+
+
+def test_what_an_answer_says_was_made() -> None:
+    url = "http://127.0.0.1:9696/v2.0"
+    (one,) = made(f"{url}/networks", {"network": {"id": "n", "name": "blue"}})
+    assert one == Made(collection="/networks", id="n", name="blue")
+    ports = [{"id": "a", "device_id": "vm", "device_owner": "compute:nova"}, {"id": "b"}]
+    assert [port.path for port in made(f"{url}/ports", {"ports": ports})] == [
+        "/ports/a",
+        "/ports/b",
+    ]
+    assert list(made(f"{url}/ports/a/bindings", {"binding": {"host": "compute-1"}})) == []
+    (rule,) = made(f"{url}/qos/policies/p/dscp_marking_rules", {"dscp_marking_rule": {"id": "r"}})
+    assert rule.path == "/qos/policies/p/dscp_marking_rules/r"
+
+
+def test_a_journal_is_read_again_also_half_of_it(tmp_path: Path) -> None:
+    journal = Journal("mine", tmp_path / "state")
+    assert journal.read() == Noted()
+    noted = Noted(run="1", made="net", things=(Made(collection="/networks", id="a"),))
+    journal.begin(noted)
+    journal.note(Made(collection="/routers", id="b", name="edge"))
+    with (tmp_path / "state" / "mine.jsonl").open("a") as file:
+        file.write('{"collection": "/por')
+    assert [one.id for one in journal.read().things] == ["a", "b"]
+    assert names(tmp_path / "state") == ["mine"]
+    journal.end()
+    assert journal.read() == Noted()
+
+
+def test_journals_are_where_xdg_has_them(tmp_path: Path) -> None:
+    assert folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "fakevm" / "pytest"
+
+
+def test_all_is_removed_whatever_holds_what(lab: Lab, cloud: FakeCloud) -> None:
+    net = lab.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+    router = lab.router("edge", interfaces=[net])
+    group = lab.security_group("web", rules=["ingress tcp 80"])
+    vm = lab.vm("web", networks=[net], security_groups=[group])
+    # The network first: it can go only when all else is gone.
+    things = [
+        *(Made(collection="/ports", id=port.id) for port in vm.ports),
+        Made(collection="/security-groups", id=group.id, name="web"),
+        Made(collection="/routers", id=router.id, name="edge"),
+        Made(collection="/networks", id=net.id, name="blue"),
+    ]
+    assert {one.id for one in removal.left_of(lab, things)} == {one.id for one in things}
+    removed = [removal.said(one) for one in removal.remove_all(lab, things)]
+    assert removed == ["VM web", "router edge", "security group web", "network blue"]
+    assert removal.left_of(lab, things) == []
+    assert removal.remove_all(lab, things) == []
+
+
+def test_what_others_hold_is_told(lab: Lab) -> None:
+    net = lab.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+    lab.vm("web", networks=[net])
+    with pytest.raises(ConflictError):
+        removal.remove_all(lab, [Made(collection="/networks", id=net.id, name="blue")])
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("test_port_80_is_open", "port-80-is-open"),
+        ("test_web[ovn-10.1.0.0/24] gw1", "web-ovn-10-1-0-0-24-gw1"),
+        ("test_" + "x" * 100, "x" * 40),
+        ("Ω", "test"),
+    ],
+)
+def test_names_tell_the_test(test: str, expected: str) -> None:
+    assert prefix(test) == expected
+
+
+def test_a_cloud_s_names_begin_with_its_test_s(lab: Lab) -> None:
+    with Cloud(lab, "test_web") as cloud:
+        net = cloud.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+        assert net.name == "web-blue"
+        one, other = cloud.vms("a", "b", networks=[net])
+        assert {one.name, other.name} == {"web-a", "web-b"}
+        assert one.host != other.host
+
+
+def test_a_test_s_folder_is_named_after_it() -> None:
+    assert file_name("tests/test_a.py::Test::test_b[x/y z]") == "tests-test_a.py-Test-test_b[x-y-z]"
+
+
+# pytest itself
+
+TESTS = """
+import pytest
+
+def test_none(): pass
+def test_one(lab): pass
+def test_other(cloud): pass
+@pytest.mark.fakevm(backend="ovn")
+def test_ovn(lab): pass
+"""
+
+
+def run_pytest(folder: Path, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(TESTS, encoding="utf-8")
+    return subprocess.run(
+        (sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *argv),
+        cwd=folder,
+        env={**os.environ, "XDG_STATE_HOME": str(folder / "state"), **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_without_docker_one_test_says_so_in_one_line(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, DOCKER_HOST=f"unix://{tmp_path}/docker.sock")
+    assert re.search(r"1 passed, 2 skipped, 1 error in", done.stdout), done.stdout
+    assert len(re.findall("^there is no lab: ", done.stdout, re.M)) == 1, done.stdout
+    assert "Traceback" not in done.stdout
+    assert "there is no lab, as an earlier error says" in done.stdout
+
+
+def test_options_and_markers_choose_tests(tmp_path: Path) -> None:
+    listed = run_pytest(tmp_path, "--collect-only", "-q", "--fakevm", "--fakevm-backend", "ovs,ovn")
+    names = [line.partition("::")[2] for line in listed.stdout.splitlines() if "::" in line]
+    assert names == [
+        *("test_one[ovs]", "test_other[ovs]"),
+        *("test_one[ovn]", "test_other[ovn]", "test_ovn[ovn]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--fakevm-backend", "ovx"), "there is no backend 'ovx'"),
+        (("--fakevm-hosts", "0"), "--fakevm-hosts 0: at least 1 is expected"),
+        (("--fakevm-neutron-src", "nowhere"), "there is no such folder"),
+        (("--fakevm-lab", "Mine!"), "'Mine!' is no lab's name"),
+    ],
+)
+def test_wrong_options_are_told_at_once(tmp_path: Path, argv: tuple[str, ...], words: str) -> None:
+    done = run_pytest(tmp_path, *argv)
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
