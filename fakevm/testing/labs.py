@@ -103,12 +103,11 @@ class Labs:
     def __iter__(self) -> Iterator[Lab]:
         return iter(self._labs.values())
 
-    def lab(self, backend: str, words: LabWords, heard: Callable[[Made], None]) -> Lab:
-        """Return the run's lab of a backend, begun if it is not there; `heard` is told of all made.
+    def lab(self, name: str, backend: str, words: LabWords, heard: Callable[[Made], None]) -> Lab:
+        """Return the run's lab of this name, begun if it is not there; `heard` is told of all made.
 
         Of what is there, what an earlier run has left is removed.
         """
-        name = self._run.name(backend, words)
         if name in self._labs:
             return self._labs[name]
         journal = Journal(name, folder())
@@ -135,6 +134,14 @@ class Labs:
 
         self._hearing.enter_context(lab.heard(tell))
         return lab
+
+    def name(self, backend: str, words: LabWords) -> str:
+        """Return the name of the run's lab of a backend: one that is there may have the plain one."""
+        plain = self._run.name(known.DEFAULT.name, words)
+        there = self._engine.containers(lab=plain)
+        if backend in {container.backend for container in there}:
+            return plain
+        return self._run.name(backend, words)
 
     def _whose(self, name: str, noted: Noted, *, is_there: bool) -> str:
         """Return by what a lab is known as a run's own; "": it is somebody else's."""

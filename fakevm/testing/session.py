@@ -102,11 +102,11 @@ class Session:
             self._labs = Labs(
                 self.run, self.options, computes=self.hosts, say=self._step, tell=tell
             )
-        name = self.run.name(backend, words)
-        tell(f"the lab {name} begins")
         began = time.monotonic()
         try:
-            lab = self._labs.lab(backend, words, lambda made: self._hear(name, made))
+            name = self._labs.name(backend, words)
+            tell(f"the lab {name} begins")
+            lab = self._labs.lab(name, backend, words, lambda made: self._hear(name, made))
         except FakevmError as error:
             self.failed = f"{error}{f': {error.hint}' if error.hint else ''}"
             raise
