@@ -136,7 +136,7 @@ class Labs:
         return lab
 
     def name(self, backend: str, words: LabWords) -> str:
-        """Return the name of the run's lab of a backend: one that is there may have the plain one."""
+        """Return the name of a lab of a backend: one that is there may have the plain one."""
         plain = self._run.name(known.DEFAULT.name, words)
         there = self._engine.containers(lab=plain)
         if backend in {container.backend for container in there}:

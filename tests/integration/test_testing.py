@@ -49,7 +49,7 @@ def test_hosts(hosts, backend, lab):
 
 
 def run_pytest(lab: Lab, folder: Path, *argv: str, **environ: str) -> tuple[int, str]:
-    """Run these tests in the lab, which they find running; return the exit code and what is said."""
+    """Run these tests in the lab, which runs; return the exit code and what is said."""
     (folder / "test_it.py").write_text(TESTS, encoding="utf-8")
     done = subprocess.run(
         (
