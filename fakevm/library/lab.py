@@ -193,6 +193,7 @@ class Lab(fakevm.lab.Lab):
         interval_s: float = _POLL_S,
     ) -> T:
         """Ask until what `state` returns is true, and return it; WaitTimeoutError says for what."""
+        __tracebackhide__ = True
         deadline = time.monotonic() + timeout_s
         while True:
             found = state()

@@ -150,6 +150,8 @@ def reaches(
     lab: Lab, source: End, target: End, protocol: Protocol, port: int | None, *, within_s: float
 ) -> None:
     """Ask until there is an answer; UnreachedError, where none came in time."""
+    # pytest shows the test's own line instead.
+    __tracebackhide__ = True
     with _answering(lab, target, protocol, port, within_s=within_s) as word:
         asked = _ask(lab, source, target, protocol, port, word, within_s=within_s, silent=0)
     if not asked.answered:
@@ -160,6 +162,8 @@ def cannot_reach(
     lab: Lab, source: End, target: End, protocol: Protocol, port: int | None, *, within_s: float
 ) -> None:
     """Ask until nothing answers any more; UnreachedError, where something still does."""
+    # pytest shows the test's own line instead.
+    __tracebackhide__ = True
     with _answering(lab, target, protocol, port, within_s=within_s) as word:
         asked = _ask(lab, source, target, protocol, port, word, within_s=within_s, silent=SILENT)
     if asked.quiet < SILENT:

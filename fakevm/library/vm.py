@@ -105,6 +105,7 @@ class Vm(Handle):
 
         UnreachedError, with how many were answered. By which NIC: on a network of both, IPv4 first.
         """
+        __tracebackhide__ = True
         source, there = self._ends(target)
         reach.reaches(self.lab, source, there, "icmp", None, within_s=within_s)
         argv = ("ping", "-n", "-i", f"{_INTERVAL_S:g}", "-c", f"{count}", "-W", f"{_PATIENCE_S}")
@@ -126,6 +127,7 @@ class Vm(Handle):
 
         Something listens there meanwhile, if nothing of the VM's own does.
         """
+        __tracebackhide__ = True
         how = reach.check(protocol, port)
         reach.reaches(self.lab, *self._ends(target), how, port, within_s=within_s)
 
@@ -138,6 +140,7 @@ class Vm(Handle):
         within_s: float = reach.WITHIN_S,
     ) -> None:
         """Wait until nothing reaches another VM, three times in a row; else UnreachedError."""
+        __tracebackhide__ = True
         how = reach.check(protocol, port)
         reach.cannot_reach(self.lab, *self._ends(target), how, port, within_s=within_s)
 

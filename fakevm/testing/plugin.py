@@ -205,9 +205,8 @@ def pytest_runtest_makereport(
         report.user_properties.append(("evidence", str(place)))
         if item.config.getoption("xmlpath", None):
             # As GitLab and Jenkins read it, from what JUnit's files have of a test's output.
-            first = (file for file in files if file.parent == place)
-            attached = "\n".join(f"[[ATTACHMENT|{file}]]" for file in first)
-            report.sections.append(("Captured stdout: attachments", attached))
+            attached = "".join(f"[[ATTACHMENT|{file}]]\n" for file in files)
+            item.add_report_section(call.when, "stdout", attached)
     report.sections.append((f"fakevm: what the lab {lab.name} tells", "\n".join(lines)))
     return report
 
