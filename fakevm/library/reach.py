@@ -95,15 +95,6 @@ print(asked, answered, quiet, last)
 """
 
 
-class UnreachedError(FakevmError):
-    """A VM does not reach another one, or does although it should not."""
-
-    def __init__(self, message: str, *, pair: Pair, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        # Of whom evidence is collected.
-        self.pair = pair
-
-
 @dataclass(frozen=True, kw_only=True)
 class End:
     """A VM as who sends or answers: a port of its, and its place."""
@@ -111,6 +102,7 @@ class End:
     name: str
     host: str
     port_id: str
+    # By which it is asked.
     address: str = ""
 
     def __str__(self) -> str:
@@ -127,6 +119,42 @@ class Asked:
     quiet: int
     # Of the last one, in words; "": it was answered.
     last: str = ""
+
+
+class UnreachedError(FakevmError):
+    """A VM does not reach another one, or does although it should not.
+
+    What `Lab.trace` takes finds out why: source, target, protocol and port.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pair: Pair,
+        hint: str = "",
+        source_host: str = "",
+        target_host: str = "",
+        address: str = "",
+        asked: int = 0,
+        answered: int = 0,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        # Of whom evidence is collected.
+        self.pair = pair
+        # The names of both VMs, and their hosts.
+        self.source = pair.source
+        self.target = pair.target
+        self.source_host = source_host
+        self.target_host = target_host
+        # The target's, which was asked.
+        self.address = address
+        self.protocol = pair.protocol
+        # None: of ping.
+        self.port = pair.port
+        # How often was asked, and how often answered.
+        self.asked = asked
+        self.answered = answered
 
 
 def ends(
@@ -263,6 +291,11 @@ def _error(
         f" {asked.answered} of {asked.asked} were answered{last}",
         pair=Pair(source=source.name, target=target.name, protocol=protocol, port=port),
         hint=hint,
+        source_host=source.host,
+        target_host=target.host,
+        address=target.address,
+        asked=asked.asked,
+        answered=asked.answered,
     )
     # A traceback shows no hint.
     error.add_note(hint)

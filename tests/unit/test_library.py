@@ -227,6 +227,10 @@ def test_reaching_is_asserted(world: World, pair: tuple[fakevm.Vm, fakevm.Vm]) -
         "VM client on compute-1 does not reach web on compute-2 (10.1.0.102) port 80 by tcp:"
         " 0 of 9 were answered (the last one: timed out)"
     )
+    error = caught.value
+    assert (error.source, error.source_host) == ("client", "compute-1")
+    assert (error.target, error.target_host, error.address) == ("web", "compute-2", "10.1.0.102")
+    assert (error.protocol, error.port, error.asked, error.answered) == ("tcp", 80, 9, 0)
     assert caught.value.hint == "fakevm trace client web --proto tcp --port 80"
     assert caught.value.__notes__ == [caught.value.hint]
 
