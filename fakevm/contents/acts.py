@@ -94,6 +94,8 @@ class Acts:
                 self._move(change)
             case "plug", _:
                 self._plug(change)
+            case "release", "nic":
+                self._release_nic(change)
             case (("change" | "release"), _):
                 self._change(change)
             case "delete", "interface":
@@ -283,6 +285,11 @@ class Acts:
         if port.host:
             vms.attach.detach(self._lab, port, timeout_s=self._timeout_s)
         self._lab.neutron.delete_port(port_id)
+
+    def _release_nic(self, change: Change) -> None:
+        port = self._lab.neutron.port(self._id(change.ref))
+        if port.host:
+            vms.attach.detach(self._lab, port, keep=True, timeout_s=self._timeout_s)
 
     def _delete_whole_vm(self, change: Change) -> None:
         vm = change.ref.names[0]

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from fakevm.contents.things import Ref, Thing
 
-# tag: what an end cut off before it had its tag; release: routes that are in an interface's way.
+# tag: what an end cut off before it had its tag; release: what is in the way of another change,
+# routes of an interface's, a VM's NIC of its trunk's.
 Action = Literal["create", "change", "move", "plug", "delete", "release", "tag"]
 
 Key = tuple[Action, Ref]

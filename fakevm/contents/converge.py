@@ -91,9 +91,17 @@ def remove(
     `known`: what is there of it.
     """
     there = present.of(known)
+    nics = {thing.id for one, thing in there.things.items() if one.kind == "nic"}
+
+    def goes(thing: Thing) -> bool:
+        one = thing.ref
+        if which.kind == "trunk" and one.kind == "port" and thing.id not in nics:
+            # What it carries, or was its parent when there was a VM, if a file made that.
+            return thing.ours and one.names[0] == which.names[0]
+        return which in (one, one.whole)
+
     mine = {
-        one: replace(thing, ours=which in (one, one.whole), tagged=True)
-        for one, thing in there.things.items()
+        one: replace(thing, ours=goes(thing), tagged=True) for one, thing in there.things.items()
     }
     there = replace(there, things=mine)
     found = plan.of([], there, prune=True)

@@ -30,6 +30,8 @@ class _Order:
         which, wanted = change.ref, change.wanted
         if change.action in ("delete", "release"):
             yield from self._before_deletion(which)
+            if change.action == "release" and which.kind == "nic":
+                yield "move", ref("vm", which.names[0])
             return
         whole = which.whole
         if whole and which.kind != "nic":
@@ -63,13 +65,18 @@ class _Order:
                 )
             case "subnet":
                 yield from (k for k in self._made if k[0] == "delete" and k[1].whole == which.whole)
-            case "network" | "port" | "sub_port":
+            case "network" | "port" | "sub_port" | "trunk":
                 yield from (k for k in self._made if k[0] == "delete" and k[1].kind == which.kind)
+                if which.kind == "trunk":
+                    yield from self._releases_of_nics()
 
     def _before_nic(self, change: Change) -> Iterator[Key]:
         which, wanted = change.ref, change.wanted
         vm = ref("vm", which.names[0])
         yield "move", vm
+        if change.action == "plug" and ("release", which) in self._made:
+            yield "release", which
+            yield from (k for k in self._made if k[1].kind in ("trunk", "sub_port"))
         network = change.attributes.get("network_id")
         place = wanted.made_with["_place"] if wanted else 0
         port = wanted.made_with.get("_port") if wanted else None
@@ -91,6 +98,9 @@ class _Order:
                 if trunk.made_with["port_id"] == port:
                     yield action, one
 
+    def _releases_of_nics(self) -> Iterator[Key]:
+        return (k for k in self._made if k[0] == "release" and k[1].kind == "nic")
+
     def _before_deletion(self, which: Ref) -> Iterator[Key]:
         """Yield what has to leave a thing first: whatever names it now."""
         for key, change in self._made.items():
@@ -109,6 +119,7 @@ class _Order:
                 )
             case "trunk" | "port":
                 # Neutron keeps a trunk whose parent a VM has.
+                yield from self._releases_of_nics()
                 yield from (
                     k for k in self._made if k[0] == "delete" and k[1].kind in ("vm", "nic")
                 )

@@ -87,6 +87,7 @@ class _Planning:
                 self._compare(thing, there)
         self._surplus()
         self._follow_nics()
+        self._free_parents()
         if self._errors:
             # Each is told; so is what mends each.
             hints = dict.fromkeys(error.hint for error in self._errors if error.hint)
@@ -289,7 +290,7 @@ class _Planning:
                     self._add("delete", which, present=there)
                 elif whole is None:
                     self._left.append(which)
-            elif whole in self._wanted:
+            elif whole in self._wanted and not self._nic_of(there):
                 self._add("delete", which, present=there, detail="the file no longer has it")
 
     def _part_of(self, which: Ref) -> Ref | None:
@@ -300,10 +301,13 @@ class _Planning:
 
     def _stays_a_nic(self, there: Thing) -> bool:
         """Tell whether a port of a trunk's is a NIC that stays."""
-        for which, one in self._there.items():
-            if which.kind == "nic" and one.id == there.id:
-                return which in self._wanted or not self._prune
-        return False
+        nic = self._nic_of(there)
+        return nic is not None and (nic.ref in self._wanted or not self._prune)
+
+    def _nic_of(self, port: Thing) -> Thing | None:
+        """Return the NIC that a port is."""
+        nics = (one for one in self._there.values() if one.ref.kind == "nic")
+        return next((nic for nic in nics if nic.id == port.id), None)
 
     def _follow_nics(self) -> None:
         """A NIC that is made anew has another port, of which others are to hear."""
@@ -324,6 +328,34 @@ class _Planning:
                         attributes={"port_id": which},
                         detail=f"{change.ref} is another port",
                     )
+
+    def _free_parents(self) -> None:
+        """A trunk comes and goes while no VM has its port: a NIC leaves its VM for that time.
+
+        ML2/OVS takes no port that is bound.
+        """
+        for (action, which), change in list(self._made.items()):
+            trunk = change.wanted or change.present
+            if which.kind != "trunk" or action not in ("create", "delete") or trunk is None:
+                continue
+            port = self._there.get(trunk.made_with["port_id"])
+            nic = self._nic_of(port) if port else None
+            vm = self._there.get(ref("vm", nic.ref.names[0])) if nic else None
+            if nic is None or vm is None or not vm.attributes["host"]:
+                continue
+            if {("delete", nic.ref), ("delete", vm.ref)} & self._made.keys():
+                continue
+            host = self._hosts.setdefault(vm.ref.names[0], vm.attributes["host"])
+            as_it_is = {"_addressing": _choice(nic.attributes["_addressing"])}
+            again = Thing(ref=nic.ref, attributes=as_it_is, made_with={"_place": 0})
+            again = self._wanted.get(nic.ref, again)
+            self._add("release", nic.ref, present=nic, detail=f"for {which}")
+            self._add("plug", nic.ref, wanted=again, present=nic, detail=f"on {host}")
+
+
+def _choice(addressing: frozenset[str]) -> str:
+    """Return one of the words that say how a NIC comes by its addresses."""
+    return next((one for one in ("dhcp", "static", "none") if one in addressing), "dhcp")
 
 
 def _goes_along(which: Ref) -> bool:

@@ -44,6 +44,7 @@ class _Reading:
     """Says of everything what a lab file can say."""
 
     def __init__(self, raw: Raw, wanted: Sequence[Thing]) -> None:
+        self._wanted = wanted
         self._raw = _given_back(raw, wanted)
         raw = self._raw
         self._names = Names(raw, wanted)
@@ -192,6 +193,8 @@ class _Reading:
 
     def _vms(self, vms: Mapping[str, str]) -> None:
         parents = {trunk["port_id"] for trunk in self._raw.found["trunks"]}
+        # Those of trunks that are to be made.
+        wanted = {one.made_with["port_id"] for one in self._wanted if one.ref.kind == "trunk"}
         ports: dict[str, list[Found]] = defaultdict(list)
         for port in self._raw.found["ports"]:
             if port["device_id"] in vms and not port["device_owner"].startswith("network:"):
@@ -226,8 +229,8 @@ class _Reading:
                     "_addressing": self._addressing(port),
                     "_plugged": self._is_plugged(port),
                 }
-                if port["id"] in parents:
-                    parent = ref("port", *names[:2])
+                parent = ref("port", *names[:2])
+                if port["id"] in parents or (parent in wanted and parent not in self._things):
                     self._add(parent, port, attributes=attributes, made_with={"name": port["name"]})
                 self._add(which, port, attributes={**attributes, **more})
 

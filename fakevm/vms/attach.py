@@ -57,9 +57,10 @@ def attach(
     return overview.row(lab, lab.find(port.id))
 
 
-def detach(lab: Parts, port: Port, *, timeout_s: float) -> DetachedPort:
+def detach(lab: Parts, port: Port, *, keep: bool = False, timeout_s: float) -> DetachedPort:
     """Take a port from its VM, which goes on running: unplug it, then unbind or delete it.
 
+    keep: it is unbound, also if it was made for the VM.
     nova: ComputeManager.detach_interface, neutron.API.deallocate_port_for_instance.
     """
     vm = vifs.vm_of_port(port)
@@ -74,7 +75,7 @@ def detach(lab: Parts, port: Port, *, timeout_s: float) -> DetachedPort:
         agent = lab.agent(port.host)
         here = [one for one in agent.vifs() if one.instance_id == port.device_id]
         # Only its host knows whether it was given; what is unbound can be deleted.
-        given = all(one.preserve_on_delete for one in here if one.port_id == port.id)
+        given = keep or all(one.preserve_on_delete for one in here if one.port_id == port.id)
         if {one.port_id for one in here} == {port.id}:
             lab.say(f"it was the last NIC of VM {here[0].vm_name}, which ends with it")
         journal = Journal(tell=note(lab.events, port.device_id))

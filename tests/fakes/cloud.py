@@ -196,6 +196,8 @@ class FakeCloud(FakeNeutron):
             key: list(one) if isinstance(one, list) else one
             for key, one in _DEFAULTS.get(kind, {}).items()
         }
+        if kind == "trunks":
+            self._check_unbound(body["port_id"])
         row = {"id": self._id(), "name": "", "project_id": PROJECT, **defaults, **body}
         self.rows[kind][row["id"]] = row
         match kind:
@@ -257,6 +259,10 @@ class FakeCloud(FakeNeutron):
             if port_id in self.ports_by_id
         ):
             raise ConflictError(f"Neutron: security group {object_id} is in use")
+        if kind == "trunks":
+            parent = self._one(kind, object_id)["port_id"]
+            if parent in self.ports_by_id:
+                self._check_unbound(parent)
         if kind == "security-groups":
             for rule in list(self.rows[kind][object_id]["security_group_rules"]):
                 self._delete("security-group-rules", rule["id"])
@@ -265,6 +271,11 @@ class FakeCloud(FakeNeutron):
             group = self.rows["security-groups"][rule["security_group_id"]]
             group["security_group_rules"].remove(rule)
         del self.rows[kind][object_id]
+
+    def _check_unbound(self, port_id: str) -> None:
+        """As ML2/OVS: a trunk comes and goes while no host has its parent."""
+        if self.port(port_id).host:
+            raise ConflictError(f"Neutron: port {port_id} is bound, it can't be a trunk's")
 
     def _verb(self, object_id: str, verb: str, body: Row) -> Row:
         match verb:

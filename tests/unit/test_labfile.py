@@ -297,6 +297,35 @@ def test_what_was_cut_off_before_its_tag_is_the_file_s(lab: Lab, cloud: FakeClou
     assert len(cloud.tags) > 10
 
 
+def test_a_vm_that_is_there_gets_a_trunk_and_keeps_its_port(lab: Lab, cloud: FakeCloud) -> None:
+    trunk = "  uplink: {port: client-blue, sub_ports: [{segmentation_id: 100, network: red}]}\n"
+    without = FILE.replace(f"trunks:\n{trunk}", "")
+    up(lab, without)
+    (port,) = (one for one in cloud.ports_by_id.values() if one.name == "client-blue")
+    moved = FILE.replace("client: {nics", "client: {host: compute-1, nics")
+    done = words(up(lab, moved))
+    assert [one for one in done if "client" in one] == [
+        "move vm client",
+        "release nic client client-blue",
+        "plug nic client client-blue",
+    ]
+    assert done[-1] == "plug nic client client-blue"
+    assert [row["port_id"] for row in cloud.rows["trunks"].values()] == [port.id]
+    assert (cloud.port(port.id).host, len(cloud.ports_by_id)) == ("compute-1", 7)
+    assert words(up(lab, moved)) == []
+
+    # It goes as it came; also where it goes for another one.
+    renamed = moved.replace("uplink:", "other:")
+    done = words(up(lab, renamed, prune=True))
+    assert done.index("delete trunk uplink") < done.index("create trunk other")
+    assert words(up(lab, renamed)) == []
+    done = words(up(lab, without, prune=True))
+    assert {"release nic client client-blue", "delete trunk other"} < set(done)
+    assert done[-1] == "plug nic client client-blue"
+    assert cloud.port(port.id).host == "compute-1"
+    assert words(up(lab, without, prune=True)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
