@@ -7,11 +7,14 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm import lab
     from fakevm.evidence.values import Evidence, Pair
+    from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.lab import Lab
     from fakevm.library.network import Network
+    from fakevm.library.qos_policy import QosPolicy
     from fakevm.library.reach import UnreachedError
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.trunk import Trunk
     from fakevm.library.vm import Completed, Vm
     from fakevm.testing.cloud import Cloud
 
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
         "Cloud",
         "Completed",
         "Evidence",
+        "FloatingIp",
         "Lab",
         "Network",
         "Pair",
+        "QosPolicy",
         "Router",
         "SecurityGroup",
+        "Trunk",
         "UnreachedError",
         "Vm",
         "lab",
@@ -34,11 +40,14 @@ __getattr__ = lazy.modules(
     Cloud="fakevm.testing.cloud",
     Completed="fakevm.library.vm",
     Evidence="fakevm.evidence.values",
+    FloatingIp="fakevm.library.floating_ip",
     Lab="fakevm.library.lab",
     Network="fakevm.library.network",
     Pair="fakevm.evidence.values",
+    QosPolicy="fakevm.library.qos_policy",
     Router="fakevm.library.router",
     SecurityGroup="fakevm.library.security_group",
+    Trunk="fakevm.library.trunk",
     UnreachedError="fakevm.library.reach",
     Vm="fakevm.library.vm",
 )

@@ -69,13 +69,27 @@ class Part:
         remote = {rule["remote_group_id"] for row in groups for rule in row["security_group_rules"]}
         self.rows("security_groups", id=remote - {None} - self._rows["security_groups"].keys())
 
-    def vm(self, instance_id: str) -> bool:
-        """Read a VM's ports, what they name, and what its host has of it; tell whether it is."""
-        ports = self.rows("ports", device_id=[instance_id])
+    def trunk(self, **wanted: Collection[str]) -> None:
+        """Read trunks, what they carry, and the VMs that have them."""
+        for row in self.rows("trunks", **wanted):
+            self.ports(id=[one["port_id"] for one in row["sub_ports"]])
+            for parent in self.ports(id=[row["port_id"]]):
+                if parent["device_id"]:
+                    self.vm(parent["device_id"])
+
+    def ports(self, **wanted: Collection[str]) -> list[Found]:
+        """Return ports; what they name is read, too."""
+        ports = self.rows("ports", **wanted)
         self.networks(id=[row["network_id"] for row in ports])
         groups = {one for row in ports for one in row.get("security_groups") or ()}
         self.rows("security_groups", id=groups - self._rows["security_groups"].keys())
-        self.rows("policies", id={one for row in ports if (one := row.get("qos_policy_id"))})
+        policies = {one for row in ports if (one := row.get("qos_policy_id"))}
+        self.rows("policies", id=policies - self._rows["policies"].keys())
+        return ports
+
+    def vm(self, instance_id: str) -> bool:
+        """Read a VM's ports, what they name, and what its host has of it; tell whether it is."""
+        ports = self.ports(device_id=[instance_id])
         for host in {str(one) for row in ports if (one := row.get("binding:host_id"))}:
             try:
                 self._vifs[host] = self._lab.agent(host).vifs()

@@ -1,4 +1,4 @@
-"""A lab's networks, routers, security groups and VMs as objects, for tests and scripts."""
+"""A lab's networks, routers, VMs and all else of a lab file as objects, for tests and scripts."""
 
 from typing import TYPE_CHECKING
 
@@ -7,25 +7,31 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm.library import (
         begin,
+        floating_ip,
         found,
         lab,
         making,
         network,
+        qos_policy,
         reach,
         router,
         security_group,
+        trunk,
         vm,
     )
 
     __all__ = [
         "begin",
+        "floating_ip",
         "found",
         "lab",
         "making",
         "network",
+        "qos_policy",
         "reach",
         "router",
         "security_group",
+        "trunk",
         "vm",
     ]
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from fakevm.contents.part import Part, only
 from fakevm.errors import NotFoundError
 from fakevm.lab import Lab
+from fakevm.library.floating_ip import FloatingIp
 from fakevm.library.handle import Handle
 from fakevm.library.vm import Vm
 from fakevm.vms import several, vifs
@@ -41,9 +42,8 @@ class Found(Generic[H]):
         return len(self._read())
 
 
-def named(lab: Lab, made: type[H], collection: str) -> Found[H]:
+def named(lab: Lab, made: type[H], collection: str, what: str) -> Found[H]:
     """Return Neutron's objects of a collection, "networks"."""
-    what = collection.replace("_", " ").removesuffix("s")
 
     def find(name: str) -> H | None:
         rows = Part(lab).rows(collection, name=[name])
@@ -54,6 +54,19 @@ def named(lab: Lab, made: type[H], collection: str) -> Found[H]:
         return [made(lab=lab, name=row["name"], id=row["id"]) for row in rows]
 
     return Found(find, read, what)
+
+
+def floating_ips(lab: Lab) -> Found[FloatingIp]:
+    """Return a lab's floating IPs, whose names are their addresses."""
+
+    def read(**wanted: list[str]) -> list[FloatingIp]:
+        rows = Part(lab).rows("floatingips", **wanted)
+        return [FloatingIp(lab=lab, name=r["floating_ip_address"], id=r["id"]) for r in rows]
+
+    def find(address: str) -> FloatingIp | None:
+        return next(iter(read(floating_ip_address=[address])), None)
+
+    return Found(find, read, "floating IP")
 
 
 def vms(lab: Lab) -> Found[Vm]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fakevm.lab import Lab
 
@@ -20,6 +20,21 @@ class Handle:
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource(Handle):
+    """An object of Neutron's own."""
+
+    # Where Neutron has it, and its word in an answer.
+    _path: ClassVar[str]
+    _member: ClassVar[str]
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """All that Neutron says of it."""
+        found: Mapping[str, Any] = self.lab.neutron.answer(f"{self._path}/{self.id}")[self._member]
+        return found
 
 
 def plain(value: Any) -> Any:

@@ -17,19 +17,26 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from fakevm.labs.down import DownReport
+    from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.found import Found
     from fakevm.library.network import Network
+    from fakevm.library.qos_policy import QosPolicy
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.trunk import Trunk
     from fakevm.library.vm import Vm
     from fakevm.library.words import (
         EachNicWords,
+        FloatingIpWords,
         LabWords,
         NetworkLike,
         NetworkWords,
+        NicLike,
         NicWords,
+        QosPolicyWords,
         RouterWords,
         SecurityGroupWords,
+        TrunkWords,
     )
     from fakevm.neutron.sdk import Connection
 
@@ -97,6 +104,10 @@ class Lab(fakevm.lab.Lab):
         """Make a security group with its rules, as "ingress tcp 80"; return it."""
         return library.security_group.make(self, name, words)
 
+    def qos_policy(self, name: str, **words: Unpack[QosPolicyWords]) -> QosPolicy:
+        """Make a QoS policy with its rules, for networks and NICs; return it."""
+        return library.qos_policy.make(self, name, words)
+
     def vm(
         self,
         name: str,
@@ -116,21 +127,49 @@ class Lab(fakevm.lab.Lab):
             self, name, on=on, networks=networks, nics=nics, timeout_s=timeout_s, **each
         )
 
+    def trunk(self, name: str, **words: Unpack[TrunkWords]) -> Trunk:
+        """Make a VM's NIC a trunk that carries subports of other networks, each in a VLAN.
+
+        The NIC leaves its VM for that time, since ML2/OVS takes none that is bound: a VM that has
+        no other one boots anew.
+        """
+        return library.trunk.make(self, name, words)
+
+    def floating_ip(self, nic: NicLike, **words: Unpack[FloatingIpWords]) -> FloatingIp:
+        """Give a VM's NIC an address of an external network, to which a router leads; return it."""
+        return library.floating_ip.make(self, nic, words)
+
     @property
     def networks(self) -> Found[Network]:
         """The networks that are there, whoever made them: `lab.networks["a"]`."""
-        return library.found.named(self, library.network.Network, "networks")
+        return library.found.named(self, library.network.Network, "networks", "network")
 
     @property
     def routers(self) -> Found[Router]:
         """The routers that are there."""
-        return library.found.named(self, library.router.Router, "routers")
+        return library.found.named(self, library.router.Router, "routers", "router")
 
     @property
     def security_groups(self) -> Found[SecurityGroup]:
         """The security groups that are there."""
         made = library.security_group.SecurityGroup
-        return library.found.named(self, made, "security_groups")
+        return library.found.named(self, made, "security_groups", "security group")
+
+    @property
+    def qos_policies(self) -> Found[QosPolicy]:
+        """The QoS policies that are there."""
+        made = library.qos_policy.QosPolicy
+        return library.found.named(self, made, "policies", "QoS policy")
+
+    @property
+    def trunks(self) -> Found[Trunk]:
+        """The trunks that are there."""
+        return library.found.named(self, library.trunk.Trunk, "trunks", "trunk")
+
+    @property
+    def floating_ips(self) -> Found[FloatingIp]:
+        """The floating IPs that are there, by their addresses."""
+        return library.found.floating_ips(self)
 
     @property
     def vms(self) -> Found[Vm]:

@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fakevm import labfile
+from fakevm import contents, labfile
 from fakevm.contents.part import Part, only
 from fakevm.contents.raw import Found
-from fakevm.contents.things import Kind, Ref, ref
-from fakevm.errors import ConfigError, NotFoundError, raise_all
+from fakevm.contents.things import Kind, Ref, Thing, refs_in
+from fakevm.errors import ConfigError, ConflictError, NotFoundError, raise_all
 from fakevm.lab import Lab
 from fakevm.labfile.checks import DEFAULT_GROUP
 from fakevm.labfile.model import LabFile
 from fakevm.labfile.problems import Path
 from fakevm.library.handle import Handle, plain
+from fakevm.neutron.values import Port
+from fakevm.vms import vifs
 
 # Where a lab file has things of a kind.
 SECTIONS: Mapping[Kind, str] = {
     "network": "networks",
     "router": "routers",
     "security_group": "security_groups",
+    "qos_policy": "qos_policies",
     "vm": "vms",
+    "trunk": "trunks",
+    "floating_ip": "floating_ips",
+}
+
+# In an error's words, where these are not the kind's.
+_CALLED: Mapping[Kind, str] = {
+    "qos_policy": "QoS policy",
+    "vm": "VM",
+    "floating_ip": "floating IP of",
 }
 
 
@@ -29,12 +41,14 @@ class Making:
     """One object of a lab is made, or changed to what is asked for."""
 
     def __init__(self, lab: Lab, kind: Kind, name: str) -> None:
+        """`name`: its key in a lab file."""
         self._lab = lab
-        self._which = ref(kind, name)
+        self._kind = kind
+        self._name = name
         self.part = Part(lab)
-        # What the object names, by id; of what has no id here, by kind and name.
+        # What the object names: networks by id, VMs by name.
         self._networks: dict[str, Found] = {}
-        self._policies: set[str] = set()
+        self._vms: dict[str, Any] = {}
 
     # What it names
 
@@ -66,19 +80,75 @@ class Making:
 
     def group(self, wanted: Handle | str) -> str:
         """Read a security group that is named; return its id, or its name if that is enough."""
-        if wanted == DEFAULT_GROUP or self._which == ref("security_group", str(wanted)):
+        own = (self._kind, self._name) == ("security_group", str(wanted))
+        if wanted == DEFAULT_GROUP or own:
             return str(wanted)
         found = self.part.rows("security_groups", **_by(wanted))
         hint = "fakevm openstack security group list"
         return str(_one(found, "security group", wanted, hint)["id"])
 
-    def policy(self, name: str | None) -> None:
-        """Read a QoS policy that is named."""
-        if name is None:
-            return
-        found = self.part.rows("policies", name=[name])
-        _one(found, "QoS policy", name, "fakevm openstack network qos policy list")
-        self._policies.add(name)
+    def policy(self, wanted: Handle | str) -> str:
+        """Read a QoS policy that is named; return its id."""
+        found = self.part.rows("policies", **_by(wanted))
+        hint = "fakevm openstack network qos policy list"
+        return str(_one(found, "QoS policy", wanted, hint)["id"])
+
+    def port(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what a port's words name; return them with ids."""
+        said = {**words, "network": self.network(words["network"])}
+        if words.get("security_groups") is not None:
+            said["security_groups"] = [self.group(one) for one in words["security_groups"]]
+        if words.get("qos_policy"):
+            said["qos_policy"] = self.policy(words["qos_policy"])
+        return said
+
+    def nic(self, wanted: Handle | Port | str) -> str:
+        """Read a VM's NIC, and its VM; return what a lab file calls it.
+
+        By its port, its port's name, or the VM that has no other one.
+        """
+        ports = self._nics(wanted)
+        if not ports:
+            name = wanted.name or wanted.id if isinstance(wanted, Port) else str(wanted)
+            raise _missing("NIC or VM", name, "fakevm list")
+        if len(ports) > 1:
+            known = ", ".join(row["name"] or row["id"] for row in ports)
+            raise ConflictError(f"VM {wanted} has several ports: {known}", hint="Vm.ports")
+        (port,) = ports
+        self.part.vm(port["device_id"])
+        things = contents.present.of(self.part.raw()).things
+        (mine,) = (one for one in things if one.kind == "nic" and things[one].id == port["id"])
+        nics = [things[one] for one in things if one.whole == mine.whole and one.kind == "nic"]
+        for row in self.part.networks(id=[self._network_of(nic) for nic in nics]):
+            self._beside(row)
+        vm = mine.names[0]
+        self._vms[vm] = {
+            "nics": [{"network": self._network_of(nic), "name": nic.ref.names[1]} for nic in nics]
+        }
+        return mine.names[1] or vm
+
+    def of_nic(self, wanted: Handle | Port | str) -> None:
+        """Read a NIC whose floating IP is made, and those that its VM has."""
+        self._name = self.nic(wanted)
+        ports = [row["id"] for row in self.part.raw().found["ports"]]
+        self.part.rows("floatingips", port_id=ports)
+
+    def _nics(self, wanted: Handle | Port | str) -> list[Found]:
+        """Return the ports of VMs that are meant."""
+        if isinstance(wanted, Port):
+            found = self.part.rows("ports", id=[wanted.id])
+        elif isinstance(wanted, Handle):
+            found = self.part.rows("ports", device_id=[wanted.id])
+        else:
+            found = self.part.rows("ports", device_id=[vifs.vm_of(wanted).instance_id])
+            if not found and (named := self.part.rows("ports", name=[wanted])):
+                found = [only(named, f"port {wanted}")]
+        return [row for row in found if row["device_id"]]
+
+    def _network_of(self, nic: Thing) -> str:
+        return next(
+            str(row["network_id"]) for row in self.part.raw().found["ports"] if row["id"] == nic.id
+        )
 
     # What is made
 
@@ -90,23 +160,41 @@ class Making:
         refs = self.part.names()
         called = {one: which.names[0] for one, which in refs.items()}
         file = self._file(_renamed(plain(words), called), called)
-        things = [one for one in labfile.wanted.of(file) if self._which in (one.ref, one.ref.whole)]
+        which, things = self._mine(labfile.wanted.of(file))
         done = self._lab.converge(things, known=self.part.raw(), timeout_s=timeout_s)
         raise_all(done.errors)
-        return done.ids.get(self._which, "")
+        return done.ids.get(which, "")
+
+    def _mine(self, things: Sequence[Thing]) -> tuple[Ref, list[Thing]]:
+        """Return which thing is made, and it with its parts, of all that the file has."""
+        # Of floating IPs, which have a NIC's name, the file has no other one.
+        which = next(
+            one.ref
+            for one in things
+            if one.ref.kind == self._kind
+            and (self._kind == "floating_ip" or one.ref.names == (self._name,))
+        )
+        mine = {one.ref: one for one in things if which in (one.ref, one.ref.whole)}
+        carried = {
+            port
+            for one in mine.values()
+            if one.ref.kind == "sub_port"
+            for port in refs_in(one.attributes)
+        }
+        return which, [one for one in things if one.ref in mine or one.ref in carried]
 
     def _file(self, words: Mapping[str, Any], called: Mapping[str, str]) -> LabFile:
         """Return a lab file with this object, and what it names as it is."""
-        kind, name = self._which.kind, self._which.names[0]
-        groups = self.part.raw().found["security_groups"]
+        found = self.part.raw().found
         values: dict[str, dict[str, Any]] = {
             "networks": {called[one]: self._told(row) for one, row in self._networks.items()},
-            "security_groups": {called[row["id"]]: {} for row in groups},
-            "qos_policies": {policy: {} for policy in self._policies},
+            "security_groups": {called[row["id"]]: {} for row in found["security_groups"]},
+            "qos_policies": {called[row["id"]]: {} for row in found["policies"]},
+            "vms": _renamed(self._vms, called),
         }
-        section = SECTIONS[kind]
+        section, name = SECTIONS[self._kind], self._name
         values[section] = {**values.get(section, {}), name: words}
-        what = "VM" if kind == "vm" else kind.replace("_", " ")
+        what = _CALLED.get(self._kind, self._kind.replace("_", " "))
         return checked(f"{what} {name!r}", values, (section, name))
 
     def _told(self, row: Found) -> dict[str, Any]:
@@ -146,6 +234,10 @@ def remove(lab: Lab, kind: Kind, object_id: str) -> None:
             part.networks(id=[object_id])
         case "router":
             part.router(id=[object_id])
+        case "trunk":
+            part.trunk(id=[object_id])
+        case "qos_policy":
+            part.rows("policies", id=[object_id])
         case _:
             part.rows(f"{kind}s", id=[object_id])
     which: Ref | None = part.names().get(object_id)

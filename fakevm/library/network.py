@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fakevm.lab import FILE_S, Lab
-from fakevm.library.handle import Handle
+from fakevm.library.handle import Resource
 from fakevm.library.making import Making, remove
 from fakevm.library.words import NetworkWords
 from fakevm.neutron.values import Subnet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network(Handle):
+class Network(Resource):
     """A network and its subnets."""
 
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """All that Neutron says of it."""
-        found: Mapping[str, Any] = self.lab.neutron.answer(f"/networks/{self.id}")["network"]
-        return found
+    _path = "/networks"
+    _member = "network"
 
     @property
     def mtu(self) -> int:
@@ -42,5 +38,7 @@ def make(lab: Lab, name: str, words: NetworkWords) -> Network:
     """Let a lab have a network as these words say."""
     making = Making(lab, "network", name)
     making.part.networks(name=[name])
-    making.policy(words.get("qos_policy"))
-    return Network(lab=lab, name=name, id=making.make(words, timeout_s=FILE_S))
+    said: dict[str, Any] = {**words}
+    if policy := words.get("qos_policy"):
+        said["qos_policy"] = making.policy(policy)
+    return Network(lab=lab, name=name, id=making.make(said, timeout_s=FILE_S))

@@ -104,6 +104,8 @@ class End:
     port_id: str
     # By which it is asked.
     address: str = ""
+    # Its own, where it is asked by another one, as a floating IP is.
+    own: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}"
@@ -228,14 +230,15 @@ def _answering(
         return
     word = secrets.token_hex(8)
     lifetime = str(round(within_s + _GRACE_S))
-    argv = ("python3", "-c", LISTEN, protocol, target.address, str(port), word, lifetime)
+    here = target.own or target.address
+    argv = ("python3", "-c", LISTEN, protocol, here, str(port), word, lifetime)
     with lab.agent(target.host).execute(target.port_id, argv) as listener:
         said = _first_line(listener)
         if said == "taken" and protocol == "udp":
             # Whether it would say anything, nobody knows.
             raise ConflictError(f"VM {target}: something listens on port {port} by udp already")
         if said not in ("listening", "taken"):
-            where = f"{target.address} port {port}"
+            where = f"{here} port {port}"
             raise FakevmError(f"VM {target}: nothing can listen on {where}: {said}")
         yield word if said == "listening" else ""
 
@@ -286,6 +289,9 @@ def _error(
     last = f" (the last one: {asked.last})" if asked.last and not asked.answered else ""
     more = f" --proto {protocol} --port {port}" if port else ""
     hint = f"fakevm {lab_words(lab.name)}trace {source.name} {target.name}{more}"
+    if target.own:
+        # No trace follows a router's way to the outside.
+        hint = f"fakevm {lab_words(lab.name)}openstack floating ip show {target.address}"
     error = UnreachedError(
         f"VM {source} {what} ({target.address}){by}:"
         f" {asked.answered} of {asked.asked} were answered{last}",

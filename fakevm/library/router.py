@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakevm.lab import FILE_S, Lab
-from fakevm.library.handle import Handle
+from fakevm.library.handle import Resource
 from fakevm.library.making import Making, remove
 from fakevm.library.words import RouterWords
 
 
 @dataclass(frozen=True, kw_only=True)
-class Router(Handle):
+class Router(Resource):
     """A router and its interfaces."""
 
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """All that Neutron says of it."""
-        found: Mapping[str, Any] = self.lab.neutron.answer(f"/routers/{self.id}")["router"]
-        return found
+    _path = "/routers"
+    _member = "router"
 
     def delete(self) -> None:
         """Delete it with its interfaces; content if it is gone."""

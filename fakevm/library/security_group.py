@@ -8,14 +8,17 @@ from typing import Any
 from fakevm.contents import rules
 from fakevm.contents.part import Part
 from fakevm.lab import FILE_S, Lab
-from fakevm.library.handle import Handle
+from fakevm.library.handle import Resource
 from fakevm.library.making import Making, remove
 from fakevm.library.words import SecurityGroupWords
 
 
 @dataclass(frozen=True, kw_only=True)
-class SecurityGroup(Handle):
+class SecurityGroup(Resource):
     """A security group and its rules."""
+
+    _path = "/security-groups"
+    _member = "security_group"
 
     @property
     def rules(self) -> tuple[str, ...]:

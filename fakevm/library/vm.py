@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from fakevm.clients.parts import PLACE
+from fakevm.contents.naming import is_ours
+from fakevm.contents.part import Part
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.lab import FILE_S, WAIT_S, Lab
 from fakevm.library import reach
+from fakevm.library.floating_ip import FloatingIp
 from fakevm.library.handle import Handle
 from fakevm.library.making import Making
 from fakevm.library.words import EachNicWords, NetworkLike, NicWords
@@ -100,7 +103,9 @@ class Vm(Handle):
             )
         return done
 
-    def ping(self, target: Vm, *, count: int = 3, within_s: float = reach.WITHIN_S) -> None:
+    def ping(
+        self, target: Vm | FloatingIp, *, count: int = 3, within_s: float = reach.WITHIN_S
+    ) -> None:
         """Ping another VM: wait for the first answer, then expect one to each of `count`.
 
         UnreachedError, with how many were answered. By which NIC: on a network of both, IPv4 first.
@@ -117,7 +122,7 @@ class Vm(Handle):
 
     def assert_reaches(
         self,
-        target: Vm,
+        target: Vm | FloatingIp,
         *,
         port: int | None = None,
         protocol: reach.Protocol = "tcp",
@@ -133,7 +138,7 @@ class Vm(Handle):
 
     def assert_cannot_reach(
         self,
-        target: Vm,
+        target: Vm | FloatingIp,
         *,
         port: int | None = None,
         protocol: reach.Protocol = "tcp",
@@ -184,9 +189,21 @@ class Vm(Handle):
         self.lab.resume(self.name)
 
     def delete(self) -> None:
-        """Delete it as Nova does; content if it is gone."""
+        """Delete it as Nova does; content if it is gone.
+
+        A port that it was given is deleted, too, if the library or a file made it.
+        """
         with suppress(NotFoundError):
-            self.lab.delete_vm(self.id)
+            part = Part(self.lab)
+            left = {
+                row["id"]
+                for row in part.rows("ports", id=self.lab.delete_vm(self.id))
+                if is_ours(row)
+            }
+            # A trunk keeps its port.
+            left -= {row["port_id"] for row in part.rows("trunks", port_id=left)}
+            for port_id in left:
+                self.lab.neutron.delete_port(port_id)
 
     @staticmethod
     def _nearest(prober: Vm, ports: Sequence[Port]) -> Port:
@@ -204,7 +221,10 @@ class Vm(Handle):
                 return port
         raise ConflictError(f"VM {self.name} is on no host", hint=f"fakevm unshelve {self.name}")
 
-    def _ends(self, target: Vm) -> tuple[reach.End, reach.End]:
+    def _ends(self, target: Vm | FloatingIp) -> tuple[reach.End, reach.End]:
+        if isinstance(target, FloatingIp):
+            mine = self._placed()
+            return reach.End(name=self.name, host=mine.host, port_id=mine.id), target.end
         if target == self:
             raise ConfigError(f"VM {self.name} reaches itself without a network")
         return reach.ends(self.name, self.ports, target.name, target.ports)
@@ -227,12 +247,8 @@ def make(
     making = Making(lab, "vm", name)
     said: list[dict[str, Any]] = []
     for nic in (*networks, *nics):
-        words: dict[str, Any] = {**each, **(nic if isinstance(nic, dict) else {"network": nic})}
-        words["network"] = making.network(words["network"])
-        if words.get("security_groups") is not None:
-            words["security_groups"] = [making.group(one) for one in words["security_groups"]]
-        making.policy(words.get("qos_policy"))
-        said.append(words)
+        words = {**each, **(nic if isinstance(nic, dict) else {"network": nic})}
+        said.append(making.port(words))
     if not making.part.vm(vm.instance_id) and on is None:
         # Decided here: a part of a lab does not tell how many VMs each host has.
         on, _ = placement.host_for(lab, vm, None)

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Literal, Required, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from fakevm.library.network import Network
+    from fakevm.library.qos_policy import QosPolicy
     from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.vm import Vm
+    from fakevm.neutron.values import Port
 
 # Each by its object, or its name.
 NetworkLike: TypeAlias = "Network | str"
 GroupLike: TypeAlias = "SecurityGroup | str"
+PolicyLike: TypeAlias = "QosPolicy | str"
+# A VM's NIC: by its port, its port's name, or the VM that has no other one.
+NicLike: TypeAlias = "Vm | Port | str"
 
 Addressing = Literal["dhcp", "static", "none"]
 V6Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
@@ -85,7 +91,7 @@ class NetworkWords(TypedDict, total=False):
     external: bool
     admin_state_up: bool
     port_security_enabled: bool
-    qos_policy: str
+    qos_policy: PolicyLike
     subnets: Sequence[str | SubnetWords]
 
 
@@ -130,14 +136,56 @@ class AddressPairWords(TypedDict, total=False):
     mac_address: str
 
 
-class EachNicWords(TypedDict, total=False):
-    """What all of a VM's NICs may have in common."""
+class BandwidthLimitWords(TypedDict, total=False):
+    """How much traffic may go one way."""
+
+    max_kbps: Required[int]
+    max_burst_kbps: int
+
+
+class BandwidthLimitsWords(TypedDict, total=False):
+    """By direction, as the VM sees it."""
+
+    egress: BandwidthLimitWords
+    ingress: BandwidthLimitWords
+
+
+class PacketRateLimitWords(TypedDict, total=False):
+    """How many packets may go one way."""
+
+    max_kpps: Required[int]
+    max_burst_kpps: int
+
+
+class PacketRateLimitsWords(TypedDict, total=False):
+    """By direction, as the VM sees it."""
+
+    egress: PacketRateLimitWords
+    ingress: PacketRateLimitWords
+
+
+class QosPolicyWords(TypedDict, total=False):
+    """A QoS policy."""
+
+    shared: bool
+    bandwidth_limit: BandwidthLimitsWords
+    packet_rate_limit: PacketRateLimitsWords
+    dscp_mark: int
+
+
+class EachPortWords(TypedDict, total=False):
+    """What all ports may have in common."""
 
     security_groups: Sequence[GroupLike]
     port_security_enabled: bool
     allowed_address_pairs: Sequence[str | AddressPairWords]
-    qos_policy: str
+    qos_policy: PolicyLike
     admin_state_up: bool
+
+
+class EachNicWords(EachPortWords, total=False):
+    """What all of a VM's NICs may have in common."""
+
     vnic_type: str
     addressing: Addressing
 
@@ -149,3 +197,29 @@ class NicWords(EachNicWords, total=False):
     name: str
     mac_address: str
     fixed_ips: Sequence[str]
+
+
+class SubportWords(EachPortWords, total=False):
+    """What a trunk carries in a VLAN."""
+
+    network: Required[NetworkLike]
+    segmentation_id: Required[int]
+    name: str
+    mac_address: str
+    fixed_ips: Sequence[str]
+
+
+class TrunkWords(TypedDict, total=False):
+    """A trunk."""
+
+    port: Required[NicLike]
+    sub_ports: Sequence[SubportWords]
+    admin_state_up: bool
+
+
+class FloatingIpWords(TypedDict, total=False):
+    """An address of an external network."""
+
+    network: Required[NetworkLike]
+    floating_ip_address: str
+    fixed_ip_address: str

@@ -90,10 +90,11 @@ class FakeCloud(FakeNeutron):
         else:
             rows = [{**r, "tags": self.tags.get(r["id"], [])} for r in self.rows[kind].values()]
         if object_id:
+            member = "policy" if kind == "policies" else _MEMBERS[kind]
             for row in rows:
                 if row["id"] == object_id:
-                    return {_MEMBERS[kind]: row}
-            raise NotFoundError(f"there is no {_MEMBERS[kind]} {object_id}")
+                    return {member: row}
+            raise NotFoundError(f"there is no {member} {object_id}")
         for key, values in parse_qs(query).items():
             if key != "fields":
                 rows = [row for row in rows if row[key] in values]
@@ -208,6 +209,8 @@ class FakeCloud(FakeNeutron):
             case "routers" if row["external_gateway_info"]:
                 row["external_gateway_info"].setdefault("external_fixed_ips", [])
             case "floatingips":
+                port = self.port(row["port_id"])
+                row["fixed_ip_address"] = port.fixed_ips[0].ip_address
                 row.setdefault("floating_ip_address", f"172.24.0.{next(self._count)}")
         return row
 
@@ -319,6 +322,11 @@ class FakeCloud(FakeNeutron):
             return {"policy": row}
         if len(words) == 1:
             if method == "DELETE":
+                if words[0] not in policies:
+                    raise NotFoundError(f"Neutron: QoS policy {words[0]} could not be found")
+                users = (more for one, more in self.more.items() if one in self.ports_by_id)
+                if words[0] in (more.get("qos_policy_id") for more in users):
+                    raise ConflictError(f"Neutron: QoS policy {words[0]} is in use")
                 del policies[words[0]]
             else:
                 policies[words[0]] |= body["policy"]

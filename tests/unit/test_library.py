@@ -123,6 +123,10 @@ def test_one_object_needs_no_look_at_all_of_the_lab(lab: Lab, cloud: FakeCloud) 
         (lambda lab: lab.network("a", mut=1400), r"network 'a': mut: there is no key 'mut' here"),
         (lambda lab: lab.security_group("g", rules=["in tcp"]), r"security group 'g': rules\[0\]"),
         (lambda lab: lab.vm("v"), r"VM 'v': one of `networks` or `nics`"),
+        (lambda lab: lab.qos_policy("q", dscp_mark=7), r"QoS policy 'q': dscp_mark: "),
+        (lambda lab: lab.trunk("t", port="v"), r"there is no NIC or VM 'v'"),
+        (lambda lab: lab.floating_ip("v", network="n"), r"there is no NIC or VM 'v'"),
+        (lambda lab: lab.network("n", qos_policy="q"), r"there is no QoS policy 'q'"),
         (lambda lab: lab.router("r", interfaces=["net"]), r"there is no network or subnet 'net'"),
         (lambda lab: lab.vm("v", networks=["net"]), r"there is no network 'net'"),
         (
@@ -157,6 +161,66 @@ def test_what_is_deleted_is_gone_with_its_parts(lab: Lab, cloud: FakeCloud) -> N
     assert not cloud.ports_by_id
     assert not [*lab.networks, *lab.routers, *lab.vms]
     assert [one.name for one in lab.security_groups] == ["default"]
+
+
+def test_a_nic_s_limits_networks_in_vlans_and_address_outside(lab: Lab, cloud: FakeCloud) -> None:
+    near = lab.network("near", subnets=[STATIC])
+    outside = lab.network("outside", external=True, subnets=["172.24.0.0/24"])
+    limit: words.BandwidthLimitsWords = {"egress": {"max_kbps": 1000}}
+    slow = lab.qos_policy("slow", bandwidth_limit=limit)
+    web = lab.vm("web", on="compute-1", networks=[near, outside], qos_policy=slow)
+    first, second = web.ports
+    assert cloud.more[first.id]["qos_policy_id"] == slow.id
+    assert lab.qos_policy("slow", dscp_mark=26) == slow
+    assert [rule["type"] for rule in slow.attributes["rules"]] == ["dscp_marking"]
+
+    sub: words.SubportWords = {"network": near, "segmentation_id": 100, "qos_policy": "slow"}
+    trunk = lab.trunk("web", port=second, sub_ports=[sub])
+    assert trunk.port.id == second.id
+    assert trunk.port.host == "compute-1"
+    assert {tag: port.name for tag, port in trunk.sub_ports.items()} == {100: "web-100"}
+    before = len(cloud.writes)
+    assert lab.trunk("web", port="web-outside", sub_ports=[sub]) == trunk
+    assert len(cloud.writes) == before
+    with pytest.raises(ConflictError, match="VM web has several ports: web-near, web-outside"):
+        lab.trunk("web", port=web)
+
+    address = lab.floating_ip(first, network=outside)
+    assert address.port.id == first.id
+    assert lab.floating_ip("web-near", network="outside") == address
+    assert len(cloud.writes) == before + 2
+    assert [*lab.floating_ips] == [lab.floating_ips[address.address]] == [address]
+    assert [*lab.qos_policies] == [lab.qos_policies["slow"]] == [slow]
+    assert [*lab.trunks] == [lab.trunks["web"]] == [trunk]
+
+    address.delete()
+    with pytest.raises(ConflictError, match=r"QoS policy .* is in use"):
+        slow.delete()
+    # Its parent stays its VM's, or goes with it, if the VM is gone.
+    lab.trunk("web", port=second).delete()
+    assert web.ports[1].host == "compute-1"
+    assert len(cloud.ports_by_id) == 2
+    trunk = lab.trunk("web", port=second, sub_ports=[sub])
+    web.delete()
+    assert {port.name for port in cloud.ports_by_id.values()} == {"web-outside", "web-100"}
+    for one in (trunk, slow, near, outside, trunk, address, slow):
+        one.delete()
+    assert not cloud.ports_by_id
+
+
+def test_who_asks_by_a_floating_ip_is_told_so(world: World, lab: Lab) -> None:
+    near = lab.network("near", subnets=[STATIC])
+    outside = lab.network("outside", external=True, subnets=["172.24.0.0/24"])
+    web = lab.vm("web", on="compute-2", networks=[near])
+    client = lab.vm("client", on="compute-1", networks=[outside])
+    address = lab.floating_ip(web, network=outside)
+    assert address.end.name == "web"
+    world.agents["compute-2"].programs["python3"] = listens
+    world.agents["compute-1"].programs["python3"] = says("9 0 9 timed out\n")
+    with pytest.raises(UnreachedError) as caught:
+        client.assert_reaches(address, port=80)
+    assert (caught.value.target, caught.value.address) == ("web", address.address)
+    assert caught.value.hint == f"fakevm openstack floating ip show {address.address}"
 
 
 def test_what_is_there_is_found_by_its_name(lab: Lab) -> None:
@@ -355,6 +419,14 @@ def test_a_lab_is_wished_for_in_the_file_s_words(tmp_path: Path) -> None:
         (words.SecurityGroupWords, model.SecurityGroup, set()),
         (words.AddressPairWords, model.AddressPair, set()),
         (words.NicWords, model.Nic, set()),
+        (words.QosPolicyWords, model.QosPolicy, set()),
+        (words.BandwidthLimitsWords, model.BandwidthLimits, set()),
+        (words.BandwidthLimitWords, model.BandwidthLimit, set()),
+        (words.PacketRateLimitsWords, model.PacketRateLimits, set()),
+        (words.PacketRateLimitWords, model.PacketRateLimit, set()),
+        (words.TrunkWords, model.Trunk, set()),
+        (words.SubportWords, model.Subport, set()),
+        (words.FloatingIpWords, model.FloatingIp, set()),
         (
             words.LabWords,
             model.LabFile,
