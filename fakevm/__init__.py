@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from fakevm import lab
     from fakevm.evidence.values import Evidence, Pair
     from fakevm.library.floating_ip import FloatingIp
+    from fakevm.library.guest import Completed
     from fakevm.library.lab import Lab
     from fakevm.library.network import Network
     from fakevm.library.qos_policy import QosPolicy
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
     from fakevm.library.trunk import Trunk
-    from fakevm.library.vm import Completed, Vm
+    from fakevm.library.vm import Vm
     from fakevm.testing.cloud import Cloud
 
     __all__ = [
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy.modules(
     __name__,
     Cloud="fakevm.testing.cloud",
-    Completed="fakevm.library.vm",
+    Completed="fakevm.library.guest",
     Evidence="fakevm.evidence.values",
     FloatingIp="fakevm.library.floating_ip",
     Lab="fakevm.library.lab",

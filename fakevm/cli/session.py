@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import fakevm
-from fakevm import clients, contents, labfile, labs, library, preflight, shortcut, vms
+from fakevm import clients, contents, labfile, labs, library, shortcut, vms
 from fakevm.cli import complete
 from fakevm.names import DEFAULT_LAB, check_lab
 
@@ -100,17 +100,13 @@ class Session:
 
     def doctor(self, wishes: Wishes) -> list[Check]:
         """Look whether the lab would work on this machine."""
-        return preflight.doctor.examine(self.lab_name, wishes, engine=clients.engine.Engine())
+        return library.begin.examine(self.lab_name, wishes)
 
     def join(
         self, api: str, hosts: Sequence[str], *, timeout_s: float, say: Callable[[str], None]
     ) -> JoinReport:
         """Join compute hosts to another lab's Neutron."""
-        engine = clients.engine.Engine()
-        names = hosts or (f"{self.lab_name}-1",)
-        return labs.join.join(
-            self.lab_name, api=api, hosts=names, engine=engine, say=say, timeout_s=timeout_s
-        )
+        return library.begin.join(self.lab_name, api, hosts, timeout_s=timeout_s, say=say)
 
     def join_elsewhere(
         self,

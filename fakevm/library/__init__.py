@@ -7,8 +7,10 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm.library import (
         begin,
+        breaking,
         floating_ip,
         found,
+        guest,
         lab,
         making,
         network,
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 
     __all__ = [
         "begin",
+        "breaking",
         "floating_ip",
         "found",
+        "guest",
         "lab",
         "making",
         "network",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import fakevm.lab
-from fakevm import labs, library, outages
-from fakevm.errors import FakevmError, WaitTimeoutError
+from fakevm import labs, library, neutron, scenarios
+from fakevm.errors import FakevmError, WaitTimeoutError, raise_all
+from fakevm.library.breaking import Breaking
 from fakevm.names import DEFAULT_LAB
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Unpack
 
+    from fakevm.contents.converge import Converged
     from fakevm.labs.down import DownReport
     from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.found import Found
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
         TrunkWords,
     )
     from fakevm.neutron.sdk import Connection
+    from fakevm.preflight.values import Check
+    from fakevm.scenarios.scenario import Finding
 
 T = TypeVar("T")
 
@@ -49,7 +53,7 @@ UP_S = 300.0
 _POLL_S = 0.2
 
 
-class Lab(fakevm.lab.Lab):
+class Lab(Breaking):
     """A lab that runs. Use it in a `with` block, or close it: the lab goes on running."""
 
     @classmethod
@@ -71,6 +75,33 @@ class Lab(fakevm.lab.Lab):
         library.begin.up(name, wishes, timeout_s=timeout_s, say=say)
         return cls(name, say=say)
 
+    @classmethod
+    def join(
+        cls,
+        name: str,
+        *,
+        api: str,
+        hosts: Sequence[str] = (),
+        timeout_s: float = UP_S,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> Self:
+        """Start compute hosts for another lab's Neutron, as a lab without one of its own.
+
+        api: its URL, as `other.endpoint` has it; hosts: their names, NAME-1 if none is given.
+        """
+        library.begin.join(name, api, hosts, timeout_s=timeout_s, say=say)
+        return cls(name, say=say)
+
+    @staticmethod
+    def doctor(name: str = DEFAULT_LAB, **words: Unpack[LabWords]) -> list[Check]:
+        """Return what such a lab needs of this machine, and whether that is there."""
+        return library.begin.examine(name, library.begin.wishes(name, words, build=True))
+
+    def leave(self) -> DownReport:
+        """Remove the hosts of a lab that has joined a Neutron, and their agents from it."""
+        self.close()
+        return labs.join.leave(self.name, engine=self._engine)
+
     def down(self) -> DownReport:
         """Remove the lab with all that is in it; return what that was."""
         self.close()
@@ -89,6 +120,20 @@ class Lab(fakevm.lab.Lab):
             told = getattr(error, "__notes__", ())
             if error.hint and error.hint not in told:
                 error.add_note(error.hint)
+
+    @property
+    def clouds(self) -> Mapping[str, object]:
+        """What a clouds.yaml has for it."""
+        return neutron.login.clouds(self.name, self.endpoint, self.logins)
+
+    def scenario(
+        self, name: str, *, tries: int | None = None, timeout_s: float = fakevm.lab.WAIT_S
+    ) -> Finding:
+        """Find out whether its Neutron has a known fault, on networks and VMs of its own."""
+        chosen = scenarios.known.find(name)
+        return scenarios.tries.carry_out(
+            chosen, self, tries=tries, timeout_s=timeout_s, say=self.say
+        )
 
     # What is in it. A thing that is there is changed to what is asked for, as by a lab file.
 
@@ -139,6 +184,15 @@ class Lab(fakevm.lab.Lab):
         """Give a VM's NIC an address of an external network, to which a router leads; return it."""
         return library.floating_ip.make(self, nic, words)
 
+    def apply(self, file: Path | str, *, prune: bool = False, dry_run: bool = False) -> Converged:
+        """Let the lab have what a lab file has, and with `prune` no more of what files made.
+
+        What the file says of the lab itself is `Lab.up`'s. FakevmError: the first of what failed.
+        """
+        done = self.converge(library.begin.things(file), prune=prune, dry_run=dry_run)
+        raise_all(done.errors)
+        return done
+
     @property
     def networks(self) -> Found[Network]:
         """The networks that are there, whoever made them: `lab.networks["a"]`."""
@@ -180,48 +234,6 @@ class Lab(fakevm.lab.Lab):
     def openstack(self) -> Connection:
         """The OpenStack SDK's connection to the lab's Neutron, for all else."""
         return self.neutron.sdk
-
-    # What is broken for as long as a `with` block lasts
-
-    @contextmanager
-    def cut(
-        self, host: str, peer: str | None = None, *, network: str | None = None
-    ) -> Iterator[None]:
-        """Drop all packets between a host and a peer, or all of a host, as `fakevm cut` does."""
-        self.outages.cut(host, peer, network=network)
-        try:
-            yield
-        finally:
-            self.outages.mend(host, peer, network=network)
-
-    @contextmanager
-    def stopped(self, ref: str) -> Iterator[None]:
-        """Stop a host, a service or PROCESS@HOST; at the end it is started, and waited for."""
-        self.outages.stop(ref)
-        try:
-            yield
-        finally:
-            self.outages.start(ref)
-
-    @contextmanager
-    def slow(
-        self,
-        host: str,
-        *,
-        network: str = "underlay",
-        delay_ms: float | None = None,
-        jitter_ms: float | None = None,
-        loss_percent: float | None = None,
-    ) -> Iterator[None]:
-        """Delay or lose what a host sends; UnavailableError, where the kernel has no netem."""
-        words = outages.links.netem(
-            delay_ms=delay_ms, jitter_ms=jitter_ms, loss_percent=loss_percent
-        )
-        self.outages.slow(host, network, words)
-        try:
-            yield
-        finally:
-            self.outages.slow(host, network, ())
 
     def wait_for(
         self,

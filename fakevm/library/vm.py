@@ -1,28 +1,30 @@
-"""A VM of a lab: what is done in it, and with it."""
+"""A VM of a lab among others: whom it reaches, and where it goes."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from fakevm.clients.parts import PLACE
 from fakevm.contents.naming import is_ours
 from fakevm.contents.part import Part
-from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.errors import ConfigError, NotFoundError
 from fakevm.lab import FILE_S, WAIT_S, Lab
 from fakevm.library import reach
 from fakevm.library.floating_ip import FloatingIp
-from fakevm.library.handle import Handle
+from fakevm.library.guest import Guest
 from fakevm.library.making import Making
 from fakevm.library.words import EachNicWords, NetworkLike, NicWords
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Port
+from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport, MoveKind
 from fakevm.vms import placement, vifs
+
+if TYPE_CHECKING:
+    from fakevm.trace.values import Trace
 
 # Between two pings of `Vm.ping`, and how long each answer may take: a path that has just changed
 # stands still for a moment.
@@ -33,75 +35,8 @@ _RECEIVED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completed:
-    """What came of a command in a VM."""
-
-    argv: tuple[str, ...]
-    exit_code: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vm(Handle):
-    """A VM, with all its NICs."""
-
-    @property
-    def ports(self) -> tuple[Port, ...]:
-        """Its ports as Neutron has them, the oldest first."""
-        found = self.lab.neutron.ports(device_id=self.id)
-        if not found:
-            raise NotFoundError(f"there is no VM {self.name!r}", hint="fakevm list")
-        return tuple(sorted(found, key=lambda port: (port.created_at, port.id)))
-
-    @property
-    def port(self) -> Port:
-        """Its port as Neutron has it; ConflictError: it has several."""
-        found = self.ports
-        if len(found) > 1:
-            known = ", ".join(port.name or port.id for port in found)
-            raise ConflictError(f"VM {self.name} has several ports: {known}", hint="Vm.ports")
-        return found[0]
-
-    @property
-    def host(self) -> str:
-        """Where it is; "": on no host, as when it is shelved."""
-        return next((port.host for port in self.ports if port.host), "")
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The addresses that Neutron gave it."""
-        return tuple(ip.ip_address for port in self.ports for ip in port.fixed_ips)
-
-    def exec(
-        self,
-        *argv: str,
-        check: bool = False,
-        stdin: str | None = None,
-        timeout_s: float | None = None,
-    ) -> Completed:
-        """Run a command in it, to its end; `check`: FakevmError, where its exit code is not 0."""
-        port = self._placed()
-        said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        agent = self.lab.agent(port.host)
-        with agent.execute(port.id, argv, timeout_s=timeout_s, stdin=stdin is not None) as running:
-            if stdin is not None:
-                if stdin:
-                    running.send(stdin.encode())
-                # Its end.
-                running.send(b"")
-            for stream, piece in running.output():
-                said[stream].append(piece)
-            exit_code = running.exit_code
-        out, err = (b"".join(said[one]).decode(errors="replace") for one in ("stdout", "stderr"))
-        done = Completed(argv=argv, exit_code=exit_code, stdout=out, stderr=err)
-        if check and exit_code:
-            words = "; ".join(filter(None, (err.strip(), out.strip())))
-            raise FakevmError(
-                f"VM {self.name} on {port.host}: `{shlex.join(argv)}` ended with {exit_code}"
-                + (f": {words}" if words else "")
-            )
-        return done
+class Vm(Guest):
+    """A VM among others."""
 
     def ping(
         self, target: Vm | FloatingIp, *, count: int = 3, within_s: float = reach.WITHIN_S
@@ -154,39 +89,70 @@ class Vm(Handle):
         destination: str,
         *,
         kind: MoveKind = "live",
+        post_copy: bool = False,
+        confirm: bool = True,
+        force: bool = False,
         probe: Sequence[Vm] = (),
         rate: float = 100.0,
+        delays: Mapping[str, float] | None = None,
+        fail_at: str | None = None,
         timeout_s: float = WAIT_S,
     ) -> MigrationReport:
         """Move it to another host; return what was seen, with the losses that `probe` measured.
 
-        rate: of each flow, in packets a second. `Lab.migrate` has all other wishes.
+        confirm: a cold one at once; force: evacuate although its host is up; rate: of each flow,
+        in packets a second; delays: seconds before steps. `Lab.migrate` has all other wishes.
         """
-        mine = self.ports
-        # By their ports, since a VM's name may also be the beginning of one's UUID.
-        probers = {self._nearest(one, mine).id: one.name for one in probe}
         request = MigrationRequest(
             destination=destination,
             kind=kind,
-            probes=[*probers],
+            post_copy=post_copy,
+            confirm=confirm,
+            force=force,
+            faults=Faults(delays=delays or {}, fail_at=fail_at),
             rate=rate,
             timeout_s=timeout_s,
         )
-        report = self.lab.migrate(mine[0].id, request)
+        return self._move(request, probe)
+
+    def confirm_migration(self) -> str:
+        """Confirm a cold migration that was not; return the host that it came from."""
+        return self.lab.confirm_migration(self.ports[0].id)
+
+    def revert_migration(
+        self, *, probe: Sequence[Vm] = (), rate: float = 100.0, timeout_s: float = WAIT_S
+    ) -> MigrationReport:
+        """Bring it back after a cold migration that was not confirmed."""
+        request = MigrationRequest(destination="", kind="revert", rate=rate, timeout_s=timeout_s)
+        return self._move(request, probe)
+
+    def abort_migration(self) -> list[str]:
+        """Clean up after a migration whose process was killed; return what was done, in words."""
+        return self.lab.abort_migration(self.ports[0].id)
+
+    def _move(self, request: MigrationRequest, probe: Sequence[Vm]) -> MigrationReport:
+        mine = self.ports
+        # By their ports, since a VM's name may also be the beginning of one's UUID.
+        probers = {self._nearest(one, mine).id: one.name for one in probe}
+        report = self.lab.migrate(mine[0].id, replace(request, probes=[*probers]))
         flows = [replace(flow, peer=probers.get(flow.peer, flow.peer)) for flow in report.flows]
         return replace(report, flows=tuple(flows))
 
-    def reboot(self) -> None:
-        """Unplug and plug its NICs, as a hard reboot does."""
-        self.lab.reboot(self.name)
+    def trace(
+        self,
+        target: Vm,
+        *,
+        port: int | None = None,
+        protocol: reach.Protocol = "tcp",
+        live: bool = False,
+    ) -> Trace:
+        """Return where a packet to another VM goes, and what drops it; without a port a ping's.
 
-    def pause(self) -> None:
-        """Stop it; it keeps all that it has."""
-        self.lab.pause(self.name)
-
-    def resume(self) -> None:
-        """Let it go on that was paused."""
-        self.lab.resume(self.name)
+        live: some are sent, and counted on the way.
+        """
+        how = reach.check(protocol, port)
+        source, there = self._ends(target)
+        return self.lab.trace(source.port_id, there.port_id, protocol=how, port=port, live=live)
 
     def delete(self) -> None:
         """Delete it as Nova does; content if it is gone.
@@ -210,16 +176,6 @@ class Vm(Handle):
         """Return a port of a VM that probes: on a network of these ports, if it has one there."""
         networks = {port.network_id for port in ports}
         return min(prober.ports, key=lambda port: port.network_id not in networks)
-
-    def _placed(self) -> Port:
-        """Return a port of its that has a host."""
-        found = self.lab.neutron.ports(device_id=self.id, fields=PLACE)
-        if not found:
-            raise NotFoundError(f"there is no VM {self.name!r}", hint="fakevm list")
-        for port in found:
-            if port.host:
-                return port
-        raise ConflictError(f"VM {self.name} is on no host", hint=f"fakevm unshelve {self.name}")
 
     def _ends(self, target: Vm | FloatingIp) -> tuple[reach.End, reach.End]:
         if isinstance(target, FloatingIp):

@@ -13,15 +13,18 @@ import pytest
 from fakevm import Lab as Library
 from fakevm import UnreachedError
 from fakevm.errors import ConflictError, NotFoundError, WaitTimeoutError
+from fakevm.library.words import SubportWords
 from tests.integration.lab import COMPUTES, Lab
 
 PAGE = Path(__file__).parents[2] / "docs" / "library.md"
 
 # What is made here, in the order in which it can be removed.
 VMS = ("web", "client", "library-web", "library-far", "library-client")
+TRUNKS = ("library-uplink",)
 ROUTERS = ("library-edge",)
 GROUPS = ("web", "library-web")
-NETWORKS = ("blue", "library-near", "library-far")
+POLICIES = ("library-slow",)
+NETWORKS = ("blue", "library-near", "library-far", "library-outside")
 
 
 @pytest.fixture
@@ -32,8 +35,10 @@ def library(lab: Lab) -> Iterator[Library]:
         finally:
             for found, names in (
                 (library.vms, VMS),
+                (library.trunks, TRUNKS),
                 (library.routers, ROUTERS),
                 (library.security_groups, GROUPS),
+                (library.qos_policies, POLICIES),
                 (library.networks, NETWORKS),
             ):
                 for name in names:
@@ -65,14 +70,24 @@ def test_a_test_s_objects(lab: Lab, library: Library) -> None:
     near = library.network("library-near", subnets=["10.84.0.0/24"])
     far = library.network("library-far", subnets=["10.85.0.0/24"])
     group = library.security_group("library-web", rules=["ingress tcp 80", "ingress icmp"])
-    router = library.router("library-edge", interfaces=[near, "library-far-v4"])
+    outside = library.network(
+        "library-outside",
+        external=True,
+        network_type="vlan",
+        physical_network="physnet1",
+        subnets=["172.24.5.0/24"],
+    )
+    router = library.router(
+        "library-edge", external_gateway=outside, interfaces=[near, "library-far-v4"]
+    )
+    slow = library.qos_policy("library-slow", bandwidth_limit={"egress": {"max_kbps": 3000}})
     with ThreadPoolExecutor() as pool:
         vms = {"library-web": ("compute-1", near), "library-far": ("compute-2", far)}
         pair = [
             pool.submit(library.vm, name, on=host, networks=[net], security_groups=[group])
             for name, (host, net) in vms.items()
         ]
-        client = library.vm("library-client", on="compute-2", networks=[near])
+        client = library.vm("library-client", on="compute-2", networks=[near], qos_policy=slow)
     web, distant = (one.result() for one in pair)
 
     # Values are asked for; another tool sees the same.
@@ -109,8 +124,37 @@ def test_a_test_s_objects(lab: Lab, library: Library) -> None:
         client.assert_cannot_reach(web)
     client.assert_reaches(web, within_s=30)
 
-    with pytest.raises(ConflictError):
-        near.delete()
-    for one in (web, distant, client, router, group, near, far):
+    # A limit, an address outside, and a trunk of a VM that runs; another tool sees the same.
+    library.wait_for("it is limited", lambda: limit(lab, client.port.id) == "3000")
+    address = library.floating_ip(web, network=outside)
+    distant.assert_reaches(address, port=80)
+    nic = distant.port.id
+    sub: SubportWords = {"network": near, "segmentation_id": 100}
+    trunk = library.trunk("library-uplink", port=distant, sub_ports=[sub])
+    assert lab.sdk.network.get_port(nic).trunk_details["trunk_id"] == trunk.id
+    assert (distant.port.id, distant.host) == (nic, "compute-2")
+    assert trunk.sub_ports[100].network_id == near.id
+    library.wait_for("the trunk is ACTIVE", lambda: trunk.attributes["status"] == "ACTIVE")
+    distant.ping(address)
+
+    for used in (near, slow):
+        with pytest.raises(ConflictError):
+            used.delete()
+    for one in (address, web, distant, trunk, client, router, slow, group, near, far, outside):
         one.delete()
-    assert not {"library-near", "library-far"} & {n.name for n in lab.sdk.network.networks()}
+    named = (*lab.sdk.network.networks(), *lab.sdk.network.ports())
+    assert not [one for one in named if one.name.startswith("library-")]
+
+
+def limit(lab: Lab, port_id: str) -> str:
+    """Return what Open vSwitch, or OVN, lets a port of compute-2 send, in kbps."""
+    if lab.backend == "ovn":
+        which = f'external_ids:"neutron:port_id"={port_id}'
+        words = ("--bare", "--columns=bandwidth", "find", "QoS", which)
+        return lab.fakevm.ok("ovn", "nbctl", *words).strip().removeprefix("rate=")
+    tap = f"tap{port_id}"[:14]
+    return (
+        lab.host("compute-2")
+        .run(*("ovs-vsctl", "get", "Interface", tap, "ingress_policing_rate"))
+        .strip()
+    )

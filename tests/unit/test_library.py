@@ -375,6 +375,69 @@ def test_the_programs_that_ask_and_listen_understand_each_other(protocol: str) -
     assert (int(asked) > 1, answered) == (True, "0")
 
 
+# What is done with VMs
+
+
+def test_a_vm_s_life(lab: Lab, pair: tuple[fakevm.Vm, fakevm.Vm]) -> None:
+    client, web = pair
+    web.reboot()
+    web.rebuild()
+    web.pause()
+    web.resume()
+    web.shelve()
+    assert (web.host, web.port.status) == ("", "DOWN")
+    with pytest.raises(ConfigError, match="VM web is on no host"):
+        client.ping(web)
+    web.unshelve("compute-3")
+    assert lab.vms["web"].host == "compute-3"
+    assert web.migrate("compute-2", kind="cold", confirm=False).outcome == "moved"
+    assert web.confirm_migration() == "compute-3"
+    assert web.migrate("compute-1", kind="cold", confirm=False).outcome == "moved"
+    assert web.revert_migration().destination == "compute-2"
+    with pytest.raises(ConfigError, match="there is no step 'lunch'"):
+        web.migrate("compute-1", fail_at="lunch")
+    with pytest.raises(FakevmError) as caught:
+        web.migrate("compute-1", fail_at="activate")
+    assert "activate" in str(caught.value)
+    assert web.host == "compute-2"
+
+
+def test_a_vm_s_nics_come_and_go(
+    lab: Lab, cloud: FakeCloud, pair: tuple[fakevm.Vm, fakevm.Vm]
+) -> None:
+    client, web = pair
+    port = cloud.create_port({"network_id": lab.networks["blue"].id, "name": "more"})
+    row = web.attach(port)
+    assert (row.port_id, row.host, row.vm_name) == (port.id, "compute-2", "web")
+    assert web.unplug("more").changed
+    assert web.plug(port).port_id == port.id
+    with pytest.raises(NotFoundError, match="VM client has no port 'more', but client-blue"):
+        client.detach("more")
+    assert not web.detach("more").deleted
+    assert web.port.name == "web-blue"
+
+
+def test_a_lab_file_is_applied(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "fakevm.yaml"
+    file.write_text("networks: {blue: {subnets: [10.1.0.0/24]}}\n", encoding="utf-8")
+    planned = lab.apply(file, dry_run=True).changes
+    assert [str(one.name) for one in planned] == ["blue", "blue 10.1.0.0/24"]
+    assert "blue" not in lab.networks
+    lab.apply(tmp_path)
+    assert "blue" in lab.networks
+    file.write_text("networks: {}\n", encoding="utf-8")
+    assert lab.apply(file).left == ("network blue",)
+    lab.apply(file, prune=True)
+    assert "blue" not in lab.networks
+    with pytest.raises(NotFoundError, match="there is no file"):
+        lab.apply(tmp_path / "other.yaml")
+
+
+def test_a_scenario_that_is_none_is_told(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="there is no scenario 'lunch'"):
+        lab.scenario("lunch")
+
+
 # What is broken, and waited for
 
 
