@@ -514,6 +514,14 @@ def test_the_page_s_example_is_the_one_whose_types_are_checked() -> None:
     assert shown == [(ROOT / "examples" / "library.py").read_text(encoding="utf-8")]
 
 
+def test_what_the_page_names_is_there() -> None:
+    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:with )?(lab|Lab|vm)\.(\w+)", page))
+    assert len(named) > 60
+    of = {"lab": Lab, "Lab": Lab, "vm": fakevm.Vm}
+    assert [f"{who}.{name}" for who, name in sorted(named) if not hasattr(of[who], name)] == []
+
+
 def test_users_types_are_checked() -> None:
     assert (Path(fakevm.__file__).parent / "py.typed").is_file()
 
