@@ -150,11 +150,7 @@ def limit(lab: Lab, port_id: str) -> str:
     """Return what Open vSwitch, or OVN, lets a port of compute-2 send, in kbps."""
     if lab.backend == "ovn":
         which = f'external_ids:"neutron:port_id"={port_id}'
-        words = ("--bare", "--columns=bandwidth", "find", "QoS", which)
-        return lab.fakevm.ok("ovn", "nbctl", *words).strip().removeprefix("rate=")
-    tap = f"tap{port_id}"[:14]
-    return (
-        lab.host("compute-2")
-        .run(*("ovs-vsctl", "get", "Interface", tap, "ingress_policing_rate"))
-        .strip()
-    )
+        query = ("--bare", "--columns=bandwidth", "find", "QoS", which)
+        return lab.fakevm.ok("ovn", "nbctl", *query).strip().removeprefix("rate=")
+    words = ("get", "Interface", f"tap{port_id}"[:14], "ingress_policing_rate")
+    return lab.host("compute-2").run("ovs-vsctl", *words).strip()
