@@ -19,17 +19,24 @@ from fakevm.testing import removal
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.network import Network
+    from fakevm.library.qos_policy import QosPolicy
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.trunk import Trunk
     from fakevm.library.vm import Vm
     from fakevm.library.words import (
         EachNicWords,
+        FloatingIpWords,
         NetworkLike,
         NetworkWords,
+        NicLike,
         NicWords,
+        QosPolicyWords,
         RouterWords,
         SecurityGroupWords,
+        TrunkWords,
     )
 
 # As much of a test's name as still leaves a line readable.
@@ -40,7 +47,7 @@ _AT_ONCE = 4
 
 
 class Cloud:
-    """Makes networks, routers, security groups and VMs in a lab for one test, or some.
+    """Makes networks, routers, security groups, VMs and more in a lab for one test, or some.
 
     Use it in a `with` block, at whose end they are removed. It has the methods of `Lab` that make
     something; each name gets the test's before it.
@@ -72,12 +79,12 @@ class Cloud:
         removal.remove_all(self.lab, made)
 
     def _hear(self, made: Made) -> None:
-        if self.has(made.name):
+        if made.name.startswith(f"{self.prefix}-"):
             self._made.append(made)
 
-    def has(self, name: str) -> bool:
-        """Tell whether a name is one of its own."""
-        return name.startswith(f"{self.prefix}-")
+    def has(self, made: Made) -> bool:
+        """Tell whether something is of its making."""
+        return made.name.startswith(f"{self.prefix}-") or made in self._made
 
     def name(self, name: str) -> str:
         """Return what a thing of this name is called in the lab."""
@@ -96,6 +103,23 @@ class Cloud:
     def security_group(self, name: str, **words: Unpack[SecurityGroupWords]) -> SecurityGroup:
         """Make a security group with its rules, as "ingress tcp 80"; return it."""
         return self.lab.security_group(self.name(name), **words)
+
+    def qos_policy(self, name: str, **words: Unpack[QosPolicyWords]) -> QosPolicy:
+        """Make a QoS policy with its rules, for networks and NICs; return it."""
+        return self.lab.qos_policy(self.name(name), **words)
+
+    def trunk(self, name: str, **words: Unpack[TrunkWords]) -> Trunk:
+        """Make a VM's NIC a trunk, as `Lab.trunk` does; return it."""
+        return self.lab.trunk(self.name(name), **words)
+
+    def floating_ip(self, nic: NicLike, **words: Unpack[FloatingIpWords]) -> FloatingIp:
+        """Give a VM's NIC an address of an external network; return it."""
+        made: list[Made] = []
+        # It has no name.
+        with self.lab.heard(made.append):
+            found = self.lab.floating_ip(nic, **words)
+        self._made += [one for one in made if one.id == found.id]
+        return found
 
     def vm(
         self,

@@ -150,7 +150,7 @@ def cloud(request: pytest.FixtureRequest, _fakevm: Session, lab: Lab) -> Iterato
         yield made
         # What else the test has made may hold the cloud's.
         left = _fakevm.sweep(testing.session.FUNCTION)
-        if stray := [one for one in left if not made.has(one.name)]:
+        if stray := [one for one in left if not made.has(one)]:
             _warn(request.node, stray)
 
 

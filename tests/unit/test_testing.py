@@ -188,6 +188,8 @@ def test_a_cloud_s_names_begin_with_its_test_s(lab: Lab) -> None:
         one, other = cloud.vms("a", "b", networks=[net])
         assert {one.name, other.name} == {"web-a", "web-b"}
         assert one.host != other.host
+        assert cloud.has(Made(collection="/ports", id="p", name="web-a-web-blue"))
+        assert not cloud.has(Made(collection="/ports", id="p", name="website-a"))
 
 
 def test_a_test_s_folder_is_named_after_it() -> None:
