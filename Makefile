@@ -62,7 +62,7 @@ lint: venv ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/shellcheck $$(git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' --)
+	$(BIN)/shellcheck $$(git ls-files | xargs grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh' --)
 
 .PHONY: unit
 unit: venv ## The unit tests: no root, no Docker
