@@ -307,7 +307,10 @@ def _spec(spec: str) -> str:
 @format_option
 @pass_session
 def build(session: Session, *, neutron_version: str | None, auth: str | None, form: str) -> None:
-    """Build the images that are missing, or of other sources than this fakevm's."""
+    """Build the images that are missing, or of other sources than this fakevm's.
+
+    Of a release those that are published are taken, where the registry answers.
+    """
     options = {AUTH.name: auth} if auth else {}
     wishes = Wishes(neutron_version=neutron_version, options=options)
     with _progress("building the images") as tell:

@@ -6,7 +6,7 @@ import io
 import os
 import tarfile
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from fakevm.clients.containers import (
     container_of,
     network_of,
 )
-from fakevm.clients.process import ExitError, run
+from fakevm.clients.process import ExitError, ProcessStream, run
 from fakevm.errors import (
     ConflictError,
     FakevmError,
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 # containers one after another, whoever asks for them at once.
 ANSWER_S = 60
 WORK_S = 600
+
+# How long a registry may take to answer: whoever has none waits so long.
+PULL_ANSWER_S = 10
 
 
 class Engine:
@@ -164,6 +167,34 @@ class Engine:
         except NotFoundError:
             return None
         return str((found["Config"].get("Labels") or {}).get(SOURCE_LABEL) or "")
+
+    def pull(self, name: str, *, answer_s: float = PULL_ANSWER_S) -> None:
+        """Get an image of a registry, as the docker program would.
+
+        UnavailableError: the registry does not answer in time; NotFoundError: it has no such image,
+        or none for us.
+        """
+        stream = ProcessStream(("docker", "pull", name))
+        with closing(stream):
+            # The first line is there when the registry has answered; then whole layers come.
+            wait_s = answer_s
+            while stream.readable(wait_s):
+                if not stream.read():
+                    break
+                wait_s = WORK_S
+            else:
+                registry = name.partition("/")[0]
+                raise UnavailableError(f"{registry} has not answered within {wait_s:g} s")
+            complaint = stream.complaint
+        if self.source_of(name) is None:
+            words = complaint.splitlines()[-1] if complaint else "docker pull has brought nothing"
+            raise NotFoundError(f"{name}: {words}")
+
+    def tag(self, name: str, as_: str) -> None:
+        """Give an image another name, which no other has then."""
+        repository, _, tag = as_.rpartition(":")
+        with clients.docker_api.translated():
+            self._client.tag(name, repository, tag)
 
     def delete_container(self, container: Container) -> None:
         """Kill and remove a container with its anonymous volumes; content if it is gone."""

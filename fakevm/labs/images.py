@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError
-from fakevm.labs import share
+from fakevm.labs import published, share
 from fakevm.labs.compose import BASE_IMAGE, Compose
 
 # What every image is made from, below the build context's root; the release's constraints, too.
@@ -28,6 +28,8 @@ _OWN = {
     ),
 }
 
+TARGETS = tuple(_OWN)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unfit:
@@ -36,9 +38,17 @@ class Unfit:
     missing: tuple[str, ...] = ()
     # Made from other sources than this fakevm's.
     stale: tuple[str, ...] = ()
+    # Those that are published took their place.
+    got: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.stale)
+
+    @property
+    def done(self) -> str:
+        """What was done about it."""
+        words = ", ".join((*self.missing, *self.stale))
+        return words and f"{'got' if self.got else 'built'} {words}"
 
 
 def target_of(image: str) -> str:
@@ -57,7 +67,7 @@ def source(target: str, release: str) -> str:
     found = hashlib.sha256()
     for name in (*_ALL, constraints, *_OWN[target]):
         for path, relative in _files(share.source(name), name):
-            found.update(f"{relative}\0{path.stat().st_mode & 0o111:o}\0".encode())
+            found.update(f"{relative}\0{path.stat().st_mode & 0o100:o}\0".encode())
             found.update(hashlib.sha256(path.read_bytes()).digest())
     return f"{release}-{found.hexdigest()[:16]}"
 
@@ -108,11 +118,13 @@ def ensure(
     build: bool,
     unlabelled: bool = False,
     hosts_alone: bool = False,
+    publishes: bool | None = None,
     say: Callable[[str], None],
 ) -> Unfit:
-    """Build what is missing or stale; return what that was. ConflictError, if nothing may be.
+    """Get or build what is missing or stale; return what that was. ConflictError, if it may not be.
 
     Of this release; hosts_alone: their image, which is all that a lab of another one needs.
+    publishes: whether there may be published ones, as there are of a fakevm that is a release.
     """
     labels = {
         name: engine.source_of(name)
@@ -128,6 +140,11 @@ def ensure(
     ]
     if not build:
         raise ConflictError("; ".join(words), hint="fakevm up without --no-build, or fakevm build")
+    if published.is_release() if publishes is None else publishes:
+        targets = {name: target_of(name) for name in (*found.missing, *found.stale)}
+        wanted = {name: (target, source(target, release)) for name, target in targets.items()}
+        if published.get(wanted, engine=engine, say=say):
+            return replace(found, got=True)
     if engine.source_of(BASE_IMAGE) is None:
         say(f"getting {BASE_IMAGE}")
         docker_compose.make_base_image(on_wait=lambda: None)

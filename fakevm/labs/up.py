@@ -83,7 +83,7 @@ class Up:
                 brings_agent=bool(wanted.backend.other_l2_agent(wanted.options)),
             )
             with self._phase("images"):
-                built: tuple[str, ...] = ()
+                done: list[str] = []
                 for release in wanted.releases:
                     made = images.ensure(
                         Compose(replace(wanted, neutron_version=release), share.files()),
@@ -93,8 +93,8 @@ class Up:
                         hosts_alone=release != wanted.neutron_version,
                         say=self._say,
                     )
-                    built += made.missing + made.stale
-                self._why["images"] = f"built {', '.join(built)}" if built else ""
+                    done += [made.done] if made else []
+                self._why["images"] = "; ".join(done)
             with self._phase("overlay"):
                 overlaid = overlay.lay(wanted, existing, engine=self._engine, say=self._say)
             if not overlaid:
@@ -253,7 +253,7 @@ def _check_port(port: int, whose: str, option: str) -> None:
 
 
 def build(lab: str, wishes: Wishes, *, engine: Engine, say: Callable[[str], None]) -> images.Unfit:
-    """Build the images of a lab with these wishes, those that are missing or stale."""
+    """Get or build the images of a lab with these wishes, those that are missing or stale."""
     compose.check_version()
     wanted = decide.wanted_of(check_lab(lab), wishes, Existing(), ())
     return images.ensure(

@@ -149,7 +149,7 @@ def _images(wanted: Wanted) -> list[Check]:
             check="images",
             state="warning" if found else "ok",
             found=", ".join(found) or "all there",
-            needed="those of this fakevm, or `up` builds them (some minutes)",
+            needed="those of this fakevm, or `up` gets or builds them (some minutes)",
             mend=unless(not found, "fakevm build"),
         )
     ]

@@ -36,6 +36,8 @@ class FakeEngine(Engine):
         self.all_containers = list(containers)
         # By name, what each is labelled to be made from.
         self.images: dict[str, str] = {}
+        # The same of a registry's; None: it does not answer.
+        self.registry: dict[str, str] | None = {}
         # By service and path.
         self.files: dict[tuple[str, str], str] = {}
         # Every container's.
@@ -52,6 +54,16 @@ class FakeEngine(Engine):
 
     def source_of(self, name: str) -> str | None:
         return self.images.get(name)
+
+    def pull(self, name: str, *, answer_s: float = 10) -> None:
+        if self.registry is None:
+            raise UnavailableError(f"{name.partition('/')[0]} has not answered within {answer_s} s")
+        if name not in self.registry:
+            raise NotFoundError(f"{name}: manifest unknown")
+        self.images[name] = self.registry[name]
+
+    def tag(self, name: str, as_: str) -> None:
+        self.images[as_] = self.images[name]
 
     def containers(self, *, lab: str | None = None, project: str | None = None) -> list[Container]:
         self.looks += 1
