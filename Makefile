@@ -64,6 +64,13 @@ lint: venv ## Check style and types
 	$(BIN)/mypy
 	$(BIN)/shellcheck $$(git ls-files | xargs grep -lE '^#!(/bin/|/usr/bin/env )(ba)?sh' --)
 
+.PHONY: docs
+docs: venv ## The site, in build/site; a warning is an error
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python docs/pages.py build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -E -c docs build/docs build/site
+	echo "build/site/index.html"
+
 .PHONY: unit
 unit: venv ## The unit tests: no root, no Docker
 	$(BIN)/pytest -q -n $(words $(WORKERS)) tests/unit
