@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 # How long all of it may take. The last part is for hosts: of many it is known by what was asked in
 # the first one which of them are worth a look.
-WITHIN_S = 15.0
+WITHIN_S = 45.0
 _FIRST_PART = 0.8
 
 # How long Neutron and an agent may take for one answer.
