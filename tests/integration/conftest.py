@@ -19,13 +19,6 @@ LONGEST = ("test_labs", "test_ovn", "test_ovn_too", "test_keystone", "test_elsew
 LOGS = Path(__file__).parents[2] / "logs"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # The SDK warns of its own inner calls.
-    config.addinivalue_line("filterwarnings", "ignore:::openstack")
-    config.addinivalue_line("markers", "ovs: of ML2/OVS alone; -m 'not ovs' on a lab of ML2/OVN")
-    config.addinivalue_line("markers", "nightly: too long for each change; make nightly runs it")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that at the end no worker waits for another."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
