@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from fakevm.errors import ConflictError, FakevmError, NotFoundError, attempt_each, raise_all
+from fakevm.errors import FakevmError, NotFoundError, UnavailableError, attempt_each, raise_all
 from fakevm.lab import Lab
 from fakevm.library.making import remove
 from fakevm.neutron.made import Made
@@ -42,7 +42,10 @@ def remove_all(lab: Lab, things: Sequence[Made]) -> list[Made]:
             try:
                 if _removed(lab, one):
                     removed.append(one)
-            except ConflictError as error:
+            except UnavailableError:
+                raise
+            except FakevmError as error:
+                # Of a subnet pool that is in use Neutron says 400, and not 409.
                 busy.append(one)
                 failures.append(error)
         if not busy:
