@@ -1,0 +1,123 @@
+"""fullstack test_securitygroup: what rules let pass, and from when on."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from openstack.exceptions import ConflictException
+
+from fakevm import Cloud
+
+SUBNET = "20.0.0.0/24"
+
+
+@pytest.mark.each_change
+def test_port_80_is_open(cloud: Cloud) -> None:
+    net = cloud.network("blue", subnets=[SUBNET])
+    group = cloud.security_group("web", rules=["ingress tcp 80"])
+    web, client = cloud.vms("web", "client", networks=[net], security_groups=[group])
+    client.assert_reaches(web, port=80)
+    client.assert_cannot_reach(web, port=22)
+    client.assert_cannot_reach(web, port=80, protocol="udp")
+
+
+def test_rules_that_change_count_at_once(cloud: Cloud) -> None:
+    net = cloud.network("blue", subnets=[SUBNET])
+    group = cloud.security_group("web", rules=["ingress tcp 3344"])
+    web, client = cloud.vms("web", "client", networks=[net], security_groups=[group])
+    client.assert_reaches(web, port=3344)
+    client.assert_cannot_reach(web, port=3366)
+    cloud.security_group("web", rules=["ingress tcp 1-65535"])
+    client.assert_reaches(web, port=3366)
+    cloud.security_group("web", rules=[])
+    client.assert_cannot_reach(web, port=3344)
+
+
+@pytest.mark.each_change
+def test_who_is_let_in_no_more_is_cut_off_in_the_midst(cloud: Cloud) -> None:
+    net = cloud.network("blue", subnets=[SUBNET])
+    group = cloud.security_group("web", rules=["ingress icmp"])
+    web, client = cloud.vms("web", "client", networks=[net], security_groups=[group])
+    client.assert_reaches(web)
+    with ThreadPoolExecutor() as pool:
+        # Of one flow, which conntrack knows as established.
+        flow = pool.submit(client.exec, "ping", "-i0.1", "-c80", "-W1", web.addresses[0])
+        client.assert_reaches(web)
+        cloud.security_group("web", rules=[])
+        said = flow.result().stdout
+    assert "icmp_seq=5 " in said
+    assert "icmp_seq=80 " not in said
+
+
+def test_a_port_has_the_rules_of_all_its_groups(cloud: Cloud) -> None:
+    sdk = cloud.lab.openstack.network
+    net = cloud.network("blue", subnets=[SUBNET])
+    ssh = cloud.security_group("ssh", rules=["ingress tcp 22"])
+    web = cloud.security_group("web", rules=["ingress tcp 80"])
+    server, client = cloud.vms("server", "client", networks=[net], security_groups=[ssh, web])
+    client.assert_reaches(server, port=22)
+    client.assert_reaches(server, port=80)
+    sdk.update_port(server.port.id, security_group_ids=[web.id])
+    client.assert_cannot_reach(server, port=22)
+    client.assert_reaches(server, port=80)
+
+
+def test_without_rules_of_its_own_nothing_leaves(cloud: Cloud) -> None:
+    net = cloud.network("blue", subnets=[SUBNET])
+    web = cloud.security_group("web", rules=["ingress udp", "ingress tcp"])
+    mute = cloud.security_group("mute", rules=["egress udp 53"], default_rules=False)
+    server = cloud.vm("server", on="compute-1", networks=[net], security_groups=[web])
+    client = cloud.vm("client", on="compute-2", networks=[net], security_groups=[mute])
+    client.assert_reaches(server, port=53, protocol="udp")
+    client.assert_cannot_reach(server, port=53)
+
+
+def test_rules_of_ipv4_and_of_ipv6_are_apart(cloud: Cloud) -> None:
+    net = cloud.network("blue", subnets=[{"cidr": "fd00:20::/64", "enable_dhcp": False}])
+    group = cloud.security_group("web", rules=["ingress tcp 80", "ingress ipv6 tcp 81"])
+    web, client = cloud.vms("web", "client", networks=[net], security_groups=[group])
+    client.assert_reaches(web, port=81)
+    client.assert_cannot_reach(web, port=80)
+
+
+def test_the_same_mac_twice_on_a_host(cloud: Cloud) -> None:
+    pairs = {}
+    for name, port in (("blue", 4444), ("red", 4445)):
+        net = cloud.network(name, subnets=[SUBNET])
+        group = cloud.security_group(name, rules=[f"ingress tcp {port}"])
+        pairs[port] = (
+            cloud.vm(
+                f"{name}-1",
+                on="compute-1",
+                nics=[{"network": net, "mac_address": "fa:16:3e:de:ad:fe"}],
+                security_groups=[group],
+            ),
+            cloud.vm(f"{name}-2", on="compute-2", networks=[net], security_groups=[group]),
+        )
+    for port, (one, other) in pairs.items():
+        other.assert_reaches(one, port=port)
+        one.assert_reaches(other, port=port)
+        other.assert_cannot_reach(one, port=8889 - port, within_s=4)
+
+
+@pytest.mark.fakevm(backend="ovn")
+def test_without_state_answers_need_a_rule(cloud: Cloud) -> None:
+    net = cloud.network("blue", subnets=[SUBNET])
+    web = cloud.security_group("web", rules=["ingress tcp 80"], stateful=False)
+    plain = cloud.security_group("plain", rules=[], stateful=False)
+    server = cloud.vm("server", on="compute-1", networks=[net], security_groups=[web])
+    client = cloud.vm("client", on="compute-2", networks=[net], security_groups=[plain])
+    client.assert_cannot_reach(server, port=80)
+    cloud.security_group("plain", rules=["ingress tcp"], stateful=False)
+    client.assert_reaches(server, port=80)
+
+
+def test_with_and_without_state_do_not_go_together(cloud: Cloud) -> None:
+    net = cloud.network("blue")
+    with_state = cloud.security_group("with")
+    without = cloud.security_group("without", stateful=False)
+    with pytest.raises(ConflictException):
+        cloud.lab.openstack.network.create_port(
+            name=cloud.name("port"),
+            network_id=net.id,
+            security_group_ids=[with_state.id, without.id],
+        )
