@@ -106,10 +106,23 @@ test: images venv ## The tests of each change
 nightly: images-29.0.0 ## Every test: those of `make test`, and the stories that take longest
 	$(MAKE) --no-print-directory test ONLY=
 
+# On which backends, and where pytest's JUnit files go.
+BACKEND := ovs ovn
+RESULTS := results
+.PHONY: scenarios
+scenarios: images venv ## What is taken up of Neutron's fullstack, on both backends; BACKEND=ovn: on one
+	failed=
+	for backend in $(BACKEND); do
+		$(BIN)/pytest -q -n $(words $(WORKERS)) --dist loadfile --durations=10 --fakevm-lab scenarios \
+			--fakevm-backend "$$backend" --junit-xml "$(RESULTS)/scenarios-$$backend.xml" -o junit_duration_report=call \
+			tests/scenarios || failed="$$failed $$backend"
+	done
+	test -z "$$failed" || { echo "failed on$$failed"; exit 1; }
+
 .PHONY: bench
 bench: images venv ## Measure; writes bench.json
 	$(BIN)/python -m tests.bench
 
 .PHONY: clean
 clean: ## Remove the virtual environment and what the tools left
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist logs bench.json
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist logs results bench.json
