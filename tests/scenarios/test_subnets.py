@@ -1,0 +1,90 @@
+"""fullstack test_subnet: small subnets, those of a pool, and how VMs get IPv6 addresses."""
+
+import pytest
+from openstack.exceptions import ConflictException
+
+from fakevm import Cloud
+from fakevm.library.words import SubnetWords, V6Mode
+
+PREFIX = "fd00:4:2:"
+
+
+def small(cidr: str) -> SubnetWords:
+    return {"cidr": cidr, "gateway_ip": None, "enable_dhcp": False}
+
+
+def six(mode: V6Mode) -> SubnetWords:
+    return {"cidr": f"{PREFIX}:/64", "ipv6_ra_mode": mode, "ipv6_address_mode": mode}
+
+
+def test_two_vms_of_a_31_reach_each_other(cloud: Cloud) -> None:
+    net = cloud.network("net", subnets=[small("10.14.0.20/31")])
+    one, other = cloud.vms("one", "other", networks=[net])
+    assert {*one.addresses, *other.addresses} == {"10.14.0.20", "10.14.0.21"}
+    one.ping(other)
+    other.ping(one)
+
+
+def test_a_vm_boots_in_a_32(cloud: Cloud) -> None:
+    net = cloud.network("net", subnets=[small("10.14.0.20/32")])
+    vm = cloud.vm("vm", networks=[net])
+    assert "10.14.0.20/32" in vm.exec("ip", "-br", "addr", "show", "eth0").stdout
+
+
+def test_subnets_of_a_pool_follow_each_other(cloud: Cloud) -> None:
+    sdk = cloud.lab.openstack.network
+    net = cloud.network("net")
+    pool = sdk.create_subnet_pool(
+        name=cloud.name("pool"), prefixes=["10.40.0.0/16"], default_prefix_length=24
+    )
+    words = {"network_id": net.id, "ip_version": 4, "subnet_pool_id": pool.id}
+    first = sdk.create_subnet(**words)
+    assert (first.cidr, first.gateway_ip) == ("10.40.0.0/24", "10.40.0.1")
+    second = sdk.create_subnet(**words, gateway_ip="10.40.1.10")
+    assert (second.cidr, second.gateway_ip) == ("10.40.1.0/24", "10.40.1.10")
+    # A network's own address is no gateway; what was refused has taken nothing of the pool.
+    with pytest.raises(ConflictException):
+        sdk.create_subnet(**words, gateway_ip="10.40.2.0")
+    assert sdk.create_subnet(**words, gateway_ip="10.40.2.1").cidr == "10.40.2.0/24"
+
+
+def test_who_comes_when_all_addresses_are_taken_is_refused(cloud: Cloud) -> None:
+    sdk = cloud.lab.openstack.network
+    net = cloud.network("net", subnets=[{"cidr": "10.5.0.0/30", "enable_dhcp": False}])
+    sdk.create_port(name=cloud.name("only"), network_id=net.id)
+    with pytest.raises(ConflictException, match="No more IP addresses"):
+        sdk.create_port(name=cloud.name("late"), network_id=net.id)
+
+
+@pytest.mark.parametrize("mode", ["slaac", "dhcpv6-stateless", "dhcpv6-stateful"])
+def test_vms_get_ipv6_addresses(cloud: Cloud, mode: V6Mode) -> None:
+    net = cloud.network("net", subnets=[six(mode)])
+    cloud.router("edge", interfaces=[net])
+    one, other = cloud.vms("one", "other", networks=[net])
+    (address,) = one.addresses
+    assert address.startswith(PREFIX)
+    assert address in one.exec("ip", "-6", "-br", "addr", "show", "eth0").stdout
+    assert "default via fe80:" in one.exec("ip", "-6", "route").stdout
+    one.assert_reaches(other)
+
+
+def test_vms_have_addresses_of_both_kinds(cloud: Cloud) -> None:
+    net = cloud.network("net", subnets=["10.6.0.0/24", six("slaac")])
+    cloud.router("edge", interfaces=[net])
+    one, other = cloud.vms("one", "other", networks=[net])
+    for address in other.addresses:
+        one.exec("ping", "-c1", "-W5", address, check=True)
+    assert len(other.addresses) == 2
+
+
+def test_a_delegated_prefix_is_asked_for(cloud: Cloud) -> None:
+    sdk = cloud.lab.openstack.network
+    net = cloud.network("net")
+    subnet = sdk.create_subnet(
+        network_id=net.id,
+        ip_version=6,
+        subnet_pool_id="prefix_delegation",
+        ipv6_ra_mode="slaac",
+        ipv6_address_mode="slaac",
+    )
+    assert (subnet.cidr, subnet.gateway_ip) == ("::/64", "::")
