@@ -89,7 +89,7 @@ images-29.0.0: images
 integration: images venv ## The stories, on labs of their own names; those that take longest are left to the night
 	export FAKEVM_TEST_LAB=$(TEST_LAB) FAKEVM_TEST_KEEP=1
 	trap 'for worker in $(WORKERS); do $(BIN)/fakevm down --name $(TEST_LAB)-$$worker; done' EXIT
-	$(STORIES) --durations=15 -m '$(ONLY)' tests/integration
+	$(STORIES) --durations=15 -m '$(ONLY)' --fakevm-lab $(TEST_LAB) tests/integration tests/scenarios
 
 .PHONY: test
 test: images venv ## The tests of each change

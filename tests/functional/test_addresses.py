@@ -220,6 +220,21 @@ def test_static_addresses_are_there_at_once(agent: Agent, vm: Vm) -> None:
     assert set(found) == {"10.0.0.5/24", "2001:db8::5/64"}
 
 
+@pytest.mark.parametrize(
+    ("address", "broadcast"), [("10.0.0.5/24", "10.0.0.255"), ("10.0.0.4/31", None)]
+)
+def test_both_addresses_of_a_31_are_hosts(
+    agent: Agent, vm: Vm, address: str, broadcast: str | None
+) -> None:
+    # The peer's would be the broadcast address.
+    vif = make_vif(address)
+    agent.plug(vif, vm)
+    agent.call("configure", port_id=vif.port_id, timeout_s=1.0)
+    found = devices(vm.instance_id)["eth0"]["addr_info"]
+    (mine,) = (one for one in found if one["family"] == "inet")
+    assert mine.get("broadcast") == broadcast
+
+
 def test_what_is_not_plugged_can_not_be_configured(agent: Agent) -> None:
     with pytest.raises(RefusedError) as refused:
         agent.call("configure", port_id=make_vif().port_id)

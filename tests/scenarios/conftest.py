@@ -1,7 +1,15 @@
 """What is taken up of Neutron's fullstack and of neutron-tempest-plugin, as a user's own tests."""
 
+from pathlib import Path
+
 import pytest
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "each_change: quick and central; make test runs it, too")
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the night what is not for each change."""
+    for item in items:
+        if HERE in item.path.parents and not item.get_closest_marker("each_change"):
+            item.add_marker(pytest.mark.nightly)

@@ -18,6 +18,8 @@ _ADDRESS = struct.Struct("=xBBBi")
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 4, 5, 6
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
+# Both addresses of such a network are hosts' (RFC 3021).
+_POINT_TO_POINT = 31
 _REPLACE = rtnl.CREATE | rtnl.REPLACE
 _IFA_F_NODAD = 0x02
 _IFA_F_DADFAILED = 0x08
@@ -146,7 +148,7 @@ def _address_message(kind: int, index: int, text: str) -> Message:
     if isinstance(value, ipaddress.IPv6Interface):
         # As Neutron gave the address, there is no other to wait for.
         flags = _IFA_F_NODAD
-    else:
+    elif value.network.prefixlen < _POINT_TO_POINT:
         attributes.append((_IFA_BROADCAST, value.network.broadcast_address.packed))
     family = _FAMILY[value.version]
     header = struct.pack("=BBBBi", family, value.network.prefixlen, flags, 0, index)
