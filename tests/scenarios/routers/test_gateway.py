@@ -1,0 +1,75 @@
+"""fullstack test_l3_agent, tempest test_floatingip (SNAT): a router's way outside."""
+
+import pytest
+
+from fakevm import Cloud, Network, Router, Vm
+from tests.scenarios.pinging import answers, pinging, seen
+
+
+def edge(
+    cloud: Cloud, inside: Network, outside: Network, address: str, *, snat: bool = True
+) -> Router:
+    """Let there be a router between both, with this address outside."""
+    return cloud.router(
+        "edge",
+        interfaces=[inside],
+        external_gateway={
+            "network": outside,
+            "enable_snat": snat,
+            "external_fixed_ips": [address],
+        },
+    )
+
+
+def test_snat_on_and_off(cloud: Cloud, inside: Network, outside: Network, stranger: Vm) -> None:
+    edge(cloud, inside, outside, "203.0.113.5")
+    vm = cloud.vm("a", networks=[inside])
+    assert seen(vm, "203.0.113.9", stranger) == "203.0.113.5"
+    edge(cloud, inside, outside, "203.0.113.5", snat=False)
+    stranger.exec("ip", "route", "add", "10.1.0.0/24", "via", "203.0.113.5", check=True)
+    cloud.lab.wait_for("no SNAT", lambda: seen(vm, "203.0.113.9", stranger) == vm.addresses[0])
+
+
+def test_the_gateway_s_address_changes(
+    cloud: Cloud, inside: Network, outside: Network, stranger: Vm
+) -> None:
+    router = edge(cloud, inside, outside, "203.0.113.5")
+    cloud.lab.wait_for("the gateway", lambda: answers(stranger, "203.0.113.5"))
+    (port,) = cloud.lab.openstack.network.ports(
+        device_id=router.id, device_owner="network:router_gateway"
+    )
+    new = ["203.0.113.6", "203.0.113.7"]
+    cloud.lab.openstack.network.update_port(port, fixed_ips=[{"ip_address": ip} for ip in new])
+    cloud.lab.wait_for("both", lambda: all(answers(stranger, one) for one in new))
+    cloud.lab.wait_for("silence", lambda: not answers(stranger, "203.0.113.5"))
+
+
+def test_the_gateway_moves_to_another_subnet(
+    cloud: Cloud, inside: Network, outside: Network, stranger: Vm
+) -> None:
+    edge(cloud, inside, outside, "203.0.113.5")
+    vm = cloud.vm("a", networks=[inside])
+    cloud.lab.wait_for("a way outside", lambda: answers(vm, "203.0.113.9"))
+    cloud.lab.openstack.network.create_subnet(
+        name=cloud.name("another"),
+        network_id=outside.id,
+        ip_version=4,
+        cidr="198.51.100.0/24",
+        gateway_ip=None,
+        is_dhcp_enabled=False,
+    )
+    stranger.exec("ip", "addr", "add", "198.51.100.9/24", "dev", "eth0", check=True)
+    edge(cloud, inside, outside, "198.51.100.5")
+    cloud.lab.wait_for("another way", lambda: answers(vm, "198.51.100.9"))
+    cloud.lab.wait_for("silence", lambda: not answers(stranger, "203.0.113.5"))
+
+
+@pytest.mark.fakevm(backend="ovs")
+def test_an_l3_agent_s_restart_loses_no_packet(
+    cloud: Cloud, inside: Network, outside: Network, stranger: Vm
+) -> None:
+    edge(cloud, inside, outside, "203.0.113.5")
+    vm = cloud.vm("a", networks=[inside])
+    with pinging(vm, "203.0.113.9") as pings:
+        cloud.lab.restart(["network-1"], only="l3-agent")
+    assert pings.lost == []
