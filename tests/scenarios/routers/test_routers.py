@@ -13,9 +13,9 @@ def test_a_router_joins_networks(cloud: Cloud, inside: Network, other: Network) 
     a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
     a.assert_cannot_reach(b)
     cloud.router("edge", interfaces=[inside, other])
-    a.ping(b)
+    a.ping(b, within_s=30)
     cloud.router("edge", interfaces=[inside])
-    a.assert_cannot_reach(b)
+    a.assert_cannot_reach(b, within_s=30)
 
 
 def test_a_router_of_ipv6(cloud: Cloud) -> None:
@@ -30,7 +30,7 @@ def test_a_router_of_ipv6(cloud: Cloud) -> None:
     )
     cloud.router("edge", interfaces=[one, other])
     a, b = cloud.vm("a", networks=[one]), cloud.vm("b", networks=[other])
-    a.ping(b)
+    a.ping(b, within_s=30)
 
 
 def test_routes_through_two_routers(cloud: Cloud, inside: Network, other: Network) -> None:
@@ -46,9 +46,9 @@ def test_routes_through_two_routers(cloud: Cloud, inside: Network, other: Networ
         routes=[{"destination": "10.1.0.0/24", "nexthop": "10.3.0.11"}],
     )
     a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
-    a.ping(b)
+    a.ping(b, within_s=30)
     cloud.router("one", interfaces=[inside, {"subnet": between, "ip_address": "10.3.0.11"}])
-    a.assert_cannot_reach(b)
+    a.assert_cannot_reach(b, within_s=30)
 
 
 def test_a_router_that_is_down_routes_nothing(
@@ -56,11 +56,11 @@ def test_a_router_that_is_down_routes_nothing(
 ) -> None:
     a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
     router = cloud.router("edge", interfaces=[inside, other])
-    a.ping(b)
+    a.ping(b, within_s=30)
     cloud.router("edge", interfaces=[inside, other], admin_state_up=False)
-    a.assert_cannot_reach(b)
+    a.assert_cannot_reach(b, within_s=30)
     cloud.router("edge", interfaces=[inside, other], admin_state_up=True)
-    a.ping(b)
+    a.ping(b, within_s=30)
     assert router.attributes["admin_state_up"]
 
 
