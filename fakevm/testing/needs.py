@@ -57,11 +57,16 @@ def backends(needs: Needs, options: Options) -> tuple[str, ...]:
     return tuple(b for b in options.backends if not needs.backends or b in needs.backends)
 
 
-def refusal(needs: Needs, options: Options) -> str:
-    """Return why the options make a test impossible; "": they do not."""
+def refusal(needs: Needs, options: Options, *, backend: str) -> str:
+    """Return why a test can't run on a backend with these options; "": it can.
+
+    A marker of one parameter is not known when backends are chosen: its own is one of the others'.
+    """
     if not backends(needs, options):
         wanted, given = " or ".join(needs.backends), ",".join(options.backends)
         return f"needs a lab of {wanted}; --fakevm-backend is {given}"
+    if needs.backends and backend not in needs.backends:
+        return f"needs a lab of {' or '.join(needs.backends)}; this is one of {backend}"
     if options.hosts is not None and needs.hosts > options.hosts:
         return f"needs {needs.hosts} hosts; --fakevm-hosts is {options.hosts}"
     release = options.neutron or releases.DEFAULT

@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = users
     for item in users:
         needs = _needs(item)
-        reason = testing.needs.refusal(needs, session.options)
+        reason = testing.needs.refusal(needs, session.options, backend=_backend_of(item))
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
         else:
@@ -101,6 +101,13 @@ def _needs(node: pytest.Item) -> Any:
         return testing.needs.of([mark.kwargs for mark in marks])
     except FakevmError as error:
         raise pytest.UsageError(f"{node.nodeid}: @pytest.mark.fakevm: {error}") from error
+
+
+def _backend_of(item: pytest.Item) -> str:
+    """Return on which backend a test runs, as it has been collected."""
+    chosen = getattr(item, "callspec", None)
+    default = item.config.stash[_SESSION].options.backend
+    return str(chosen.params.get("backend", default) if chosen else default)
 
 
 def _uses_a_lab(item: pytest.Item) -> bool:

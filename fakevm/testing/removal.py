@@ -20,7 +20,9 @@ _ROUNDS = 4
 
 _OWNER = "compute:"
 
+# What goes with another one; and so does what has that one in its path, beyond "/qos/policies".
 _PARTS = ("/subnets", "/security-group-rules")
+_OWN = 2
 
 # Where Nova has its VMs.
 _VMS = "/servers"
@@ -33,7 +35,7 @@ def remove_all(lab: Lab, things: Sequence[Made]) -> list[Made]:
     removed = _remove_vms(lab, things)
     backwards = list(reversed(things))
     # A part goes with its whole.
-    parts = [one for one in backwards if one.collection in _PARTS]
+    parts = [one for one in backwards if _is_part(one)]
     left = [*(one for one in backwards if one not in parts), *parts]
     for last in (*[False] * (_ROUNDS - 1), True):
         busy = []
@@ -54,6 +56,11 @@ def remove_all(lab: Lab, things: Sequence[Made]) -> list[Made]:
             raise_all(failures)
         left = busy
     return removed
+
+
+def _is_part(one: Made) -> bool:
+    """Tell whether it goes with another one: "/qos/policies/ID/dscp_marking_rules"."""
+    return one.collection in _PARTS or one.collection.count("/") > _OWN
 
 
 def said(made: Made) -> str:

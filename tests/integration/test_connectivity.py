@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import COMPUTES, Lab
+from tests.integration.nightly import by_night
 
 VLAN: dict[str, Any] = {
     "provider_network_type": "vlan",
@@ -22,7 +23,7 @@ VLAN: dict[str, Any] = {
 BYTES = 4 * 1024 * 1024
 
 
-@pytest.mark.parametrize("kind", ["tunnel", pytest.param("vlan", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kind", by_night("tunnel", "vlan"))
 def test_two_vms_on_each_of_three_hosts_all_pairs(cloud: Cloud, kind: str) -> None:
     tunnel = {"provider_network_type": cloud.lab.tunnel_type}
     network = cloud.network(cidr="10.3.0.0/24", **(VLAN if kind == "vlan" else tunnel))

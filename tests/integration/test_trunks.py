@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.cloud import Cloud
 
 _TAG = 100
@@ -65,6 +67,7 @@ print("answered")
 """
 
 
+@pytest.mark.nightly
 def test_a_vm_speaks_with_its_subport_s_network(cloud: Cloud) -> None:
     outer, inner = cloud.network(name="outer"), cloud.network(name="inner")
     cloud.subnet(outer, "10.16.1.0/24", enable_dhcp=False)
