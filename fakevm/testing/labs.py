@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fakevm.backends import known
 from fakevm.clients.engine import Engine
-from fakevm.errors import ConflictError
 from fakevm.library.lab import Lab
 from fakevm.neutron.made import Made
 from fakevm.protocol.lock import exclusive
 from fakevm.testing import removal
 from fakevm.testing.journal import NEW, Journal, Noted, folder, names
 from fakevm.testing.options import Options
+from fakevm.testing.run import Run
 
 if TYPE_CHECKING:
     from fakevm.library.words import LabWords
@@ -25,52 +23,6 @@ if TYPE_CHECKING:
 # How long others' labs may take that begin at the same time: they begin one after the other, so
 # that no two choose the same subnets.
 _BEGIN_S = 900.0
-
-# Of what a project's words make of a lab, in its name.
-_MARK = 4
-
-# Runs of pytest at once on one machine.
-_RUNS = 100
-
-
-@contextmanager
-def reserved(lab: str) -> Iterator[str]:
-    """Hold a name for this run's labs: this one, or as another run has it, with a number."""
-    with ExitStack() as held:
-        for number in range(1, _RUNS):
-            name = lab if number == 1 else f"{lab}-{number}"
-            try:
-                held.enter_context(exclusive(f"{name}/pytest", busy=f"{name} is another run's"))
-            except ConflictError:
-                continue
-            yield name
-            return
-        raise ConflictError(f"{_RUNS} runs of pytest have labs of the name {lab!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run of pytest, as all its workers know it."""
-
-    # A word of its own.
-    id: str
-    # What its labs' names begin with.
-    lab: str
-    # Whether all workers have one lab.
-    shared: bool = False
-    # "gw0"; "": it has no workers.
-    worker: str = ""
-
-    def name(self, backend: str, words: Mapping[str, Any]) -> str:
-        """Return the name of its lab of a backend, and of what a project's own words make of it.
-
-        A run that comes after finds the lab by it, so that it has no number.
-        """
-        own = "" if self.shared else self.worker
-        other = "" if backend == known.DEFAULT.name else backend
-        asked = json.dumps(words, default=str, sort_keys=True).encode()
-        mark = hashlib.sha256(asked).hexdigest()[:_MARK] if words else ""
-        return "-".join(filter(None, (self.lab, own, other, mark)))
 
 
 class Labs:

@@ -13,11 +13,6 @@ from fakevm.errors import ConfigError
 from fakevm.labs import releases
 from fakevm.testing.options import Options
 
-MARKER = (
-    'fakevm(hosts=N, backend="ovs"|"ovn", neutron=">=28"): what a test needs of its lab: compute'
-    " hosts, who wires the ports, Neutron's release"
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:

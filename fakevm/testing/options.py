@@ -13,6 +13,11 @@ from fakevm.names import check_lab
 if TYPE_CHECKING:
     import pytest
 
+MARKER = (
+    'fakevm(hosts=N, backend="ovs"|"ovn", neutron=">=28"): what a test needs of its lab: compute'
+    " hosts, who wires the ports, Neutron's release"
+)
+
 DEFAULT_LAB = "pytest"
 
 # Of compute hosts, where no test asks for more: the fewest between which a VM can move.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,28 @@ import pytest
 from fakevm import testing
 from fakevm.errors import FakevmError
 from fakevm.testing import options
+from fakevm.testing.options import Options
 
 if TYPE_CHECKING:
     from fakevm.library.lab import Lab
     from fakevm.library.words import LabWords
     from fakevm.neutron.made import Made
     from fakevm.testing.cloud import Cloud
+    from fakevm.testing.needs import Needs
     from fakevm.testing.session import Session
+    from fakevm.testing.workers import Workers
 
 # By which a test that uses a lab is known: also one whose project has its own fixture `lab`.
 _USES = "_fakevm"
 
-_SESSION = pytest.StashKey["Session"]()
+_OPTIONS = pytest.StashKey[Options]()
+
+# There is one as soon as a test wants a lab: what it imports is none of other tests' time.
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_WORKERS: pytest.StashKey[Workers] = pytest.StashKey()
+
+# Compute hosts, of the test that needs the most.
+_HOSTS = pytest.StashKey[int]()
 
 # When a test began, in seconds since the epoch.
 _BEGAN = pytest.StashKey[float]()
@@ -40,27 +51,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the marker, and look at the options."""
-    config.addinivalue_line("markers", f"{testing.needs.MARKER}")
+    config.addinivalue_line("markers", options.MARKER)
     # The SDK warns of its own inner calls.
     config.addinivalue_line("filterwarnings", "ignore:::openstack")
     try:
-        asked = options.of(config)
+        config.stash[_OPTIONS] = options.of(config)
     except FakevmError as error:
         raise pytest.UsageError(str(error)) from error
-    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
-    config.stash[_SESSION] = testing.session.Session(
-        asked,
-        handed=worker and worker["fakevm"],
-        worker=worker["workerid"] if worker else "",
-    )
+
+
+def _session(config: pytest.Config) -> Session:
+    if _SESSION not in config.stash:
+        worker: dict[str, Any] = getattr(config, "workerinput", {})
+        config.stash[_SESSION] = testing.session.Session(
+            config.stash[_OPTIONS],
+            hosts=config.stash.get(_HOSTS, options.DEFAULT_HOSTS),
+            handed=worker.get("fakevm"),
+            worker=worker.get("workerid", ""),
+        )
+    return config.stash[_SESSION]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist's which run it is part of."""
-    workers = len(node.config.option.tx)
-    session = node.config.stash[_SESSION]
-    node.workerinput["fakevm"] = session.hand(node.gateway.id, workers)
+    config = node.config
+    if _WORKERS not in config.stash:
+        config.stash[_WORKERS] = testing.workers.Workers(config.stash[_OPTIONS])
+    node.workerinput["fakevm"] = config.stash[_WORKERS].hand(len(config.option.tx))
 
 
 # Which tests run, and where
@@ -70,34 +88,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on each backend that is asked for."""
     if _USES not in metafunc.fixturenames:
         return
-    session = metafunc.config.stash[_SESSION]
-    wanted = testing.needs.backends(_needs(metafunc.definition), session.options)
-    if wanted and wanted != (session.options.backend,):
+    asked = metafunc.config.stash[_OPTIONS]
+    wanted = testing.needs.backends(_needs(metafunc.definition), asked)
+    if wanted and wanted != (asked.backend,):
         metafunc.parametrize("backend", wanted, indirect=True, scope="session")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what the options make impossible; see what the lab has to have."""
-    session = config.stash[_SESSION]
+    asked = config.stash[_OPTIONS]
     users = [item for item in items if _uses_a_lab(item)]
-    if session.options.alone:
+    if asked.alone:
         config.hook.pytest_deselected(items=[item for item in items if not _uses_a_lab(item)])
         items[:] = users
+    hosts = options.DEFAULT_HOSTS
     for item in users:
         needs = _needs(item)
-        reason = testing.needs.refusal(needs, session.options, backend=_backend_of(item))
+        reason = testing.needs.refusal(needs, asked, backend=_backend_of(item))
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
         else:
-            session.hosts = max(session.hosts, needs.hosts)
+            hosts = max(hosts, needs.hosts)
+    config.stash[_HOSTS] = hosts
 
 
-def _needs(node: pytest.Item) -> Any:
+def _needs(node: pytest.Item) -> Needs:
     try:
         marks = list(node.iter_markers("fakevm"))
         if any(mark.args for mark in marks):
-            raise pytest.UsageError(f"{node.nodeid}: {testing.needs.MARKER}")
+            raise pytest.UsageError(f"{node.nodeid}: {options.MARKER}")
         return testing.needs.of([mark.kwargs for mark in marks])
     except FakevmError as error:
         raise pytest.UsageError(f"{node.nodeid}: @pytest.mark.fakevm: {error}") from error
@@ -106,7 +126,7 @@ def _needs(node: pytest.Item) -> Any:
 def _backend_of(item: pytest.Item) -> str:
     """Return on which backend a test runs, as it has been collected."""
     chosen = getattr(item, "callspec", None)
-    default = item.config.stash[_SESSION].options.backend
+    default = item.config.stash[_OPTIONS].backend
     return str(chosen.params.get("backend", default) if chosen else default)
 
 
@@ -119,19 +139,19 @@ def _uses_a_lab(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def _fakevm(request: pytest.FixtureRequest) -> Session:
-    return request.config.stash[_SESSION]
+    return _session(request.config)
 
 
 @pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest, _fakevm: Session) -> str:
+def backend(request: pytest.FixtureRequest) -> str:
     """Who wires the lab's ports: "ovs" or "ovn"."""
-    return str(getattr(request, "param", _fakevm.options.backend))
+    return str(getattr(request, "param", request.config.stash[_OPTIONS].backend))
 
 
 @pytest.fixture(scope="session")
-def neutron_src(_fakevm: Session) -> Path | None:
+def neutron_src(request: pytest.FixtureRequest) -> Path | None:
     """The working tree that Neutron runs from: that of --fakevm-neutron-src."""
-    return _fakevm.options.neutron_src
+    return request.config.stash[_OPTIONS].neutron_src
 
 
 @pytest.fixture(scope="session")
@@ -187,9 +207,8 @@ def _told(config: pytest.Config) -> Callable[[str], None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Where there is no lab, one test says so, and the others are skipped."""
-    session = item.config.stash[_SESSION]
     item.stash[_BEGAN] = time.time()
-    if session.failed and _uses_a_lab(item):
+    if _uses_a_lab(item) and _session(item.config).failed:
         pytest.skip("there is no lab, as an earlier error says")
 
 
@@ -202,18 +221,21 @@ def pytest_runtest_makereport(
     lab = getattr(item, "funcargs", {}).get("lab")
     if not (report.failed and _uses_a_lab(item) and lab and call.excinfo):
         return report
-    session = item.config.stash[_SESSION]
-    found = session.evidence(lab, item.stash[_BEGAN], call.excinfo.value)
+    found = _session(item.config).evidence(lab, item.stash[_BEGAN], call.excinfo.value)
     lines = list(found.lines)
-    if folder := session.options.evidence:
-        place = folder / testing.session.file_name(item.nodeid) / report.when
-        files = found.save(place)
-        lines.append(f"files: {place}")
-        report.user_properties.append(("evidence", str(place)))
-        if item.config.getoption("xmlpath", None):
+    if folder := item.config.stash[_OPTIONS].evidence:
+        place = folder / testing.session.file_name(item.nodeid) / call.when
+        try:
+            files = found.save(place)
+        except FakevmError as error:
+            lines.append(f"no files: {error}")
+        else:
+            lines.append(f"files: {place}")
+            report.user_properties.append(("evidence", str(place)))
             # As GitLab and Jenkins read it, from what JUnit's files have of a test's output.
             attached = "".join(f"[[ATTACHMENT|{file}]]\n" for file in files)
-            item.add_report_section(call.when, "stdout", attached)
+            if item.config.getoption("xmlpath", None):
+                item.add_report_section(call.when, "stdout", attached)
     report.sections.append((f"fakevm: what the lab {lab.name} tells", "\n".join(lines)))
     return report
 
@@ -223,17 +245,17 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     """Let what a module's fixture makes stay until the module's end."""
-    session = request.config.stash[_SESSION]
-    with session.made_by(fixturedef.scope):
+    session = request.config.stash.get(_SESSION, None)
+    with session.made_by(fixturedef.scope) if session else nullcontext():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Remove what the test has left behind, and say so."""
-    session = item.config.stash[_SESSION]
     yield
-    if left := session.sweep(testing.session.FUNCTION):
+    session = item.config.stash.get(_SESSION, None)
+    if session and (left := session.sweep(testing.session.FUNCTION)):
         _warn(item, left)
 
 
@@ -248,6 +270,9 @@ def _words(left: Sequence[Made]) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Take the lab down, or clean it."""
-    if left := session.config.stash[_SESSION].close():
+    """Take labs down, or clean them."""
+    stash = session.config.stash
+    if _SESSION in stash and (left := stash[_SESSION].close()):
         _told(session.config)(f"left behind, and removed: {_words(left)}")
+    if _WORKERS in stash:
+        stash[_WORKERS].close()

@@ -8,19 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakevm.backends import known
 from fakevm.errors import FakevmError
 from fakevm.evidence.values import Evidence, pairs_in
-from fakevm.labs.settings import DEFAULT_COMPUTES
 from fakevm.neutron.made import Made
-from fakevm.preflight import machine
-from fakevm.preflight.checks import SPARE_MEMORY
 from fakevm.testing import removal
-from fakevm.testing.labs import Labs, Run, end_all, reserved
-from fakevm.testing.options import DEFAULT_HOSTS, Options
+from fakevm.testing.labs import Labs
+from fakevm.testing.options import Options
+from fakevm.testing.run import Run, reserved
 
 if TYPE_CHECKING:
     from fakevm.library.lab import Lab
@@ -43,15 +39,16 @@ class Owned:
 
 
 class Session:
-    """A process that runs tests, or the one that has workers."""
+    """A process that runs tests which use a lab."""
 
-    def __init__(self, options: Options, *, handed: dict[str, Any] | None, worker: str) -> None:
-        """`handed`: what a worker has of the one that started it."""
+    def __init__(
+        self, options: Options, *, hosts: int, handed: dict[str, Any] | None, worker: str
+    ) -> None:
+        """hosts: of each lab; `handed`: what a worker has of the one that started it."""
         self.options = options
+        self._hosts = hosts
         self._handed = handed
         self._worker = worker
-        # Of the tests, what needs the most.
-        self.hosts = DEFAULT_HOSTS
         # Why there is no lab.
         self.failed = ""
         # Whose what is made just now is.
@@ -63,7 +60,6 @@ class Session:
         self._held = ExitStack()
         self._run: Run | None = None
         self._labs: Labs | None = None
-        self._workers: set[str] = set()
 
     # The run
 
@@ -78,29 +74,13 @@ class Session:
                 self._run = Run(id=secrets.token_hex(8), lab=name)
         return self._run
 
-    def hand(self, worker: str, workers: int) -> dict[str, Any]:
-        """Return what a worker has to know, one of so many."""
-        self._workers.add(worker)
-        if self._run is None:
-            name = self._held.enter_context(reserved(self.options.lab))
-            shared = self.options.shared or not self._is_room_for(workers)
-            self._run = Run(id=secrets.token_hex(8), lab=name, shared=shared)
-        return {"id": self._run.id, "lab": self._run.lab, "shared": self._run.shared}
-
-    def _is_room_for(self, labs: int) -> bool:
-        """Tell whether this machine has the memory for so many labs; if nobody can tell, yes."""
-        there = machine.kernel(Path("/")).memory_mb
-        backend = known.get(self.options.backend)
-        each = backend.lab_mb + backend.host_mb * (self.options.hosts or DEFAULT_COMPUTES)
-        return there is None or there >= each * labs * SPARE_MEMORY
-
     # Labs
 
     def lab(self, backend: str, words: LabWords, tell: Callable[[str], None]) -> Lab:
         """Return the run's lab of a backend, begun if it is not there; `tell`: the user."""
         if self._labs is None:
             self._labs = Labs(
-                self.run, self.options, computes=self.hosts, say=self._step, tell=tell
+                self.run, self.options, computes=self._hosts, say=self._step, tell=tell
             )
         began = time.monotonic()
         try:
@@ -177,8 +157,6 @@ class Session:
         try:
             if self._labs is not None:
                 self._labs.close()
-            if self._workers:
-                end_all(self.run.id, keep=self.options.keep)
         finally:
             self._held.close()
 

@@ -18,8 +18,8 @@ from fakevm.neutron.made import Made, made
 from fakevm.testing import needs, removal
 from fakevm.testing.cloud import Cloud, prefix
 from fakevm.testing.journal import Journal, Noted, folder, names
-from fakevm.testing.labs import Run, reserved
 from fakevm.testing.options import Options
+from fakevm.testing.run import Run, reserved
 from fakevm.testing.session import file_name
 from tests.fakes.cloud import FakeCloud
 from tests.unit.conftest import World
