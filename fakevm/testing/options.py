@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,10 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("fakevm", "labs of a real OpenStack Neutron")
     group.addoption("--fakevm", action="store_true", help="run only tests that use a lab")
     group.addoption(
-        "--fakevm-lab", metavar="NAME", default=DEFAULT_LAB, help="the lab's name [%(default)s]"
+        "--fakevm-lab",
+        metavar="NAME",
+        default=os.environ.get("FAKEVM_LAB") or DEFAULT_LAB,
+        help="the lab's name; without, FAKEVM_LAB's [%(default)s]",
     )
     group.addoption(
         "--fakevm-keep", action="store_true", help="leave the lab running, for the next run"
