@@ -1,4 +1,4 @@
-"""tempest test_dhcp, fullstack test_dhcp_agent (MTU): what comes with an address."""
+"""neutron-tempest-plugin test_dhcp, fullstack test_dhcp_agent (MTU): what comes with an address."""
 
 from fakevm import Cloud
 from tests.scenarios.leases import lease, renewed

@@ -1,4 +1,4 @@
-"""fullstack test_ovs_metadata_extension, tempest test_metadata: what VMs are told."""
+"""fullstack test_ovs_metadata_extension, neutron-tempest-plugin test_metadata: metadata."""
 
 import json
 from typing import Any

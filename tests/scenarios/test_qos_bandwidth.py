@@ -1,4 +1,4 @@
-"""fullstack test_qos, tempest test_qos: bandwidth limits."""
+"""fullstack test_qos, neutron-tempest-plugin test_qos: bandwidth limits."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""tempest test_trunk, fullstack test_trunk of old: a NIC that carries other networks."""
+"""neutron-tempest-plugin test_trunk, fullstack test_trunk of old: other networks on one NIC."""
 
 import pytest
 

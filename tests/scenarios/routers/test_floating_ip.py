@@ -1,4 +1,4 @@
-"""tempest test_floatingip: addresses outside for VMs inside."""
+"""neutron-tempest-plugin test_floatingip: addresses outside for VMs inside."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""fullstack test_l3_agent, tempest test_floatingip (SNAT): a router's way outside."""
+"""fullstack test_l3_agent, neutron-tempest-plugin test_floatingip: a router's way outside."""
 
 import pytest
 

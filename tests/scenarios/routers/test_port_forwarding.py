@@ -1,4 +1,4 @@
-"""tempest test_port_forwardings: ports of one address outside, for several VMs inside."""
+"""neutron-tempest-plugin test_port_forwardings: ports of one address outside, for several VMs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""fullstack test_l3_agent, tempest test_connectivity: networks that reach each other by routers."""
+"""fullstack test_l3_agent, neutron-tempest-plugin test_connectivity: routers between networks."""
 
 from concurrent.futures import ThreadPoolExecutor
 
