@@ -51,6 +51,7 @@ def test_plugs_at_once_make_each_vif_once(lab: Lab, cloud: Cloud) -> None:
         assert lab.hosts_with(guest.port_id) == [guest.host_name]
 
 
+@pytest.mark.nightly
 def test_one_vif_plugged_and_unplugged_at_once_ends_whole(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.12.0.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})
