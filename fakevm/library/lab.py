@@ -11,6 +11,7 @@ import fakevm.lab
 from fakevm import labs, library, neutron, scenarios
 from fakevm.errors import FakevmError, WaitTimeoutError, raise_all
 from fakevm.library.breaking import Breaking
+from fakevm.library.maker import Maker
 from fakevm.names import DEFAULT_LAB
 
 if TYPE_CHECKING:
@@ -28,17 +29,7 @@ if TYPE_CHECKING:
     from fakevm.library.trunk import Trunk
     from fakevm.library.vm import Vm
     from fakevm.library.words import (
-        EachNicWords,
-        FloatingIpWords,
         LabWords,
-        NetworkLike,
-        NetworkWords,
-        NicLike,
-        NicWords,
-        QosPolicyWords,
-        RouterWords,
-        SecurityGroupWords,
-        TrunkWords,
     )
     from fakevm.neutron.sdk import Connection
     from fakevm.preflight.values import Check
@@ -53,7 +44,7 @@ UP_S = 300.0
 _POLL_S = 0.2
 
 
-class Lab(Breaking):
+class Lab(Maker, Breaking):
     """A lab that runs. Use it in a `with` block, or close it: the lab goes on running."""
 
     @classmethod
@@ -135,54 +126,11 @@ class Lab(Breaking):
             chosen, self, tries=tries, timeout_s=timeout_s, say=self.say
         )
 
-    # What is in it. A thing that is there is changed to what is asked for, as by a lab file.
+    # What is in it
 
-    def network(self, name: str, **words: Unpack[NetworkWords]) -> Network:
-        """Make a network with its subnets; return it."""
-        return library.network.make(self, name, words)
-
-    def router(self, name: str, **words: Unpack[RouterWords]) -> Router:
-        """Make a router between networks, or subnets; return it."""
-        return library.router.make(self, name, words)
-
-    def security_group(self, name: str, **words: Unpack[SecurityGroupWords]) -> SecurityGroup:
-        """Make a security group with its rules, as "ingress tcp 80"; return it."""
-        return library.security_group.make(self, name, words)
-
-    def qos_policy(self, name: str, **words: Unpack[QosPolicyWords]) -> QosPolicy:
-        """Make a QoS policy with its rules, for networks and NICs; return it."""
-        return library.qos_policy.make(self, name, words)
-
-    def vm(
-        self,
-        name: str,
-        *,
-        on: str | None = None,
-        networks: Sequence[NetworkLike] = (),
-        nics: Sequence[NetworkLike | NicWords] = (),
-        timeout_s: float = fakevm.lab.FILE_S,
-        **each: Unpack[EachNicWords],
-    ) -> Vm:
-        """Boot a VM with a NIC on each of these networks, or with these NICs; return it.
-
-        on: its host, or else the one with the fewest. What is said of `each` NIC is so, unless it
-        has its own words. It is there when its ports are ACTIVE and it has its addresses.
-        """
-        return library.vm.make(
-            self, name, on=on, networks=networks, nics=nics, timeout_s=timeout_s, **each
-        )
-
-    def trunk(self, name: str, **words: Unpack[TrunkWords]) -> Trunk:
-        """Make a VM's NIC a trunk that carries subports of other networks, each in a VLAN.
-
-        The NIC leaves its VM for that time, since ML2/OVS takes none that is bound: a VM that has
-        no other one boots anew.
-        """
-        return library.trunk.make(self, name, words)
-
-    def floating_ip(self, nic: NicLike, **words: Unpack[FloatingIpWords]) -> FloatingIp:
-        """Give a VM's NIC an address of an external network, to which a router leads; return it."""
-        return library.floating_ip.make(self, nic, words)
+    @property
+    def _made_in(self) -> fakevm.lab.Lab:
+        return self
 
     def apply(self, file: Path | str, *, prune: bool = False, dry_run: bool = False) -> Converged:
         """Let the lab have what a lab file has, and with `prune` no more of what files made.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import fakevm.lab
 from fakevm.library.lab import Lab
+from fakevm.library.maker import Maker
 from fakevm.names import natural
 from fakevm.neutron.made import Made
 from fakevm.testing import removal
@@ -20,23 +21,12 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from fakevm.library.floating_ip import FloatingIp
-    from fakevm.library.network import Network
-    from fakevm.library.qos_policy import QosPolicy
-    from fakevm.library.router import Router
-    from fakevm.library.security_group import SecurityGroup
-    from fakevm.library.trunk import Trunk
     from fakevm.library.vm import Vm
     from fakevm.library.words import (
         EachNicWords,
         FloatingIpWords,
         NetworkLike,
-        NetworkWords,
         NicLike,
-        NicWords,
-        QosPolicyWords,
-        RouterWords,
-        SecurityGroupWords,
-        TrunkWords,
     )
 
 # As much of a test's name as still leaves a line readable.
@@ -46,7 +36,7 @@ _LONGEST = 40
 _AT_ONCE = 4
 
 
-class Cloud:
+class Cloud(Maker):
     """Makes networks, routers, security groups, VMs and more in a lab for one test, or some.
 
     Use it in a `with` block, at whose end they are removed. It has the methods of `Lab` that make
@@ -79,12 +69,12 @@ class Cloud:
         removal.remove_all(self.lab, made)
 
     def _hear(self, made: Made) -> None:
-        if made.name.startswith(f"{self.prefix}-"):
+        if made.name.startswith(self.name("")):
             self._made.append(made)
 
     def has(self, made: Made) -> bool:
         """Tell whether something is of its making."""
-        return made.name.startswith(f"{self.prefix}-") or made in self._made
+        return made.name.startswith(self.name("")) or made in self._made
 
     def name(self, name: str) -> str:
         """Return what a thing of this name is called in the lab."""
@@ -92,49 +82,21 @@ class Cloud:
 
     # What is made
 
-    def network(self, name: str, **words: Unpack[NetworkWords]) -> Network:
-        """Make a network with its subnets; return it."""
-        return self.lab.network(self.name(name), **words)
+    @property
+    def _made_in(self) -> Lab:
+        return self.lab
 
-    def router(self, name: str, **words: Unpack[RouterWords]) -> Router:
-        """Make a router between networks, or subnets; return it."""
-        return self.lab.router(self.name(name), **words)
-
-    def security_group(self, name: str, **words: Unpack[SecurityGroupWords]) -> SecurityGroup:
-        """Make a security group with its rules, as "ingress tcp 80"; return it."""
-        return self.lab.security_group(self.name(name), **words)
-
-    def qos_policy(self, name: str, **words: Unpack[QosPolicyWords]) -> QosPolicy:
-        """Make a QoS policy with its rules, for networks and NICs; return it."""
-        return self.lab.qos_policy(self.name(name), **words)
-
-    def trunk(self, name: str, **words: Unpack[TrunkWords]) -> Trunk:
-        """Make a VM's NIC a trunk, as `Lab.trunk` does; return it."""
-        return self.lab.trunk(self.name(name), **words)
+    def _called(self, name: str) -> str:
+        return self.name(name)
 
     def floating_ip(self, nic: NicLike, **words: Unpack[FloatingIpWords]) -> FloatingIp:
         """Give a VM's NIC an address of an external network; return it."""
         made: list[Made] = []
         # It has no name.
         with self.lab.heard(made.append):
-            found = self.lab.floating_ip(nic, **words)
+            found = super().floating_ip(nic, **words)
         self._made += [one for one in made if one.id == found.id]
         return found
-
-    def vm(
-        self,
-        name: str,
-        *,
-        on: str | None = None,
-        networks: Sequence[NetworkLike] = (),
-        nics: Sequence[NetworkLike | NicWords] = (),
-        timeout_s: float = fakevm.lab.FILE_S,
-        **each: Unpack[EachNicWords],
-    ) -> Vm:
-        """Boot a VM, as `Lab.vm` does; return it."""
-        return self.lab.vm(
-            self.name(name), on=on, networks=networks, nics=nics, timeout_s=timeout_s, **each
-        )
 
     def vms(
         self,
