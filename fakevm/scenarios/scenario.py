@@ -45,5 +45,3 @@ class Scenario:
     migrates: bool = False
     # How often it is tried before Neutron is called sound: several times, where it is a race.
     tries: int = 1
-    # A fault ends the tries, unless it is of interest how often it comes.
-    counts: bool = False

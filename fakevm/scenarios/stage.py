@@ -244,8 +244,8 @@ class Stage:
             thread.join(self.timeout_s)
 
     def on_host(self, host: str, *argv: str) -> str:
-        """Run a program on a compute host and return what it prints."""
-        return self._in_container(self.lab.running_compute(host).name, *argv)
+        """Run a program on a host and return what it prints."""
+        return self._in_container(self.lab.service(host).name, *argv)
 
     def in_service(self, service: str, *argv: str) -> str:
         """Run a program in a service's container and return what it prints, stripped."""
@@ -257,13 +257,14 @@ class Stage:
 
         If none is named, who wires its VIFs, its L2 agent.
         """
+        name = program or self.lab.backend.l2_agent_binaries[0]
         # The kernel cuts a process' name to 15 characters.
-        name = (program or self.lab.backend.l2_agent_binaries[0])[:15]
+        by_name = ("-x", name[:15])
         self.say(f"{name} of {host} stands still")
         with ExitStack() as undo:
             with deferred():
-                undo.callback(self.on_host, host, "pkill", "-CONT", "-x", name)
-                self.on_host(host, "pkill", "-STOP", "-x", name)
+                undo.callback(self.on_host, host, "pkill", "-CONT", *by_name)
+                self.on_host(host, "pkill", "-STOP", *by_name)
             yield
         self.say(f"{name} of {host} goes on")
 

@@ -34,7 +34,7 @@ def carry_out(
             say(f"try {number} of {wanted}")
         with Stage(lab, scenario.name, timeout_s=timeout_s, say=say) as stage:
             findings.append(scenario.run(stage))
-        if findings[-1].fault and not scenario.counts:
+        if findings[-1].fault:
             break
     return together(findings, wanted=wanted)
 

@@ -42,10 +42,10 @@ ALONE = tuple(name for name in OUTCOMES if name not in AT_ONCE)
 def tries(name: str, backend: str) -> tuple[str, ...]:
     """Return how often a scenario is to be tried: a fault that is there may be missed once.
 
-    Once is enough of what is sound; and of the one that goes on after a fault, to count.
+    Once is enough of what is sound.
     """
     faulty = OUTCOMES[name][("ovs", "ovn").index(backend)] == FAULT
-    return ("--tries", "3" if faulty and name != "forgotten-network" else "1")
+    return ("--tries", "3" if faulty else "1")
 
 
 def play(lab: Lab, *args: str) -> Result:

@@ -187,9 +187,7 @@ def test_a_page_of_a_scenario_without_a_migration_is_refused(session: FakeSessio
     assert session.opened == []
 
 
-def tried(
-    world: World, *faults: bool, counts: bool = False, tries: int | None = None
-) -> tuple[Finding, list[Stage]]:
+def tried(world: World, *faults: bool, tries: int | None = None) -> tuple[Finding, list[Stage]]:
     """Carry out a scenario that finds these; return what comes of it, and on which stages."""
     stages: list[Stage] = []
 
@@ -199,7 +197,7 @@ def tried(
         number = len(stages)
         return Finding(fault=faults[number - 1], words=f"Try {number}.", measured={"try": number})
 
-    scenario = replace(make_scenario(act), tries=len(faults), counts=counts)
+    scenario = replace(make_scenario(act), tries=len(faults))
     with world.lab() as lab:
         found = carry_out(scenario, lab, tries=tries, timeout_s=5, say=world.said.append)
     return found, stages
@@ -222,18 +220,12 @@ def test_neutron_is_called_sound_after_all_tries(world: World) -> None:
     assert found.measured == {"tries": "0 of 3", "try": 3}
 
 
-def test_a_fault_may_be_counted(world: World) -> None:
-    found, _ = tried(world, False, True, True, counts=True)
-    assert found.words == "In 2 of 3 tries: Try 2."
-    assert found.measured["tries"] == "2 of 3"
-
-
 def test_the_number_of_tries_can_be_given(world: World) -> None:
     found, stages = tried(world, False, True, tries=1)
     assert (found.fault, found.words, len(stages)) == (False, "Try 1.", 1)
     assert "tries" not in found.measured
-    found, stages = tried(world, True, False, True, counts=True, tries=2)
-    assert (found.measured["tries"], len(stages)) == ("1 of 2", 2)
+    found, stages = tried(world, False, False, True, tries=2)
+    assert (found.measured["tries"], len(stages)) == ("0 of 2", 2)
 
 
 def test_the_first_fault_is_told_with_its_migration() -> None:
