@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 from fakevm.backends.openflow import Output, Traced, Tunnel
+from fakevm.backends.packet import Packet
 from fakevm.trace import switch
 from fakevm.trace.account import Account
 from fakevm.trace.hosts import Hosts
 from fakevm.trace.switch import Switch
 from fakevm.trace.values import Ended
+
+BRIDGES_FILTERED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,9 @@ class Place:
     through: str
 
 
-def beyond(here: Switch, traced: Traced, aim: Aim, *, hosts: Hosts, account: Account) -> Place:
+def beyond(
+    here: Switch, traced: Traced, aim: Aim, packet: Packet, *, hosts: Hosts, account: Account
+) -> Place:
     """Return where a packet comes in that has left a host and is not at its aim."""
     tunnels = {one.tunnel.remote: one.tunnel for one in traced.outputs if one.tunnel}
     if tunnels:
@@ -41,7 +49,11 @@ def beyond(here: Switch, traced: Traced, aim: Aim, *, hosts: Hosts, account: Acc
     for output in traced.outputs:
         nic = here.left_by(output)
         if nic and nic == here.nic_of(nic.bridge) and aim.host != here.host:
-            return _by_wire(here, hosts.switch(aim.host), output, nic.bridge, account)
+            there = hosts.switch(aim.host)
+            place = _by_wire(here, there, output, nic.bridge, account)
+            if not output.vlan and bridges_are_filtered():
+                check_isolation(here, there, packet)
+            return place
     if aim.host != here.host:
         raise Ended(f"lost on {here.host}: it does not go to {aim.host}, where {aim.called} is")
     raise Ended(f"lost on {here.host}: it does not come out at {aim.called}")
@@ -87,6 +99,30 @@ def _by_wire(here: Switch, there: Switch, output: Output, bridge: str, account: 
         raise Ended(f"lost: {there.host} has no {bridge} with a NIC")
     vlan = f",dl_vlan={output.vlan}" if output.vlan else ""
     return Place(host=there.host, bridge=bridge, through=f"in_port={nic.name}{vlan}")
+
+
+def bridges_are_filtered() -> bool:
+    """Tell whether this machine's kernel gives iptables what its bridges forward."""
+    with suppress(OSError):
+        return BRIDGES_FILTERED.read_text(encoding="ascii").strip() == "1"
+    return False
+
+
+def check_isolation(here: Switch, there: Switch, packet: Packet) -> None:
+    """End the way of an untagged packet that the engine takes for a stranger's.
+
+    Of an internal network it drops IPv4 from or to addresses that are not the network's
+    (iptables' chain DOCKER-ISOLATION-STAGE-1 or DOCKER-INTERNAL); ARP it does not see.
+    """
+    if packet.version == 6:
+        return
+    own = ip_network(here.provider)
+    if any(ip_address(one) not in own for one in (packet.source, packet.target)):
+        raise Ended(
+            f"lost between {here.host} and {there.host}: Docker drops what is untagged there and"
+            f" not of {own}, since the machine's bridges are filtered"
+            " (net.bridge.bridge-nf-call-iptables); take addresses of it, or a VLAN"
+        )
 
 
 def _check_link(one: Switch, other: Switch, network: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_interface
 
 from fakevm.backends import datapath, openflow
 from fakevm.backends.datapath import Interface
@@ -25,6 +26,7 @@ set -e
 {_APPCTL} dpif/show; echo '{_MARK}'
 ovs-vsctl --timeout=5 --format=json --columns=name,external_ids list Interface; echo '{_MARK}'
 cat /run/fakevm/underlay; echo '{_MARK}'
+cat /run/fakevm/provider; echo '{_MARK}'
 host-outage list
 """
 
@@ -50,6 +52,8 @@ class Switch:
     devices: Mapping[str, str]
     # The address of its ends of tunnels.
     underlay: str
+    # The network of its NIC on the physical network, as the engine has it.
+    provider: str
     # What is broken in it on purpose, as "cut underlay compute-2".
     outages: tuple[str, ...] = ()
 
@@ -91,14 +95,27 @@ class Switch:
 
 def look(host: str, container: str) -> Switch:
     """Ask a host what it has."""
-    shown, listed, underlay, outages = _asked(host, container, _LOOK)
+    shown, listed, underlay, provider, outages = _asked(host, container, _LOOK)
     return switch(
-        host, container, shown=shown, listed=listed, underlay=underlay, outages=outages.strip()
+        host,
+        container,
+        shown=shown,
+        listed=listed,
+        underlay=underlay,
+        provider=provider,
+        outages=outages.strip(),
     )
 
 
 def switch(
-    host: str, container: str, *, shown: str, listed: str, underlay: str, outages: str
+    host: str,
+    container: str,
+    *,
+    shown: str,
+    listed: str,
+    underlay: str,
+    provider: str,
+    outages: str,
 ) -> Switch:
     """Return what the answers mean."""
     rows = json.loads(listed)["data"]
@@ -107,8 +124,9 @@ def switch(
         container=container,
         interfaces=tuple(datapath.interfaces(shown)),
         devices={dict(ids)["iface-id"]: name for name, (_, ids) in rows if "iface-id" in dict(ids)},
-        # A NIC, its MAC and its address.
+        # Each has a NIC, its MAC and its address.
         underlay=underlay.split()[2].partition("/")[0],
+        provider=str(ip_interface(provider.split()[2]).network),
         outages=tuple(outages.splitlines()),
     )
 

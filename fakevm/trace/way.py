@@ -221,7 +221,7 @@ class Way:
             if place.host == aim.host and device and device in map(here.left_by, traced.outputs):
                 return
             packet = _changed(packet, traced)
-            place = beyond(here, traced, aim, hosts=self.hosts, account=self.account)
+            place = beyond(here, traced, aim, packet, hosts=self.hosts, account=self.account)
             question = ""
         raise Ended(f"lost: it does not come to {aim.called} on {aim.host}")
 

@@ -12,3 +12,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents and not item.get_closest_marker("each_change"):
             item.add_marker(pytest.mark.nightly)
+
+
+@pytest.fixture(autouse=True)
+def fault(request: pytest.FixtureRequest) -> None:
+    """Expect a test to fail that says of its backend: `@pytest.mark.fault("ovn", reason=…)`."""
+    mark = request.node.get_closest_marker("fault")
+    if mark and request.getfixturevalue("backend") in mark.args:
+        request.applymarker(pytest.mark.xfail(strict=True, **mark.kwargs))

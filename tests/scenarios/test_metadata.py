@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fakevm import Cloud, Network, Vm
+from fakevm.errors import WaitTimeoutError
 
 PATH = "openstack/latest/meta_data.json"
 V4, V6 = f"http://169.254.169.254/{PATH}", f"http://[fe80::a9fe:a9fe%25eth0]/{PATH}"
@@ -14,7 +15,7 @@ V4, V6 = f"http://169.254.169.254/{PATH}", f"http://[fe80::a9fe:a9fe%25eth0]/{PA
 def assert_told(cloud: Cloud, vm: Vm, url: str = V4) -> None:
     """Expect the metadata to be the VM's own; the first VM of a network may have to wait."""
     ask = ("curl", "-fsS", "--max-time", "3", url)
-    said = cloud.lab.wait_for("the metadata", lambda: vm.exec(*ask).stdout)
+    said = cloud.lab.wait_for("the metadata", lambda: vm.exec(*ask).stdout, timeout_s=12)
     assert json.loads(said)["uuid"] == vm.id
 
 
@@ -34,6 +35,12 @@ def test_behind_a_router(cloud: Cloud, net: Network) -> None:
     assert_told(cloud, cloud.vm("a", networks=[net], addressing="dhcp"))
 
 
+@pytest.mark.fault(
+    "ovn",
+    raises=WaitTimeoutError,
+    reason="on the userspace datapath the metadata agent has the checksums of IPv4 filled in"
+    " alone (`_ensure_datapath_checksum`, agent/ovn/metadata/agent.py, the fix of bug 1904871)",
+)
 def test_by_ipv6_alone(cloud: Cloud) -> None:
     mode = "dhcpv6-stateful"
     subnet: Any = {"cidr": "fd00:1::/64", "ipv6_ra_mode": mode, "ipv6_address_mode": mode}

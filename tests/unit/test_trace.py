@@ -17,7 +17,7 @@ from fakevm.model import PluggedVif
 from fakevm.neutron.values import Port, PortIp
 from fakevm.reach.rules import words
 from fakevm.reach.topology import Nic, RouterPort, Rule, Topology
-from fakevm.trace import ends, live, switch
+from fakevm.trace import ends, links, live, switch
 from fakevm.trace.account import Account
 from fakevm.trace.ends import End
 from fakevm.trace.values import Ended, Hop, Told
@@ -217,6 +217,7 @@ SHOWN = switch.switch(
     shown=text("ovs-show"),
     listed='{"data":[["tap2e77b4ca-50",["map",[["iface-id","a"]]]],["br-phy",["map",[]]]]}',
     underlay="eth2 02:42:c6:12:da:03 198.18.218.3/23\n",
+    provider="eth1 02:42:c6:12:dc:03 198.18.220.3/23\n",
     outages="cut underlay compute-2\nstop l2-agent",
 )
 
@@ -233,8 +234,26 @@ def test_a_switch_knows_its_ports_tunnels_and_nics() -> None:
     assert nic.name == "eth1"
     assert SHOWN.nic_of("br-int") is None
     assert SHOWN.underlay == "198.18.218.3"
+    assert SHOWN.provider == "198.18.220.0/23"
     assert SHOWN.is_cut("underlay", "compute-2") == "cut underlay compute-2"
     assert SHOWN.is_cut("underlay", "compute-3") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("20.0.0.5", "20.0.0.6"), ("198.18.221.5", "20.0.0.6"), ("20.0.0.5", "198.18.221.6")],
+)
+def test_what_is_untagged_and_not_the_engine_s_own_is_lost(source: str, target: str) -> None:
+    packet = replace(ECHO, source=source, target=target)
+    with pytest.raises(Ended, match=r"lost between .* Docker drops .* not of 198\.18\.220\.0/23"):
+        links.check_isolation(SHOWN, SHOWN, packet)
+
+
+@pytest.mark.parametrize(
+    "packet", [replace(ECHO, source="198.18.221.5", target="198.18.221.6"), ECHO6]
+)
+def test_what_is_untagged_passes_where_the_engine_knows_it(packet: Packet) -> None:
+    links.check_isolation(SHOWN, SHOWN, packet)
 
 
 def test_flows_are_counted_by_what_the_trace_calls_them() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from fakevm import Cloud, Network, Router, Vm
+from fakevm.errors import WaitTimeoutError
 from tests.scenarios.pinging import answers, pinging, seen
 
 
@@ -30,6 +31,12 @@ def test_snat_on_and_off(cloud: Cloud, inside: Network, outside: Network, strang
     cloud.lab.wait_for("no SNAT", lambda: seen(vm, "203.0.113.9", stranger) == vm.addresses[0])
 
 
+@pytest.mark.fault(
+    "ovn",
+    raises=WaitTimeoutError,
+    reason="a router's port in the northbound keeps its networks when its fixed IPs change:"
+    " nothing takes up the port's update (`_port_update`, services/ovn_l3/plugin.py)",
+)
 def test_the_gateway_s_address_changes(
     cloud: Cloud, inside: Network, outside: Network, stranger: Vm
 ) -> None:
@@ -40,7 +47,7 @@ def test_the_gateway_s_address_changes(
     )
     new = ["203.0.113.6", "203.0.113.7"]
     cloud.lab.openstack.network.update_port(port, fixed_ips=[{"ip_address": ip} for ip in new])
-    cloud.lab.wait_for("both", lambda: all(answers(stranger, one) for one in new))
+    cloud.lab.wait_for("both", lambda: all(answers(stranger, one) for one in new), timeout_s=10)
     cloud.lab.wait_for("silence", lambda: not answers(stranger, "203.0.113.5"))
 
 
