@@ -32,10 +32,7 @@ OUTCOMES: Mapping[str, tuple[int, int]] = {
 }
 
 # They wait for the most part, and stop nothing that is another one's.
-AT_ONCE = (
-    *("stale-binding", "delete-active-binding", "bind-nowhere", "late-tap"),
-    *("ignored-after-reboot", "forgotten-network", "rolled-back-down"),
-)
+AT_ONCE = ("stale-binding", "late-tap", "forgotten-network")
 ALONE = tuple(name for name in OUTCOMES if name not in AT_ONCE)
 
 

@@ -42,6 +42,7 @@ def test_static_and_none(cloud: Cloud) -> None:
     assert none.host.addresses(none.instance_id) == set()
 
 
+@pytest.mark.nightly
 def test_ipv6_by_router_advertisement_and_by_dhcpv6(lab: Lab, cloud: Cloud) -> None:
     slaac = cloud.network(name="slaac")
     stateful = cloud.network(name="stateful")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
+
 from tests.integration.cloud import Cloud, Guest, guest_of
 from tests.integration.lab import COMPUTES, Lab
 
@@ -61,6 +63,7 @@ def test_create_port_prints_what_neutron_and_the_host_have(lab: Lab, cloud: Clou
     assert interface["external_ids"]["vm-uuid"] == instance
 
 
+@pytest.mark.nightly
 def test_a_name_stands_for_the_same_vm_every_time(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.1.0.0/24")
     first = cloud.guest(network, "web", "compute-1")
@@ -134,6 +137,7 @@ def test_delete_port_takes_many_and_is_content_without_the_vif(lab: Lab, cloud: 
         assert guest.instance_id not in guest.host.vm_names()
 
 
+@pytest.mark.nightly
 def test_a_vif_goes_by_prefix_and_by_name_and_the_host_is_found(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.1.0.0/24")
     name = f"{cloud.prefix}-port"

@@ -66,6 +66,7 @@ def test_the_page_s_example_runs(
     assert library.vms["web"].host == "compute-2"
 
 
+@pytest.mark.nightly
 def test_a_test_s_objects(lab: Lab, library: Library) -> None:
     near = library.network("library-near", subnets=["10.84.0.0/24"])
     far = library.network("library-far", subnets=["10.85.0.0/24"])

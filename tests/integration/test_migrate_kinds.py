@@ -81,6 +81,7 @@ def test_a_vm_of_a_host_that_is_cut_off_is_evacuated_by_force(lab: Lab, cloud: C
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_a_post_copied_vm_runs_before_its_binding_is_active(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.71.3.0/24")
     a, b = cloud.guests(network, {"a": "compute-1", "b": "compute-2"})

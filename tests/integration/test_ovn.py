@@ -11,15 +11,11 @@ import pytest
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
-from tests.integration.nightly import by_night
 from tests.integration.ovn import ovn_lab
 from tests.integration.routing import assert_routed
 
 # What both backends have, here of this one; the rest is in test_ovn_too.
 from tests.integration.test_addresses import test_dhcp_gives_the_fixed_ip  # noqa: F401
-from tests.integration.test_security_groups import (  # noqa: F401
-    test_a_rule_taken_away_stops_an_established_ping,
-)
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 
@@ -71,7 +67,8 @@ def test_vms_get_their_addresses_reach_each_other_and_migrate(
     assert lab.hosts_with(b.port_id) == ["compute-1"]
 
 
-@pytest.mark.parametrize("rarp", [True, *by_night(False)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("rarp", [True, False])
 def test_a_report_has_what_the_southbound_says_of_the_port(
     lab: Lab, by_dhcp: tuple[Guest, Guest], rarp: bool
 ) -> None:
@@ -152,6 +149,7 @@ def kbps(source: Guest, target: Guest) -> float:
         server.communicate(timeout=60)
 
 
+@pytest.mark.nightly
 def test_all_heals_when_its_central_services_are_back(
     lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:
@@ -204,14 +202,11 @@ def test_a_northbound_that_is_away_is_named_and_nothing_is_lost(
     assert lab.fakevm.json("cleanup", "--dry-run") == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("service", "code", "place"),
     # Neutron binds by the northbound alone; and of what else is away, nobody hears in time.
-    [
-        pytest.param("ovnnb", 5, "compute-2", marks=pytest.mark.nightly),
-        pytest.param("ovnsb", 6, "compute-1", marks=pytest.mark.nightly),
-        ("northd", 6, "compute-1"),
-    ],
+    [("ovnnb", 5, "compute-2"), ("ovnsb", 6, "compute-1"), ("northd", 6, "compute-1")],
 )
 def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
     lab: Lab, by_dhcp: tuple[Guest, Guest], service: str, code: int, place: str
@@ -234,6 +229,7 @@ def test_what_is_away_while_a_vm_migrates_is_named_and_nothing_is_lost(
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_what_is_deleted_while_the_southbound_is_away_leaves_nothing_there(
     lab: Lab, by_dhcp: tuple[Guest, Guest]
 ) -> None:

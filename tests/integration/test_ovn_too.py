@@ -32,6 +32,7 @@ from tests.integration.test_scenarios import (  # noqa: F401
     test_a_scenario_beside_others,
 )
 from tests.integration.test_security_groups import (  # noqa: F401
+    test_a_rule_taken_away_stops_an_established_ping,
     test_port_security_off_lets_everything_in,
 )
 from tests.integration.test_trace import (  # noqa: F401

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from tests.integration.cloud import Cloud
 from tests.integration.lab import Lab
 from tests.waiting import wait_until
@@ -69,6 +71,7 @@ def test_a_command_runs_in_many_vms_at_once(lab: Lab, cloud: Cloud) -> None:
     assert "means no VM" in lab.fakevm.fails(3, "exec", "--on", "nobody-*", "--", "true")
 
 
+@pytest.mark.nightly
 def test_a_process_that_was_stopped_stays_so_until_it_is_started(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.73.0.0/24")
     guest = cloud.guest(network, "here", "compute-3")
@@ -94,6 +97,7 @@ def test_a_host_that_was_cut_off_is_on_its_networks_again(lab: Lab) -> None:
     lab.wait_until_alive("compute-3")
 
 
+@pytest.mark.nightly
 def test_a_service_that_was_killed_is_seen_to_end_and_started_again(lab: Lab) -> None:
     watching = lab.fakevm.start("status", "--watch")
     assert watching.stdout

@@ -31,6 +31,7 @@ def test_an_agent_s_restart_loses_no_packet(lab: Lab, cloud: Cloud) -> None:
     assert _shape(*before) == _shape(host.links(a.instance_id), host.interfaces()[a.port_id])
 
 
+@pytest.mark.nightly
 @pytest.mark.ovs
 def test_l2_agents_begin_anew_and_vms_keep_their_network(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.6.4.0/24")

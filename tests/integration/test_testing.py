@@ -10,6 +10,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from tests.integration.lab import Lab
 
 TESTS = """
@@ -72,6 +74,7 @@ def named(lab: Lab) -> set[str]:
     return {one.name for kind in made for one in kind}
 
 
+@pytest.mark.nightly
 def test_a_missing_rule_is_read_off_the_first_screen_and_nothing_stays(
     lab: Lab, tmp_path: Path
 ) -> None:

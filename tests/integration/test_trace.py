@@ -85,6 +85,7 @@ def test_a_packet_is_followed_through_a_router(lab: Lab, cloud: Cloud) -> None:
     assert [hop for hop in told["hops"] if hop["where"].startswith("router ")], told
 
 
+@pytest.mark.nightly
 def test_a_packet_of_ipv6_is_followed_on_one_host(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "2001:db8:75::/64", enable_dhcp=False)

@@ -32,7 +32,6 @@ def test_rules_that_change_count_at_once(cloud: Cloud) -> None:
     client.assert_cannot_reach(web, port=3344)
 
 
-@pytest.mark.each_change
 def test_who_is_let_in_no_more_is_cut_off_in_the_midst(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=[SUBNET])
     group = cloud.security_group("web", rules=["ingress icmp"])
