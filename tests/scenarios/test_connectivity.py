@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from fakevm import Cloud, Network
+from tests.scenarios.subnets import SUBNET
 
 VXLAN = pytest.param({"network_type": "vxlan"}, id="vxlan")
 VLAN = pytest.param({"network_type": "vlan", "physical_network": "physnet1"}, id="vlan")
@@ -16,21 +17,21 @@ FLAT = pytest.param({"network_type": "flat", "physical_network": "physnet1"}, id
 
 
 def network(cloud: Cloud, words: dict[str, Any]) -> Network:
-    """Make a network; what is flat has addresses that Docker lets pass, but not its own ones."""
+    """Make a network: a flat one's has addresses that Docker lets pass, but none of its own."""
     if words["network_type"] != "flat":
-        return cloud.network("net", subnets=["20.0.0.0/24"], **words)
+        return cloud.network("net", subnets=[SUBNET], **words)
     engine = docker.from_env().networks.get(f"fakevm-{cloud.lab.name}_provider")
     whole = ip_network(engine.attrs["IPAM"]["Config"][0]["Subnet"])
     *_, mine = whole.subnets(prefixlen_diff=1)
     pool = {"start": str(mine[1]), "end": str(mine[99])}
-    subnet: Any = {"cidr": str(whole), "gateway_ip": None, "allocation_pools": [pool]}
+    subnet: Any = {**SUBNET, "cidr": str(whole), "gateway_ip": None, "allocation_pools": [pool]}
     return cloud.network("net", subnets=[subnet], **words)
 
 
 @pytest.mark.each_change
 def test_vms_of_a_tunnelled_network_reach_each_other(cloud: Cloud) -> None:
     # ML2/OVS's is VXLAN, ML2/OVN's Geneve.
-    net = cloud.network("net", subnets=["20.0.0.0/24"])
+    net = cloud.network("net", subnets=[SUBNET])
     for one, other in permutations(cloud.vms("a", "b", "c", networks=[net]), 2):
         one.ping(other)
 
@@ -56,7 +57,7 @@ def test_agents_that_restart_interrupt_nothing(cloud: Cloud, words: dict[str, An
 
 @pytest.mark.fakevm(backend="ovs")
 def test_vms_reach_each_other_while_there_are_no_agents(cloud: Cloud) -> None:
-    net = cloud.network("net", subnets=["20.0.0.0/24"])
+    net = cloud.network("net", subnets=[SUBNET])
     one, other = cloud.vms("one", "other", networks=[net])
     one.ping(other)
     with cloud.lab.stopped("l2-agent@compute-1"), cloud.lab.stopped("l2-agent@compute-2"):

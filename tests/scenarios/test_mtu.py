@@ -6,6 +6,7 @@ import pytest
 from openstack.exceptions import BadRequestException
 
 from fakevm import Cloud
+from tests.scenarios.subnets import SUBNET
 
 OVERHEAD = {"ovs": 50, "ovn": 58}
 
@@ -33,7 +34,7 @@ def test_a_network_whose_mtu_has_changed_can_be_deleted(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("words", [{}, {"mtu": 1300}, VLAN], ids=["tunnel", "less", "vlan"])
 def test_packets_of_the_mtu_pass_and_no_longer_ones(cloud: Cloud, words: dict[str, Any]) -> None:
-    net = cloud.network("net", subnets=["10.1.0.0/24"], **words)
+    net = cloud.network("net", subnets=[SUBNET], **words)
     one, other = cloud.vms("one", "other", networks=[net])
     one.ping(other)
     longest = net.mtu - 28

@@ -3,8 +3,7 @@
 import pytest
 
 from fakevm import Cloud, Vm
-
-SUBNET = "10.9.0.0/24"
+from tests.scenarios.subnets import SUBNET
 
 
 def answers(vm: Vm, address: str) -> bool:

@@ -4,11 +4,12 @@ import pytest
 from openstack.exceptions import ConflictException
 
 from fakevm import Cloud
+from tests.scenarios.subnets import SUBNET
 
 
 def test_a_port_that_is_down_lets_nothing_pass(cloud: Cloud) -> None:
     sdk = cloud.lab.openstack.network
-    net = cloud.network("net", subnets=["10.7.0.0/24"])
+    net = cloud.network("net", subnets=[SUBNET])
     one, other = cloud.vms("one", "other", networks=[net])
     one.ping(other)
     sdk.update_port(other.port.id, admin_state_up=False)

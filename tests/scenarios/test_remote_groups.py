@@ -3,8 +3,7 @@
 import pytest
 
 from fakevm import Cloud
-
-SUBNET = "20.0.0.0/24"
+from tests.scenarios.subnets import SUBNET
 
 
 @pytest.mark.each_change
@@ -60,10 +59,10 @@ def test_the_default_group_lets_in_its_own_members_alone(cloud: Cloud) -> None:
 
 def test_a_rule_by_address_lets_in_that_one(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=[SUBNET])
-    web = cloud.security_group("web", rules=["ingress tcp 80 from 20.0.0.100/32"])
+    web = cloud.security_group("web", rules=["ingress tcp 80 from 10.9.0.100/32"])
     server = cloud.vm("server", on="compute-1", networks=[net], security_groups=[web])
     friend = cloud.vm(
-        "friend", on="compute-2", nics=[{"network": net, "fixed_ips": ["20.0.0.100"]}]
+        "friend", on="compute-2", nics=[{"network": net, "fixed_ips": ["10.9.0.100"]}]
     )
     stranger = cloud.vm("stranger", on="compute-2", networks=[net])
     friend.assert_reaches(server, port=80)
@@ -75,7 +74,7 @@ def test_an_address_group_lets_in_those_that_it_has(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=[SUBNET])
     web = cloud.security_group("web")
     server, client = cloud.vms("server", "client", networks=[net], security_groups=[web])
-    friends = sdk.create_address_group(name=cloud.name("friends"), addresses=["20.0.0.251/32"])
+    friends = sdk.create_address_group(name=cloud.name("friends"), addresses=["10.9.0.251/32"])
     sdk.create_security_group_rule(
         security_group_id=web.id,
         direction="ingress",

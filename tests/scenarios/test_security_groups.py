@@ -6,8 +6,7 @@ import pytest
 from openstack.exceptions import ConflictException
 
 from fakevm import Cloud
-
-SUBNET = "20.0.0.0/24"
+from tests.scenarios.subnets import SUBNET
 
 
 @pytest.mark.each_change
@@ -61,7 +60,7 @@ def test_a_port_has_the_rules_of_all_its_groups(cloud: Cloud) -> None:
 
 
 def test_without_rules_of_its_own_nothing_leaves(cloud: Cloud) -> None:
-    net = cloud.network("blue", subnets=[{"cidr": SUBNET, "enable_dhcp": False}])
+    net = cloud.network("blue", subnets=[SUBNET])
     web = cloud.security_group("web", rules=["ingress udp", "ingress tcp"])
     mute = cloud.security_group("mute", rules=["egress udp 53"], default_rules=False)
     server = cloud.vm("server", on="compute-1", networks=[net], security_groups=[web])
@@ -77,7 +76,7 @@ def test_without_rules_of_its_own_nothing_leaves(cloud: Cloud) -> None:
     " common/ovn/acl.py); ML2/OVS's firewalls always let them out",
 )
 def test_dhcp_needs_no_rule(cloud: Cloud) -> None:
-    net = cloud.network("blue", subnets=[SUBNET])
+    net = cloud.network("blue", subnets=["10.1.0.0/24"])
     mute = cloud.security_group("mute", rules=[], default_rules=False)
     vm = cloud.vm("mute", networks=[net], security_groups=[mute], addressing="none")
     assert "DHCPACK" in vm.exec("timeout", "8", "dhclient", "-1", "-v", "eth0").stderr

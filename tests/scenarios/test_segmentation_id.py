@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from fakevm import Cloud
+from tests.scenarios.subnets import SUBNET
 
 PHYSNET: Any = {"network_type": "vlan", "physical_network": "physnet1"}
 
 
 def test_it_changes_while_no_vm_is_there(cloud: Cloud) -> None:
     sdk = cloud.lab.openstack.network
-    net = cloud.network("net", subnets=["10.0.0.0/24"], segmentation_id=480, **PHYSNET)
+    net = cloud.network("net", subnets=[SUBNET], segmentation_id=480, **PHYSNET)
     sdk.update_network(net.id, provider_segmentation_id=481)
     assert net.attributes["provider:segmentation_id"] == 481
 
@@ -33,14 +34,14 @@ def test_one_that_another_network_has_is_refused(cloud: Cloud) -> None:
 
 def test_vms_reach_each_other_after_it_has_changed(cloud: Cloud) -> None:
     sdk = cloud.lab.openstack.network
-    net = cloud.network("net", subnets=["10.0.0.0/24"], segmentation_id=485, **PHYSNET)
+    net = cloud.network("net", subnets=[SUBNET], segmentation_id=485, **PHYSNET)
     one, other = cloud.vms("one", "other", networks=[net])
     one.ping(other)
     sdk.update_network(net.id, provider_segmentation_id=486)
     one.ping(other, within_s=30)
 
     # They have left their VLAN: who has it now hears nothing of them.
-    heir = cloud.network("heir", subnets=["10.0.0.0/24"], segmentation_id=485, **PHYSNET)
+    heir = cloud.network("heir", subnets=[SUBNET], segmentation_id=485, **PHYSNET)
     third = cloud.vm("third", on=other.host, nics=[{"network": heir, "fixed_ips": ["10.0.0.250"]}])
     assert third.exec("ping", "-c3", "-W1", one.addresses[0]).exit_code == 1
     one.ping(other)

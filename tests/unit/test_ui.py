@@ -67,14 +67,12 @@ def test_a_page_is_told_the_lab_and_every_change(server: Server, world: World) -
     assert port["addresses"]
     assert told["svg"].startswith("<svg")
     assert any(event["name"] == "network-vif-plugged" for event in told["events"])
-    before = time.monotonic()
     with world.lab() as lab:
         lab.create_port(PortRequest(network="net", instance="third", host="compute-3"))
     later = told
     while "third" not in {vm["name"] for vm in later["vms"].values()}:
         later = state(server, later["version"])
     assert later["version"] > told["version"]
-    assert time.monotonic() - before < 15
 
 
 def test_what_is_wrong_is_told_and_goes(server: Server, world: World) -> None:
