@@ -15,8 +15,8 @@ from fakevm.neutron.made import Made
 # VMs at a time.
 _AT_ONCE = 4
 
-# What is in use by another one may be removed after it. So often all is tried.
-_ROUNDS = 4
+# What is in use by another one may be removed after it. So often all is tried once more.
+_ROUNDS = 3
 
 _OWNER = "compute:"
 
@@ -34,28 +34,36 @@ def remove_all(lab: Lab, things: Sequence[Made]) -> list[Made]:
         return []
     removed = _remove_vms(lab, things)
     backwards = list(reversed(things))
-    # A part goes with its whole.
+    # A part goes with its whole, unless its whole is in use by it.
     parts = [one for one in backwards if _is_part(one)]
-    left = [*(one for one in backwards if one not in parts), *parts]
+    done, left, _ = _attempt(lab, [one for one in backwards if one not in parts])
+    removed += done
+    left += parts
     for last in (*[False] * (_ROUNDS - 1), True):
-        busy = []
-        failures: list[FakevmError] = []
-        for one in left:
-            try:
-                if _removed(lab, one):
-                    removed.append(one)
-            except UnavailableError:
-                raise
-            except FakevmError as error:
-                # Of a subnet pool that is in use Neutron says 400, and not 409.
-                busy.append(one)
-                failures.append(error)
+        done, busy, failures = _attempt(lab, left)
+        removed += done
         if not busy:
             break
         if last or len(busy) == len(left):
             raise_all(failures)
         left = busy
     return removed
+
+
+def _attempt(lab: Lab, things: Iterable[Made]) -> tuple[list[Made], list[Made], list[FakevmError]]:
+    """Try to remove each; return what is removed, what stays for now, and why."""
+    removed, busy, failures = [], [], list[FakevmError]()
+    for one in things:
+        try:
+            if _removed(lab, one):
+                removed.append(one)
+        except UnavailableError:
+            raise
+        except FakevmError as error:
+            # Of a subnet pool that is in use Neutron says 400, and not 409.
+            busy.append(one)
+            failures.append(error)
+    return removed, busy, failures
 
 
 def _is_part(one: Made) -> bool:

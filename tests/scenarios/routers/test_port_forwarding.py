@@ -41,4 +41,5 @@ def test_ports_are_forwarded_to_two_vms(
     neutron.delete_floating_ip_port_forwarding(address, made[0])
     cloud.lab.wait_for("the first one's end", lambda: said(8001) == "")
     assert said(8002) == spare.name
+    neutron.delete_floating_ip_port_forwarding(address, made[1])
     neutron.delete_ip(address)
