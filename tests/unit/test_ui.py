@@ -56,6 +56,10 @@ def seen(server: Server) -> dict[str, Any]:
     return found
 
 
+def events(told: dict[str, Any]) -> set[str]:
+    return {event["name"] for event in told["events"]}
+
+
 def test_a_page_is_told_the_lab_and_every_change(server: Server, world: World) -> None:
     told = seen(server)
     assert {vm["name"]: vm["host"] for vm in told["vms"].values()} == {
@@ -66,7 +70,7 @@ def test_a_page_is_told_the_lab_and_every_change(server: Server, world: World) -
     assert (port["status"], port["differs"]) == ("ACTIVE", "")
     assert port["addresses"]
     assert told["svg"].startswith("<svg")
-    assert any(event["name"] == "network-vif-plugged" for event in told["events"])
+    wait_until("an event", lambda: "network-vif-plugged" in events(state(server)))
     with world.lab() as lab:
         lab.create_port(PortRequest(network="net", instance="third", host="compute-3"))
     later = told
