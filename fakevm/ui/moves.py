@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from fakevm.display import output
+from fakevm.display import moving, output
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
@@ -17,8 +19,14 @@ from fakevm.reach.graph import Graph
 from fakevm.reports import words
 from fakevm.reports.migration import MigrationReport
 
+if TYPE_CHECKING:
+    from fakevm.migrate.look import Look
+
 # How many a page has.
 KEPT = 20
+
+# How often it is shown what is seen of one.
+SHOWN_S = 0.3
 
 OpenLab = Callable[[Callable[[str], None]], Lab]
 
@@ -36,6 +44,8 @@ class Running:
     # What was said, a line a step.
     steps: list[str] = field(default_factory=list)
     state: Literal["running", "moved", "failed"] = "running"
+    # What the prober sees and the step that is carried out, while it runs.
+    now: list[str] = field(default_factory=list)
     # What became of it, and what was lost.
     verdict: str = ""
 
@@ -101,14 +111,38 @@ class Moves:
         request = MigrationRequest(destination=move.destination, probes=probes)
         error = ""
         try:
-            with self._open_lab(lambda line: self._note(move, line)) as lab:
-                lab.migrate(move.instance_id, request, on_report=reports.append)
+            with (
+                self._open_lab(lambda line: self._note(move, line)) as lab,
+                self._shown(move) as show,
+            ):
+                lab.migrate(move.instance_id, request, on_begin=show, on_report=reports.append)
         except FakevmError as caught:
             error = str(caught)
         told = words.verdict(output.plain(reports[0])) if reports else error
         with self._lock:
-            move.state, move.verdict = ("failed" if error else "moved"), told
+            move.state, move.verdict, move.now = ("failed" if error else "moved"), told, []
         self._tell()
+
+    @contextmanager
+    def _shown(self, move: Running) -> Iterator[Callable[[Callable[[], Look]], None]]:
+        """Show what is seen of a migration from when it begins to the block's end."""
+        over = threading.Event()
+
+        def show(look: Callable[[], Look]) -> None:
+            while not over.wait(SHOWN_S):
+                with self._lock:
+                    move.now = moving.lines(look())
+                self._tell()
+
+        with ThreadPoolExecutor(1, "ui-look") as pool:
+
+            def begin(look: Callable[[], Look]) -> None:
+                pool.submit(show, look)
+
+            try:
+                yield begin
+            finally:
+                over.set()
 
     def _note(self, move: Running, line: str) -> None:
         with self._lock:

@@ -94,8 +94,17 @@ def test_a_vm_is_moved_and_its_steps_are_told(server: Server) -> None:
     (web,) = (one for one, vm in told["vms"].items() if vm["name"] == "web")
     answer, _ = ask(server, "/migrate", body={"vm": web, "host": "compute-3"})
     assert answer.status == 202
-    wait_until("the move", lambda: state(server)["moves"][0]["state"] == "moved")
+    shown: set[str] = set()
+
+    def moved() -> bool:
+        (move,) = state(server)["moves"]
+        shown.update(move["now"])
+        return bool(move["state"] == "moved")
+
+    wait_until("the move", moved)
+    assert any(line.split()[-3:] == ["packets/s", "lost", "silent"] for line in shown)
     (move,) = state(server)["moves"]
+    assert move["now"] == []
     assert move["prober"]
     assert move["steps"][0] == "bind (conductor)"
     assert "The VM" in move["verdict"]
