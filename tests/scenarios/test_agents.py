@@ -14,6 +14,12 @@ def pair(cloud: Cloud) -> tuple[Vm, Vm]:
     return a, b
 
 
+def begun(cloud: Cloud, host: str) -> str:
+    """Return when Neutron heard of a start of a host's L2 agent for the last time."""
+    (agent,) = cloud.lab.openstack.network.agents(host=host, binary="neutron-openvswitch-agent")
+    return str(agent.started_at)
+
+
 @pytest.mark.fakevm(hosts=2, backend="ovs")
 def test_l2_agents_restart_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -> None:
     a, b = pair
@@ -25,8 +31,10 @@ def test_l2_agents_restart_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -> No
 @pytest.mark.fakevm(hosts=2, backend="ovs")
 def test_an_l2_agent_is_killed_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -> None:
     a, b = pair
+    life = begun(cloud, b.host)
     with pinging(a, b.addresses[0]) as pings:
         cloud.lab.outages.kill(f"l2-agent@{b.host}")
+        cloud.lab.wait_for("another life", lambda: begun(cloud, b.host) != life)
         # What has begun anew does its work.
         cloud.vm("c", on=b.host, networks=[cloud.name("blue")]).assert_reaches(a)
     assert pings.lost == []
