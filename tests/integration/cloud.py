@@ -23,6 +23,9 @@ from tests.waiting import wait_until
 # VMs at a time: enough to overlap their waiting on two cores.
 PARALLEL = 3
 
+# How long a boot may take, in seconds, on a slow machine: Nova waits 300.
+BOOT_S = 120.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
@@ -200,7 +203,7 @@ class Cloud:
         start = time.time()
         with Library(self.lab.name) as library:
             try:
-                made = library.create_port(request)
+                made = library.create_port(request, timeout_s=BOOT_S)
             except WaitTimeoutError as error:
                 # Scenario S, once in some thousand boots. Nothing else is tried again.
                 if not self.lab.has_never_retried(str(error), since=start):

@@ -116,6 +116,7 @@ def test_plug_binds_a_port_that_is_unbound(lab: Lab, cloud: Cloud) -> None:
     assert lab.hosts_with(port.id) == ["compute-3"]
 
 
+@pytest.mark.nightly
 def test_unplug_all_host_answers_for_each_host(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.1.0.0/24")
     a = cloud.guest(network, "a", "compute-2")
@@ -149,6 +150,7 @@ def test_a_vif_goes_by_prefix_and_by_name_and_the_host_is_found(lab: Lab, cloud:
         )
 
 
+@pytest.mark.nightly
 def test_create_port_takes_a_fixed_ip_and_a_network_by_name(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.1.0.0/24")
     a = guest_of(

@@ -126,6 +126,7 @@ def test_following_and_cursors_live_through_a_restart(lab: Lab, cloud: Cloud) ->
     lab.wait_until_healthy("nova-events")
 
 
+@pytest.mark.nightly
 def test_a_pipe_that_is_closed_ends_following_quietly(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.14.2.0/24")
     a = cloud.guest(network, "a", "compute-1")

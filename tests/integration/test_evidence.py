@@ -50,6 +50,7 @@ def first_screen(found: Evidence) -> str:
     return "\n".join(found.lines[:SCREEN])
 
 
+@pytest.mark.nightly
 def test_the_first_screen_names_the_cause(lab: Lab, library: Library, tmp_path: Path) -> None:
     since = time.time()
     net = library.network("evidence", subnets=["10.86.0.0/24"])

@@ -49,6 +49,7 @@ def test_all_nics_and_addresses_move(lab: Lab, cloud: Cloud) -> None:
     peer.ping(first.ip)
 
 
+@pytest.mark.nightly
 def test_migrate_to_the_same_host_or_an_unknown_one_is_refused(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.7.0.0/24")
     a = cloud.guest(network, "a", "compute-1")

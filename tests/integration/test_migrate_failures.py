@@ -123,6 +123,7 @@ def test_a_vm_whose_cold_migration_was_killed_boots_where_it_is_bound(
     a.ping(b.ip)
 
 
+@pytest.mark.nightly
 def test_ctrl_c_during_the_wait_is_not_felt(lab: Lab, guests: tuple[Guest, Guest]) -> None:
     a, b = guests
     here, there = places(lab, b)
