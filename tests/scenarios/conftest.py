@@ -17,6 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def fault(request: pytest.FixtureRequest) -> None:
     """Expect a test to fail that says of its backend: `@pytest.mark.fault("ovn", reason=…)`."""
-    mark = request.node.get_closest_marker("fault")
-    if mark and request.getfixturevalue("backend") in mark.args:
-        request.applymarker(pytest.mark.xfail(strict=True, **mark.kwargs))
+    for mark in request.node.iter_markers("fault"):
+        if request.getfixturevalue("backend") in mark.args:
+            request.applymarker(pytest.mark.xfail(strict=True, **mark.kwargs))

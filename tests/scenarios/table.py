@@ -18,7 +18,7 @@ BACKENDS = ("ovs", "ovn")
 HEAD = """\
 # Neutron's fullstack
 
-What [tests/scenarios](../tests/scenarios) takes up of Neutron's `neutron/tests/fullstack` and of
+What `tests/scenarios` takes up of Neutron's `neutron/tests/fullstack` and of
 neutron-tempest-plugin's scenarios: {passed}. `make scenarios` runs them on both
 backends, `make scenarios BACKEND=ovn` on one, and writes JUnit files, of which
 `python -m tests.scenarios.table` makes this page.

@@ -12,10 +12,10 @@ PATH = "openstack/latest/meta_data.json"
 V4, V6 = f"http://169.254.169.254/{PATH}", f"http://[fe80::a9fe:a9fe%25eth0]/{PATH}"
 
 
-def assert_told(cloud: Cloud, vm: Vm, url: str = V4) -> None:
+def assert_told(cloud: Cloud, vm: Vm, url: str = V4, *, within_s: float = 60) -> None:
     """Expect the metadata to be the VM's own; the first VM of a network may have to wait."""
     ask = ("curl", "-fsS", "--max-time", "3", url)
-    said = cloud.lab.wait_for("the metadata", lambda: vm.exec(*ask).stdout, timeout_s=12)
+    said = cloud.lab.wait_for("the metadata", lambda: vm.exec(*ask).stdout, timeout_s=within_s)
     assert json.loads(said)["uuid"] == vm.id
 
 
@@ -45,7 +45,7 @@ def test_by_ipv6_alone(cloud: Cloud) -> None:
     mode = "dhcpv6-stateful"
     subnet: Any = {"cidr": "fd00:1::/64", "ipv6_ra_mode": mode, "ipv6_address_mode": mode}
     net = cloud.network("six", subnets=[subnet])
-    assert_told(cloud, cloud.vm("a", networks=[net]), V6)
+    assert_told(cloud, cloud.vm("a", networks=[net]), V6, within_s=10)
 
 
 def test_after_a_move(cloud: Cloud, net: Network) -> None:
