@@ -243,12 +243,8 @@ class Stage:
                     execution.cancel()
             thread.join(self.timeout_s)
 
-    def on_host(self, host: str, *argv: str) -> str:
-        """Run a program on a host and return what it prints."""
-        return self._in_container(self.lab.service(host).name, *argv)
-
     def in_service(self, service: str, *argv: str) -> str:
-        """Run a program in a service's container and return what it prints, stripped."""
+        """Run a program in the container of a service or a host; return its output, stripped."""
         return self._in_container(self.lab.service(service).name, *argv).strip()
 
     @contextmanager
@@ -263,8 +259,8 @@ class Stage:
         self.say(f"{name} of {host} stands still")
         with ExitStack() as undo:
             with deferred():
-                undo.callback(self.on_host, host, "pkill", "-CONT", *by_name)
-                self.on_host(host, "pkill", "-STOP", *by_name)
+                undo.callback(self.in_service, host, "pkill", "-CONT", *by_name)
+                self.in_service(host, "pkill", "-STOP", *by_name)
             yield
         self.say(f"{name} of {host} goes on")
 

@@ -42,7 +42,7 @@ def run(stage: Stage) -> Finding:
     stage.neutron.update_port(port.id, {"binding:profile": profile})
     seconds = _waited(stage, waiter)
     measured: dict[str, object] = {
-        "ofport": stage.on_host(destination, *_GET, "Interface", vif.device, "ofport").strip(),
+        "ofport": stage.in_service(destination, *_GET, "Interface", vif.device, "ofport"),
         "wired_on_the_destination": stage.lab.is_wired(destination, port.id, within_s=1),
         "vif_plugged_after_s": seconds,
     }
@@ -77,7 +77,7 @@ def _plug_without_device(stage: Stage, host: str, vif: Vif, vm: Vm) -> None:
     words = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
     bridge = str(vif.vif_details["bridge_name"])
     add = ("--may-exist", "add-port", bridge, vif.device)
-    stage.on_host(host, "ovs-vsctl", "--", *add, "--", "set", "Interface", vif.device, *words)
+    stage.in_service(host, "ovs-vsctl", "--", *add, "--", "set", "Interface", vif.device, *words)
 
 
 def _waited(stage: Stage, waiter: Waiter) -> float | None:

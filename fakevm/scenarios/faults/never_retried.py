@@ -38,7 +38,7 @@ def run(stage: Stage) -> Finding:
             booting = pool.submit(_boot, stage, network, host)
             vm = _plugged(stage, network, host)
             stage.say("many changes of the host's OVSDB")
-            stage.on_host(host, "sh", "-c", _MUCH, "-", str(_MUCH_KIB))
+            stage.in_service(host, "sh", "-c", _MUCH, "-", str(_MUCH_KIB))
         agent = stage.lab.agent(host)
         stage.seconds_until(lambda: any(vif.ofport for vif in agent.vifs(vm.id)))
         with stage.halted(host, "ovsdb-server"):
@@ -63,7 +63,7 @@ def _plugged(stage: Stage, network: Network, host: str) -> Port:
 
     def seen() -> bool:
         for port in stage.neutron.ports(network_id=network.id):
-            if stage.on_host(host, *find, f"external_ids:iface-id={port.id}").strip():
+            if stage.in_service(host, *find, f"external_ids:iface-id={port.id}"):
                 found.append(port)
         return bool(found)
 
