@@ -49,11 +49,7 @@ def beyond(
     for output in traced.outputs:
         nic = here.left_by(output)
         if nic and nic == here.nic_of(nic.bridge) and aim.host != here.host:
-            there = hosts.switch(aim.host)
-            place = _by_wire(here, there, output, nic.bridge, account)
-            if not output.vlan and bridges_are_filtered():
-                check_isolation(here, there, packet)
-            return place
+            return _by_wire(here, hosts.switch(aim.host), output, nic.bridge, packet, account)
     if aim.host != here.host:
         raise Ended(f"lost on {here.host}: it does not go to {aim.host}, where {aim.called} is")
     raise Ended(f"lost on {here.host}: it does not come out at {aim.called}")
@@ -90,13 +86,17 @@ def _by_tunnel(
     return Place(host=there.host, bridge=back.bridge, through=through)
 
 
-def _by_wire(here: Switch, there: Switch, output: Output, bridge: str, account: Account) -> Place:
+def _by_wire(
+    here: Switch, there: Switch, output: Output, bridge: str, packet: Packet, account: Account
+) -> Place:
     tag = f"VLAN {output.vlan}" if output.vlan else "untagged"
     account.tell(here.host, bridge, f"{tag}, out by the NIC on the physical network")
     _check_link(here, there, "provider")
     nic = there.nic_of(bridge)
     if nic is None:
         raise Ended(f"lost: {there.host} has no {bridge} with a NIC")
+    if not output.vlan and bridges_are_filtered():
+        check_isolation(here, there, packet)
     vlan = f",dl_vlan={output.vlan}" if output.vlan else ""
     return Place(host=there.host, bridge=bridge, through=f"in_port={nic.name}{vlan}")
 
