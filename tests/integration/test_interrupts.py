@@ -19,7 +19,8 @@ def port_named(lab: Lab, name: str) -> list[str]:
     return [port.id for port in lab.sdk.network.ports(name=name)]
 
 
-@pytest.mark.parametrize("step", by_night("port", "plugged"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("step", ["port", "plugged"])
 def test_create_port(lab: Lab, cloud: Cloud, step: str) -> None:
     network = cloud.network(cidr="10.10.0.0/24")
     host = lab.host("compute-1")

@@ -4,12 +4,13 @@ import pytest
 
 from fakevm import Cloud, Vm
 from tests.scenarios.pinging import pinging
+from tests.scenarios.subnets import SUBNET
 
 
 @pytest.fixture
 def pair(cloud: Cloud) -> tuple[Vm, Vm]:
     """Two VMs on two hosts."""
-    net = cloud.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+    net = cloud.network("blue", subnets=[SUBNET])
     a, b = cloud.vms("a", "b", on=["compute-1", "compute-2"], networks=[net])
     return a, b
 

@@ -6,6 +6,7 @@ import pytest
 
 from fakevm import Cloud, Network, QosPolicy, Vm
 from tests.scenarios.speed import kbps
+from tests.scenarios.subnets import SUBNET
 
 LIMIT, FREE = 2000, 10_000
 
@@ -26,7 +27,7 @@ def speed(vm: Vm, peer: Vm, direction: str) -> float:
 
 @pytest.fixture
 def net(cloud: Cloud) -> Network:
-    return cloud.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+    return cloud.network("blue", subnets=[SUBNET])
 
 
 @pytest.fixture

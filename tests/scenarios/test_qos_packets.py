@@ -6,11 +6,12 @@ import pytest
 
 from fakevm import Cloud, Network, QosPolicy, Vm
 from tests.scenarios.speed import packets
+from tests.scenarios.subnets import SUBNET
 
 
 @pytest.fixture
 def net(cloud: Cloud) -> Network:
-    return cloud.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+    return cloud.network("blue", subnets=[SUBNET])
 
 
 @pytest.fixture
