@@ -19,8 +19,10 @@ def inside(namespace: tuple[int, int]) -> dict[int, str]:
             its = (entry / "ns/net").stat()
             if (its.st_dev, its.st_ino) == namespace:
                 found[int(entry.name)] = (entry / "comm").read_text().strip()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It ended while we looked.
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            # It ended while we looked. Linux 6.18 denies, even to CAP_SYS_PTRACE, what a process
+            # that has given up its memory still shows.
+            continue
     return found
 
 
