@@ -78,7 +78,7 @@ unit: venv ## The unit tests: no root, no Docker
 .PHONY: functional
 functional: images venv ## The agent's modules, on a private Open vSwitch in a container
 	docker compose -f tests/functional/compose.yml build --quiet
-	docker compose -f tests/functional/compose.yml run --rm functional
+	docker compose -f tests/functional/compose.yml run --rm --env "PYTEST_ADDOPTS=-m '$(ONLY)'" functional
 
 # Of the release whose fault a scenario must find.
 .PHONY: images-29.0.0

@@ -29,6 +29,9 @@ PAGE = Path(__file__).with_name("page.html")
 # The longest that a page waits for news in one request.
 WAIT_S = 20.0
 
+# How soon it ends after its last page.
+_END_S = 0.05
+
 # What a request may bring.
 BODY = 4096
 
@@ -103,7 +106,9 @@ def serving(
     with Feed(lambda: open_lab(lambda _line: None), look_s=look_s) as feed:
         moves = Moves(open_lab, tell=feed.tell)
         with Server(lab_name, feed, moves, port=port) as server:
-            thread = threading.Thread(target=server.serve_forever, name="ui-server", daemon=True)
+            thread = threading.Thread(
+                target=server.serve_forever, args=(_END_S,), name="ui-server", daemon=True
+            )
             thread.start()
             try:
                 yield server

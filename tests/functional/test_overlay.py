@@ -156,6 +156,7 @@ def test_a_tree_is_what_neutron_runs_from_as_it_was_when_it_was_laid(tree: Path)
     assert not ask("import neutron; print(neutron.__file__)").startswith(str(OVERLAY))
 
 
+@pytest.mark.nightly
 def test_a_tree_s_own_entry_points_are_installed_and_stay(tree: Path) -> None:
     group = "neutron.ml2.mechanism_drivers"
     edit(TREE / "setup.cfg", f"\n{group}.more =\n    mine = neutron.version:version_info\n")
@@ -173,6 +174,7 @@ def test_a_tree_s_own_entry_points_are_installed_and_stay(tree: Path) -> None:
     assert ask(question) == "mine"
 
 
+@pytest.mark.nightly
 def test_what_can_t_run_is_refused_and_what_ran_before_does_still(tree: Path) -> None:
     lay("--tree", "28.0.2")
     before = (tree / AGENT).read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ from tests.integration.cloud import Cloud, Guest, places
 from tests.integration.command import interrupt_when
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
-from tests.integration.nightly import by_night
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 
@@ -54,7 +53,8 @@ def guests(lab: Lab) -> Iterator[tuple[Guest, Guest]]:
         yield a, b
 
 
-@pytest.mark.parametrize("step", ["bound", *by_night("plugged", "activated")])
+@pytest.mark.nightly
+@pytest.mark.parametrize("step", ["bound", "plugged", "activated"])
 def test_migrate(lab: Lab, guests: tuple[Guest, Guest], step: str) -> None:
     a, b = guests
     here, there = places(lab, b)

@@ -74,6 +74,13 @@ def test_lines_of_all_are_in_the_order_of_time(lab: Lab, pair: tuple[Guest, Gues
     assert TALKS[lab.backend] in {line["process"] for line in lines}
 
 
+def test_each_request_to_neutron_is_told(lab: Lab, pair: tuple[Guest, Guest]) -> None:
+    port = pair[0].port_id
+    lab.sdk.network.get_port(port)
+    said = lab.fakevm.ok("logs", "--tail", "100", "neutron-api")
+    assert re.search(rf'"GET /v2.0/ports/{port} HTTP/1.1" status: 200 len: \d+ time: \d+ ms', said)
+
+
 def test_one_process_of_one_host_is_told_apart(lab: Lab, pair: tuple[Guest, Guest]) -> None:
     process = TALKS[lab.backend]
     out = lab.fakevm.ok("logs", "--tail", "5", "--process", process, "compute-1")

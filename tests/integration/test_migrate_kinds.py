@@ -22,6 +22,7 @@ from tests.waiting import wait_until
 RARP = re.compile(r"(\S+) > ff:ff:ff:ff:ff:ff, ethertype Reverse ARP")
 
 
+@pytest.mark.nightly
 def test_a_cold_migration_boots_the_vm_on_the_other_host(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "10.71.0.0/24")

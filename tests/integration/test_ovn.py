@@ -13,9 +13,6 @@ from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
 from tests.integration.ovn import ovn_lab
 from tests.integration.routing import assert_routed
-
-# What both backends have, here of this one; the rest is in test_ovn_too.
-from tests.integration.test_addresses import test_dhcp_gives_the_fixed_ip  # noqa: F401
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 

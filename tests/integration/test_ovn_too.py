@@ -9,6 +9,7 @@ import pytest
 from tests.integration.lab import Lab
 from tests.integration.ovn import ovn_lab
 from tests.integration.test_addresses import (  # noqa: F401
+    test_dhcp_gives_the_fixed_ip,
     test_ipv6_by_router_advertisement_and_by_dhcpv6,
     test_static_and_none,
     test_two_nics_on_two_networks,

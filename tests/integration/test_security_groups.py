@@ -9,6 +9,7 @@ from tests.integration.lab import Lab
 from tests.integration.traffic import Ping
 
 
+@pytest.mark.nightly
 def test_a_rule_taken_away_stops_an_established_ping(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.4.0.0/24")
     group = cloud.security_group()

@@ -25,6 +25,7 @@ def ask(url: str, path: str, **body: str) -> Any:
         return json.loads(answer.read())
 
 
+@pytest.mark.nightly
 def test_the_page_follows_the_lab_and_moves_a_vm(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.77.0.0/24")
     cloud.guest(network, "stays", "compute-1")

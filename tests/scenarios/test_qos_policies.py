@@ -21,6 +21,7 @@ def test_a_project_s_default_policy(cloud: Cloud) -> None:
     neutron.delete_qos_policy(policy)
 
 
+@pytest.mark.each_change
 def test_a_minimum_bandwidth_is_kept_and_a_policy_in_use_stays(cloud: Cloud) -> None:
     net = cloud.network("blue")
     policy, neutron = cloud.qos_policy("at-least"), cloud.lab.openstack.network

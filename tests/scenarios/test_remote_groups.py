@@ -1,12 +1,9 @@
 """fullstack test_securitygroup, neutron-tempest-plugin test_security_groups: rules by who comes."""
 
-import pytest
-
 from fakevm import Cloud
 from tests.scenarios.subnets import SUBNET
 
 
-@pytest.mark.each_change
 def test_only_members_of_the_remote_group_are_let_in(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=[SUBNET])
     admin = cloud.security_group("admin")
