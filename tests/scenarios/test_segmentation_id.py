@@ -44,8 +44,9 @@ def test_one_that_another_network_has_is_refused(cloud: Cloud) -> None:
 @pytest.mark.fault(
     "ovs",
     raises=WaitTimeoutError,
-    reason="the agent's details of a port still have the former VLAN: it changes the network's"
-    " (`network_update`), and then gives the port a second local VLAN with the former one",
+    reason="the agent changes the network's VLAN (`network_update`), and then gives the port a"
+    " second local VLAN with the former one: it reads it from the binding levels of the Port in"
+    " its cache (`get_device_details`, agent/rpc.py), which a change of the segment does not renew",
 )
 @pytest.mark.fault(
     "ovn",
