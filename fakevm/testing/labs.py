@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fakevm.backends import known
 from fakevm.clients.engine import Engine
+from fakevm.errors import ConflictError
 from fakevm.library.lab import Lab
 from fakevm.neutron.made import Made
 from fakevm.protocol.lock import exclusive
@@ -88,12 +89,22 @@ class Labs:
         return lab
 
     def name(self, backend: str, words: LabWords) -> str:
-        """Return the name of a lab of a backend: one that is there may have the plain one."""
+        """Return the name of a lab of a backend: one that is there may have the plain one.
+
+        ConflictError: the name that it should have is another one's.
+        """
         plain = self._run.name(known.DEFAULT.name, words)
-        there = self._engine.containers(lab=plain)
-        if backend in {container.backend for container in there}:
+        there = {c.backend for c in self._engine.containers(lab=plain) if c.backend}
+        if backend in there:
             return plain
-        return self._run.name(backend, words)
+        name = self._run.name(backend, words)
+        if name == plain and there:
+            other = known.get(there.pop())
+            raise ConflictError(
+                f"the lab {plain!r} has {other.title}, which stays as long as it does",
+                hint=f"pytest --fakevm-backend {other.name}, or --fakevm-lab ANOTHER",
+            )
+        return name
 
     def _whose(self, name: str, noted: Noted, *, is_there: bool) -> str:
         """Return by what a lab is known as a run's own; "": it is somebody else's."""

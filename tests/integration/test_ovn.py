@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
 from tests.integration.ovn import ovn_lab
 from tests.integration.routing import assert_routed
+from tests.integration.test_testing import run_pytest
 from tests.integration.traffic import Ping
 from tests.waiting import wait_until
 
@@ -283,3 +285,10 @@ def test_what_is_another_backend_s_is_refused(lab: Lab) -> None:
     refused = lab.fakevm.fails(4, "up", "--name", lab.name, "--backend", "ovs")
     assert "ML2/OVN, which stays" in refused
     assert "--backend ovs" in refused
+
+
+def test_tests_for_another_backend_are_told_which_it_has(lab: Lab, tmp_path: Path) -> None:
+    code, said = run_pytest(lab, tmp_path, "--fakevm-backend", "ovs")
+    assert code == 1
+    assert f"the lab {lab.name!r} has ML2/OVN" in said
+    assert "pytest --fakevm-backend ovn" in said
