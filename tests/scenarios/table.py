@@ -21,7 +21,8 @@ HEAD = """\
 What `tests/scenarios` takes up of Neutron's `neutron/tests/fullstack` and of
 neutron-tempest-plugin's scenarios: {passed}. `make scenarios` runs them on both
 backends, `make scenarios BACKEND=ovn` on one, and writes JUnit files, of which
-`python -m tests.scenarios.table` makes this page.
+`python -m tests.scenarios.table results/scenarios-ovs.xml results/scenarios-ovn.xml`
+prints this page.
 
 ✓ passes, ✗ fails, ! fails for a fault of Neutron's that is named below, — is not for this backend.
 Seconds are each test's own, on OVS and on OVN: on two cores, beside another worker, without its lab
