@@ -110,6 +110,18 @@ def test_input_that_the_command_does_not_read_is_thrown_away(client: Client, gue
     assert client.call("info")["vms"] == 1
 
 
+def test_input_that_a_daemon_holds_and_does_not_read_is_thrown_away(
+    client: Client, guest: Vm
+) -> None:
+    # More than a pipe has room for, and a command that ends before it was read.
+    script = "setsid --fork sleep 600 >/dev/null 2>&1; echo ready; sleep 0.5"
+    number = client.start(guest, "sh", "-c", script, stdin=True)
+    assert client.read_until(number, b"ready\n") == b"ready\n"
+    client.send_input(number, b"x" * 200_000)
+    assert client.finish(number).code == 0
+    assert client.call("info")["vms"] == 1
+
+
 def test_a_command_is_found_by_port_too(agent: Agent, client: Client, vm: Vm) -> None:
     vif = make_vif()
     agent.plug(vif, vm)

@@ -132,6 +132,9 @@ class Session:
                 try:
                     view = view[os.write(fd, view) :]
                 except BlockingIOError:
+                    if self._ended.is_set():
+                        # What it left behind holds its stdin, and reads as little of it.
+                        return
                     await self._wait(fd, writing=True)
                 except OSError:
                     # It reads no more: what is still sent is thrown away.
