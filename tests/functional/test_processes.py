@@ -18,3 +18,16 @@ def test_processes_that_end_meanwhile_are_passed_over() -> None:
         ending = [pool.submit(subprocess.run, ["true"], check=True) for _ in range(ENDED)]
         while not all(one.done() for one in ending):
             assert os.getpid() in processes.inside((own.st_dev, own.st_ino))
+
+
+def test_a_command_s_name_may_be_cut_in_the_midst_of_a_character(tmp_path: Path) -> None:
+    # 15 bytes of it are kept: seven letters, and half of the next one.
+    program = tmp_path / "проверка-сети"
+    program.symlink_to("/bin/sleep")
+    own = Path("/proc/self/ns/net").stat()
+    with subprocess.Popen([program, "600"]) as running:
+        try:
+            found = processes.inside((own.st_dev, own.st_ino))
+            assert found[running.pid].startswith("проверк")
+        finally:
+            running.kill()

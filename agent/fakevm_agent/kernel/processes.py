@@ -18,7 +18,9 @@ def inside(namespace: tuple[int, int]) -> dict[int, str]:
         try:
             its = (entry / "ns/net").stat()
             if (its.st_dev, its.st_ino) == namespace:
-                found[int(entry.name)] = (entry / "comm").read_text().strip()
+                # The kernel cuts it at a byte, perhaps in the midst of a character.
+                command = (entry / "comm").read_bytes().decode(errors="replace")
+                found[int(entry.name)] = command.strip()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             # It ended while we looked. Linux 6.18 denies, even to CAP_SYS_PTRACE, what a process
             # that has given up its memory still shows.
