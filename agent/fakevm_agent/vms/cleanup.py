@@ -1,6 +1,7 @@
 """What is left in this host of ports that are gone is removed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from fakevm.errors import attempt_each, raise_all
 from fakevm_agent.host import view
@@ -32,11 +33,19 @@ def cleanup(
         strays=host.drivers.strays(keep, links),
         interfaces=interfaces,
         owners=owners,
-        instances={name: processes.inside(netns.identity(name)) for name in view.instances()},
+        instances=dict(_instances()),
     )
     if not dry_run:
         _remove(host, found)
     return found
+
+
+def _instances() -> Iterator[tuple[str, dict[int, str]]]:
+    """Yield each VM that there is with what runs in it."""
+    for name in view.instances():
+        # One that is deleted while we look.
+        with suppress(FileNotFoundError):
+            yield name, processes.inside(netns.identity(name))
 
 
 def _remove(host: Host, found: Sequence[Leftover]) -> None:
