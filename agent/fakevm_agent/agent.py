@@ -70,11 +70,14 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
             work = _restore(host, workers, osvif, neutron, patience=patience)
             restore = asyncio.create_task(work)
             stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not stopped.done():
-                # A bug in it ends the agent, so that its supervisor shows it.
-                await restore
-                await stopped
+            try:
+                await asyncio.wait({restore, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if not stopped.done():
+                    # A bug in it ends the agent, so that its supervisor shows it.
+                    await restore
+                    await stopped
+            finally:
+                host.stop.set()
             restore.cancel()
             LOG.info("%s stops; its VMs stay", conf.host)
     finally:

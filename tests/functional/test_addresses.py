@@ -153,6 +153,27 @@ def test_an_address_that_does_not_come_is_told(agent: Agent, vm: Vm) -> None:
     assert vif.port_id in refused.value.hint
 
 
+def test_who_waits_for_an_address_is_told_of_an_unplug(agent: Agent, vm: Vm) -> None:
+    vif = make_vif(fixed_ips=(_fixed("10.0.0.5", "dhcp"),))
+    agent.plug(vif, vm)
+    with Client(agent.socket) as client:
+        number = client.request("configure", port_id=vif.port_id, timeout_s=600)
+        _wait_for_clients(vm, 1)
+        agent.unplug(vif.port_id)
+        with pytest.raises(RefusedError, match="eth0 is gone"):
+            client.answer(number)
+
+
+def test_an_agent_ends_while_an_address_is_waited_for(mortal_agent: Agent, vm: Vm) -> None:
+    vif = make_vif(fixed_ips=(_fixed("10.0.0.5", "dhcp"),))
+    mortal_agent.plug(vif, vm)
+    with Client(mortal_agent.socket) as client:
+        client.request("configure", port_id=vif.port_id, timeout_s=600)
+        _wait_for_clients(vm, 1)
+        assert mortal_agent.stop() == 0
+    mortal_agent.start()
+
+
 def test_an_address_comes_by_slaac(agent: Agent, network: Network, vm: Vm) -> None:
     vif = make_vif(mac_address="fa:16:3e:00:00:05")
     expected = "2001:db8::f816:3eff:fe00:5"

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import signal
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -112,10 +113,13 @@ def other_processes(guest: Guest) -> dict[int, str]:
     return found
 
 
-def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> list[str]:
+def wait(
+    record: Record, guest: Guest, *, timeout: float, deadline: float, stop: threading.Event
+) -> list[str]:
     """Wait until the VIF's addresses are on its NIC; return all that are on it.
 
-    Raises WaitTimeoutError naming those that are missing, with the client's last words.
+    Raises WaitTimeoutError naming those that are missing, with the client's last words;
+    NotFoundError, where the VIF is unplugged meanwhile, and UnavailableError after `stop`.
     """
     expected = {
         ipaddress.ip_address(fixed.ip_address): fixed
@@ -133,7 +137,9 @@ def wait(record: Record, guest: Guest, *, timeout: float, deadline: float) -> li
             ip.solicit_router(record.nic)
 
     with netns.entered(guest.instance_id):
-        found = ip.wait_until_addresses(record.nic, satisfied, deadline=deadline, nudge=nudge)
+        found = ip.wait_until_addresses(
+            record.nic, satisfied, deadline=deadline, nudge=nudge, stop=stop
+        )
     if not satisfied(found):
         ready = {address.value.ip for address in found if address.ready}
         missing = [fixed for value, fixed in expected.items() if value not in ready]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from fakevm.errors import NotFoundError
 from fakevm_agent.guest.folder import Guest
@@ -36,6 +37,8 @@ class Host:
     announcer: Announcer = field(default_factory=Announcer)
     ports: Locks = field(default_factory=Locks)
     vms: Locks = field(default_factory=Locks)
+    # Set when the agent stops: what waits in a thread gives up.
+    stop: Event = field(default_factory=Event)
 
     def guest(self, instance_id: str) -> Guest:
         """Return a VM's folder."""

@@ -4,11 +4,12 @@ import ipaddress
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fakevm.errors import FakevmError
+from fakevm.errors import FakevmError, NotFoundError, UnavailableError
 from fakevm_agent.kernel import netlink, rtnl
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.kernel.rtnl import Channel, Message
@@ -88,11 +89,13 @@ def wait_until_addresses(
     *,
     deadline: float,
     nudge: Callable[[list[Address]], None],
+    stop: threading.Event,
     interval: float = 1.0,
 ) -> list[Address]:
     """Return the device's addresses as soon as they satisfy, or at the deadline.
 
-    `nudge` is called at once and whenever an interval passes without a change.
+    `nudge` is called at once and whenever an interval passes without a change. Raises NotFoundError
+    as soon as the device is gone, and UnavailableError within an interval of `stop`.
     """
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
         # Bound before the first look, so that no change is missed.
@@ -100,10 +103,15 @@ def wait_until_addresses(
         events.setblocking(False)
         changed = False
         while True:
-            found = addresses(device)
+            links, of_each = links_and_addresses()
+            if device not in links:
+                raise NotFoundError(f"{device} is gone: its VIF was unplugged")
+            found = of_each.get(device, [])
             left = deadline - time.monotonic()
             if satisfied(found) or left <= 0:
                 return found
+            if stop.is_set():
+                raise UnavailableError("the agent is stopped")
             if not changed:
                 nudge(found)
             changed = bool(select.select([events], [], [], min(left, interval))[0])

@@ -21,4 +21,4 @@ def configure(host: Host, port_id: str, *, timeout: float) -> list[str]:
         guest = host.guest(record.vm.instance_id)
         addressing.start(record, guest, host.spawner)
     # Without the lock: who unplugs need not wait.
-    return addressing.wait(record, guest, timeout=timeout, deadline=deadline)
+    return addressing.wait(record, guest, timeout=timeout, deadline=deadline, stop=host.stop)
