@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import queue
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -145,14 +146,19 @@ class Agent(Connection):
                 hint=f"shlex.split({argv!r})",
             )
         asked = {**params, "argv": list(argv), "timeout_s": timeout_s}
-        return Execution(self, *self.start("exec", asked))
+        ends = None if timeout_s is None else time.monotonic() + timeout_s
+        return Execution(self, *self.start("exec", asked), ends=ends)
 
 
 class Execution:
     """A command that runs in a VM. Leaving the `with` block ends it if it still runs."""
 
-    def __init__(self, agent: Agent, request_id: int, answers: queue.Queue[Item]) -> None:
+    def __init__(
+        self, agent: Agent, request_id: int, answers: queue.Queue[Item], *, ends: float | None
+    ) -> None:
+        """`ends`: when the agent ends it, by the monotonic clock; None: never."""
         self._agent = agent
+        self._ends = ends
         self._id = request_id
         self._answers = answers
         self._running = True
@@ -168,9 +174,14 @@ class Execution:
         self._agent.forget(self._id)
 
     def output(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
-        """Yield what the command says, as it comes, to its end; then `exit_code` is known."""
+        """Yield what the command says, as it comes, to its end; then `exit_code` is known.
+
+        UnavailableError: the agent tells nothing more, though it should have ended the command.
+        """
         while True:
-            item = self._agent.next_of(self._answers)
+            left = None if self._ends is None else max(0.0, self._ends - time.monotonic())
+            patience = None if left is None else left + self._agent.timeout_s
+            item = self._agent.next_of(self._answers, timeout_s=patience)
             if item[0] == "output":
                 yield item[1]
                 continue

@@ -107,9 +107,15 @@ class Connection:
             self._waiting.pop(request_id, None)
             self._changed.notify_all()
 
-    def next_of(self, answers: queue.Queue[Item]) -> Item:
-        """Wait for what comes next of a command."""
-        item = answers.get()
+    def next_of(self, answers: queue.Queue[Item], *, timeout_s: float | None = None) -> Item:
+        """Wait for what comes next of a command; UnavailableError: nothing does in time."""
+        try:
+            item = answers.get(timeout=timeout_s)
+        except queue.Empty:
+            raise UnavailableError(
+                f"{self.host}: {self.peer} has not told in time how a command ended",
+                hint="fakevm status",
+            ) from None
         with self._changed:
             self._changed.notify_all()
         return item

@@ -249,3 +249,13 @@ def test_what_is_no_message_ends_all_that_wait() -> None:
 def test_a_command_s_end_with_its_host_is_an_error(agent: Agent) -> None:
     with pytest.raises(UnavailableError, match="compute-1"):
         run(agent.execute(PORT, ["die"]))
+
+
+def test_a_command_whose_end_is_not_told_in_time_is_given_up(fake: FakeAgent) -> None:
+    agent = Agent("compute-1", fake.stream(), timeout_s=0.2)
+    try:
+        agent.plug(make_vif(), VM)
+        with pytest.raises(UnavailableError, match="compute-1: .* how a command ended"):
+            run(agent.execute(PORT, ["sleep"], timeout_s=0.1))
+    finally:
+        agent.close()
