@@ -179,7 +179,7 @@ class Existing:
         """The compute hosts that are there, running or not."""
         # A set, since while Compose makes a container anew there are two.
         names = {c.service for c in self.containers if c.role == "compute"}
-        return tuple(sorted(names, key=_number))
+        return tuple(sorted(names, key=lambda name: (_number(name), name)))
 
     @property
     def backend(self) -> Backend | None:
@@ -273,7 +273,8 @@ def settings(
         subnets = {role: subnets[role] or subnet for role, subnet in slice_of(number).items()}
     if taken := collisions(subnets, others):
         raise ConflictError(f"the lab's subnets are in use by Docker network {', '.join(taken)}")
-    computes = wishes.computes or max(map(_number, existing.hosts), default=DEFAULT_COMPUTES)
+    numbers = map(_number, existing.hosts)
+    computes = wishes.computes or max(numbers, default=DEFAULT_COMPUTES) or len(existing.hosts)
     release = wishes.neutron_version or existing.neutron_version or releases.DEFAULT
     options = _options(backend, wishes, existing, environ)
     passwords = [
@@ -375,4 +376,6 @@ def _password(variable: str, environ: Mapping[str, str]) -> str:
 
 
 def _number(host: str) -> int:
-    return int(host.rpartition("-")[2])
+    """Return a compute host's number; 0 of one with a name of its own, as joined labs have them."""
+    found = re.fullmatch(r"compute-(\d+)", host)
+    return int(found[1]) if found else 0

@@ -10,6 +10,7 @@ import yaml
 from fakevm.clients.containers import Network
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
+from fakevm.labs.decide import wanted_of
 from fakevm.labs.join import document_of, home_of, join, leave
 from fakevm.labs.settings import Existing, Wishes, settings
 from fakevm.labs.share import files
@@ -89,3 +90,10 @@ def test_a_lab_that_has_joined_another_sees_the_hosts_of_both() -> None:
     assert [one.id for one in lab.computes] == ["e", "c"]
     assert lab.endpoint == "http://127.0.0.1:9696"
     assert [one.service for one in Parts("home", engine=engine).computes] == ["compute-1"]
+
+
+def test_hosts_may_have_any_name() -> None:
+    hosts = [make_container(name, lab="edge", role="compute", home="home") for name in ("w", "e")]
+    existing = Existing(containers=tuple(hosts))
+    assert existing.hosts == ("e", "w")
+    assert wanted_of("edge", Wishes(), existing, ()).computes == 2
