@@ -77,8 +77,8 @@ class Observer:
 
     def __enter__(self) -> Self:
         if self._watching:
-            threading.Thread(target=self._watch, daemon=True).start()
             self._follow_trail()
+            threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
