@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fakevm.errors import for_each
 from fakevm.migrate.move import (
     SETTLING,
     Move,
+    Nic,
+    has_clients,
     plug_destination,
+    plug_nic,
     register_waiters,
     unplug_source,
 )
 from fakevm.migrate.spawn import BOOT, PLUG, WAIT
 from fakevm.protocol.steps import Protocol, Step, Undo
+from fakevm.vms.boot import start_clients
 
 
 def plug_and_start(move: Move) -> None:
     """Plug every NIC by the binding that it has, and start: Nova waits for nothing."""
     plug_destination(move, paused=False)
+
+
+def plug_again(move: Move) -> None:
+    """Plug every NIC, whatever becomes of the others, and start the clients that it had."""
+
+    def again(nic: Nic) -> None:
+        plug_nic(move, nic, paused=False)
+        if has_clients(nic):
+            start_clients(move.destination, nic.port.id)
+
+    for_each(move.nics, again)
 
 
 def register(move: Move) -> None:
@@ -40,7 +56,7 @@ _PLUG_AGAIN: Undo[Move] = Undo(
     name="plug again",
     actor="source",
     source="fakevm: Nova leaves the VM in ERROR",
-    act=plug_and_start,
+    act=plug_again,
 )
 
 HARD_REBOOT = Protocol(

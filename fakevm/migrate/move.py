@@ -182,13 +182,18 @@ def wait_until_plugged(move: Move, host: str = "") -> None:
 def plug_destination(move: Move, *, paused: bool) -> None:
     """Plug every NIC on the destination by what Neutron answered for it, or has of it there."""
     for nic in move.nics:
-        move.destination.plug(
-            move.vif(nic, move.answers.get(nic.port.id, nic.port)),
-            move.vm,
-            paused=paused,
-            late_tap=move.switches.late_tap,
-            nic=nic.name,
-        )
+        plug_nic(move, nic, paused=paused)
+
+
+def plug_nic(move: Move, nic: Nic, *, paused: bool) -> None:
+    """Plug one NIC on the destination."""
+    move.destination.plug(
+        move.vif(nic, move.answers.get(nic.port.id, nic.port)),
+        move.vm,
+        paused=paused,
+        late_tap=move.switches.late_tap,
+        nic=nic.name,
+    )
 
 
 def unplug_destination(move: Move) -> None:
@@ -253,11 +258,24 @@ def wait_until_active(move: Move) -> None:
     )
 
 
+def has_clients(nic: Nic) -> bool:
+    """Tell whether a NIC had clients for its addresses; of one without a host nobody knows."""
+    return nic.guest is None or nic.guest.configured
+
+
 def configure(move: Move) -> None:
     """Start the DHCP and SLAAC clients that the VM had at the source."""
     for_each(
-        [nic for nic in move.nics if nic.guest is None or nic.guest.configured],
+        [nic for nic in move.nics if has_clients(nic)],
         lambda nic: boot.configure(move.destination, nic.port, timeout_s=move.timeout_s),
+    )
+
+
+def start_clients(move: Move) -> None:
+    """Start the clients that the VM had at the source, and wait for nothing."""
+    for_each(
+        [nic for nic in move.nics if has_clients(nic)],
+        lambda nic: boot.start_clients(move.destination, nic.port.id),
     )
 
 
@@ -273,11 +291,14 @@ SETTLING = (
         actor="destination",
         source="fakevm: Nova does not wait",
         act=wait_until_active,
+        waits=True,
     ),
     Step(
         name="configure",
         actor="destination",
         source="fakevm: the guest's DHCP and SLAAC clients",
         act=configure,
+        waits=True,
+        at_least=start_clients,
     ),
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from fakevm.errors import ConfigError, FakevmError, for_each
-from fakevm.protocol.interrupt import deferred
+from fakevm.protocol.interrupt import Held, deferred
 from fakevm.protocol.journal import Journal
 
 T = TypeVar("T")
@@ -30,6 +30,8 @@ class Step(Generic[T]):
     # Only waits, so that Ctrl-C may come in between. A request that is cut off is carried out all
     # the same, and perhaps after its undo.
     waits: bool = False
+    # Of one that waits, what of it is done where Ctrl-C has ended the wait, or one before it.
+    at_least: Callable[[T], object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +93,17 @@ def carry_out(
 ) -> None:
     """Carry a protocol out. A failure or Ctrl-C before the point of no return is undone.
 
-    After it Ctrl-C comes too late, and a failure is raised when all else has been done. `before`
-    is called before each step and each undo, outside its time.
+    After it Ctrl-C comes too late but for steps that wait, and a failure is raised when all else
+    has been done. `before` is called before each step and each undo, outside its time.
     """
     faults.check(protocol.names())
 
-    def act(step: Step[T]) -> None:
+    def act(step: Step[T], held: Held | None = None) -> None:
         before(step)
         with journal.step(step.name, step.actor, source=step.source):
-            time.sleep(faults.delays.get(step.name, 0))
+            if delay := faults.delays.get(step.name, 0):
+                with held.lifted() if held else nullcontext():
+                    time.sleep(delay)
             if step.name == faults.fail_at:
                 raise FakevmError(f"step '{step.name}' was made to fail (--fail-at)")
             step.act(subject)
@@ -107,27 +111,37 @@ def carry_out(
     begun: set[str] = set()
     with ExitStack() as whole:
         try:
-            for step in protocol.steps:
+            *steps, last = protocol.steps
+            for step in steps:
                 begun.add(step.name)
-                if step is protocol.steps[-1]:
-                    # From its request on nobody knows whether the VM is here or there.
-                    whole.enter_context(deferred(forget=True))
-                with nullcontext() if step.waits else deferred():
+                if step.waits:
                     act(step)
+                else:
+                    with deferred() as held:
+                        act(step, held)
+            begun.add(last.name)
+            # From its request on nobody knows whether the VM is here or there.
+            held = whole.enter_context(deferred(forget=True))
+            act(last, held)
         except BaseException as error:
-            with deferred():
+            with deferred(forget=True):
                 _roll_back(protocol, subject, journal, begun, before, error)
             raise
-        _finish(protocol.after, act)
+        try:
+            _finish(protocol.after, act, held)
+        except KeyboardInterrupt as interrupt:
+            _hurry(protocol.after, subject, interrupt)
+            raise
 
 
-def _finish(steps: Sequence[Step[T]], act: Callable[[Step[T]], None]) -> None:
-    """Do each, whatever became of those before it."""
+def _finish(steps: Sequence[Step[T]], act: Callable[[Step[T]], None], held: Held) -> None:
+    """Do each, whatever became of those before it; what waits, until Ctrl-C."""
     failed: list[str] = []
 
     def attempt(step: Step[T]) -> None:
         try:
-            act(step)
+            with held.lifted() if step.waits else nullcontext():
+                act(step)
         except FakevmError:
             failed.append(f"'{step.name}'")
             raise
@@ -137,6 +151,18 @@ def _finish(steps: Sequence[Step[T]], act: Callable[[Step[T]], None]) -> None:
     except FakevmError as error:
         error.add_note(f"not all was done of {', '.join(failed)}")
         raise
+
+
+def _hurry(steps: Sequence[Step[T]], subject: T, interrupt: KeyboardInterrupt) -> None:
+    """Do of the steps that wait what needs no wait."""
+    waiting = [step for step in steps if step.waits]
+    interrupt.add_note("all is done but " + ", ".join(f"'{step.name}'" for step in waiting))
+    for step in waiting:
+        try:
+            if step.at_least:
+                step.at_least(subject)
+        except FakevmError as failure:
+            interrupt.add_note(f"and '{step.name}' failed: {failure}")
 
 
 def _roll_back(

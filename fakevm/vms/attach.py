@@ -79,15 +79,14 @@ def detach(lab: Parts, port: Port, *, keep: bool = False, timeout_s: float) -> D
         if {one.port_id for one in here} == {port.id}:
             lab.say(f"it was the last NIC of VM {here[0].vm_name}, which ends with it")
         journal = Journal(tell=note(lab.events, port.device_id))
-        with (
-            journal.step("unplug", agent.host, source="LibvirtDriver.detach_interface"),
-            deferred(),
-        ):
-            agent.unplug(port.id)
-        source = "neutron.API.deallocate_port_for_instance"
-        with journal.step("unbind" if given else "delete", agent.host, source=source), deferred():
-            if given:
-                unbind(lab, port)
-            else:
-                lab.neutron.delete_port(port.id)
+        # Once it is unplugged nobody knows any more whether it was given.
+        with deferred():
+            with journal.step("unplug", agent.host, source="LibvirtDriver.detach_interface"):
+                agent.unplug(port.id)
+            source = "neutron.API.deallocate_port_for_instance"
+            with journal.step("unbind" if given else "delete", agent.host, source=source):
+                if given:
+                    unbind(lab, port)
+                else:
+                    lab.neutron.delete_port(port.id)
     return DetachedPort(port_id=port.id, deleted=not given)

@@ -247,10 +247,15 @@ def configure(agent: Configures, port: Port, *, timeout_s: float) -> None:
     """Start a NIC's clients, and wait for its addresses if its port is administratively up."""
     if port.admin_state_up:
         agent.configure(port.id, timeout_s=timeout_s)
-        return
-    # Without a network no address comes. The clients ask until there is one, as in any guest.
+    else:
+        # Without a network no address comes.
+        start_clients(agent, port.id)
+
+
+def start_clients(agent: Configures, port_id: str) -> None:
+    """Start a NIC's clients, which ask until they have an address, as in any guest."""
     with suppress(WaitTimeoutError):
-        agent.configure(port.id, timeout_s=_AT_ONCE_S)
+        agent.configure(port_id, timeout_s=_AT_ONCE_S)
 
 
 def delete_vm(lab: Parts, instance_id: str) -> list[str]:
@@ -271,22 +276,24 @@ def delete_vm(lab: Parts, instance_id: str) -> list[str]:
         if not port.host
         and (not port.device_owner or (port.id in server.nics and port.id not in server.given))
     }
-    for host in sorted({port.host for port in ports} - {""}):
-        try:
-            agent = lab.agent(host)
-            here = [one for one in agent.vifs() if one.instance_id == instance_id]
-            created |= {one.port_id for one in here if not one.preserve_on_delete}
-            for_each([one.port_id for one in here], agent.unplug)
-        except FakevmError as error:
-            lab.say(f"{error}; `fakevm cleanup` removes what is left there")
-    for port in ports:
-        if port.id not in created:
-            unbind(lab, port)
-            told = f"port {port.id} was unbound: it was given to the VM, or may have been"
-            lab.say(f"{told}; `fakevm delete-port {port.id}` deletes it")
-    for port in ports:
-        if port.id in created:
-            lab.neutron.delete_port(port.id)
+    # Once a port is unplugged nobody knows any more whether it was given.
+    with deferred():
+        for host in sorted({port.host for port in ports} - {""}):
+            try:
+                agent = lab.agent(host)
+                here = [one for one in agent.vifs() if one.instance_id == instance_id]
+                created |= {one.port_id for one in here if not one.preserve_on_delete}
+                for_each([one.port_id for one in here], agent.unplug)
+            except FakevmError as error:
+                lab.say(f"{error}; `fakevm cleanup` removes what is left there")
+        for port in ports:
+            if port.id not in created:
+                unbind(lab, port)
+                told = f"port {port.id} was unbound: it was given to the VM, or may have been"
+                lab.say(f"{told}; `fakevm delete-port {port.id}` deletes it")
+        for port in ports:
+            if port.id in created:
+                lab.neutron.delete_port(port.id)
     return [port.id for port in ports]
 
 

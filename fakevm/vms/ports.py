@@ -247,7 +247,7 @@ def _undone_on_failure() -> Iterator[ExitStack]:
         try:
             yield stack
         except BaseException as error:
-            with deferred():
+            with deferred(forget=True):
                 _undo(stack, error)
             raise
         stack.pop_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -213,14 +214,39 @@ def test_every_failure_past_activation_is_told(lab: Lab, world: World, vm: list[
     assert caught.value.hint.startswith("make room; fakevm show")
 
 
-def test_an_interrupt_after_activation_comes_too_late(
+def test_an_interrupt_after_activation_ends_the_waits_alone(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
     world.neutron.before = lambda called: (
         os.kill(os.getpid(), signal.SIGINT) if called == "activate_binding" else None
     )
-    assert move(lab, vm[0], "compute-3").destination == "compute-3"
+    with pytest.raises(KeyboardInterrupt) as caught:
+        move(lab, vm[0], "compute-3")
+    assert caught.value.__notes__ == ["all is done but 'wait for ACTIVE', 'configure'"]
     assert world.hosts["compute-2"].vifs_by_port == {}
+    assert [world.hosts["compute-3"].vifs_by_port[port].configured for port in vm] == [True, True]
+    assert lab.server(lab.show(vm[0]).instance_id).host == "compute-3"
+
+
+def test_an_interrupt_ends_a_delay_and_nothing_is_activated(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    before = state(world)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        move(lab, vm[0], "compute-3", faults=Faults(delays={"activate": 60}))
+    assert state(world) == before
+
+
+def test_an_interrupt_of_a_rollback_does_not_hide_its_reason(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    world.hosts["compute-3"].broken["plug"] = ConflictError("no room")
+    world.neutron.before = lambda called: (
+        os.kill(os.getpid(), signal.SIGINT) if called == "delete_binding" else None
+    )
+    with pytest.raises(ConflictError, match="no room"):
+        move(lab, vm[0], "compute-3")
 
 
 def test_an_undo_that_fails_is_told_with_the_error(lab: Lab, world: World, vm: list[str]) -> None:
