@@ -255,7 +255,7 @@ def test_a_command_whose_end_is_not_told_in_time_is_given_up(fake: FakeAgent) ->
     agent = Agent("compute-1", fake.stream(), timeout_s=0.2)
     try:
         agent.plug(make_vif(), VM)
-        with pytest.raises(UnavailableError, match="compute-1: .* how a command ended"):
+        with pytest.raises(UnavailableError, match=r"compute-1: .* how a command ended"):
             run(agent.execute(PORT, ["sleep"], timeout_s=0.1))
     finally:
         agent.close()
