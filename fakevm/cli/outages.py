@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from fakevm import outages
 from fakevm.cli import complete
 from fakevm.cli.session import SECONDS, Number, Session, lab_option, pass_session, say
-from fakevm.errors import attempt_each, raise_all
+from fakevm.errors import for_each
 from fakevm.labs.subnets import ROLES
 from fakevm.names import lab_words
+
+if TYPE_CHECKING:
+    from fakevm.lab import Lab
 
 _for_option = click.option(
     "--for",
@@ -35,20 +39,23 @@ _network = click.option(
 )
 
 
-def _lasting(seconds: float | None, undo: Callable[[], object], how: str) -> None:
-    """Leave it, and say how it is undone; or undo it after a time."""
+def _lasting(
+    act: Callable[[], object], seconds: float | None, undo: Callable[[], object], how: str
+) -> None:
+    """Do it, and say how it is undone; or undo it after a time, and what is done if it fails."""
     if seconds is None:
+        act()
         say(f"To undo it: {how}")
         return
-    try:
+    with outages.undo.at_the_end(undo):
+        act()
         time.sleep(seconds)
-    finally:
-        undo()
 
 
-def _each(refs: Sequence[str], act: Callable[[str], object]) -> None:
-    _, failures = attempt_each(refs, act)
-    raise_all(failures)
+def _each(lab: Lab, refs: Sequence[str], act: Callable[[str], object]) -> None:
+    """Do it to each, also after a failure; to none, if one of them is not there."""
+    for_each(refs, lab.outages.find)
+    for_each(refs, act)
 
 
 @click.command()
@@ -58,11 +65,17 @@ def _each(refs: Sequence[str], act: Callable[[str], object]) -> None:
 @pass_session
 def stop(session: Session, *, refs: tuple[str, ...], seconds: float | None) -> None:
     """Stop a host, a service or a process: compute-2, rabbitmq, l2-agent@compute-2."""
+    begun: list[str] = []
     with session.lab() as lab:
-        _each(refs, lab.outages.stop)
+
+        def end(ref: str) -> None:
+            begun.append(ref)
+            lab.outages.stop(ref)
+
         _lasting(
+            lambda: _each(lab, refs, end),
             seconds,
-            lambda: _each(refs, lab.outages.start),
+            lambda: for_each(begun, lab.outages.start),
             f"fakevm {lab_words(session.lab_name)}start {' '.join(refs)}",
         )
 
@@ -83,7 +96,7 @@ def stop(session: Session, *, refs: tuple[str, ...], seconds: float | None) -> N
 def start(session: Session, *, refs: tuple[str, ...], timeout_s: float) -> None:
     """Start what was stopped or killed, and wait until it is well."""
     with session.lab() as lab:
-        _each(refs, lambda ref: lab.outages.start(ref, timeout_s=timeout_s))
+        _each(lab, refs, lambda ref: lab.outages.start(ref, timeout_s=timeout_s))
 
 
 @click.command()
@@ -96,7 +109,7 @@ def kill(session: Session, *, refs: tuple[str, ...]) -> None:
     A process is started again by its host's supervisor; a host or a service by `fakevm start`.
     """
     with session.lab() as lab:
-        _each(refs, lab.outages.kill)
+        _each(lab, refs, lab.outages.kill)
 
 
 @click.command()
@@ -123,9 +136,10 @@ def cut(
         if undo:
             lab.outages.mend(host, peer, network=network)
             return
-        chosen = lab.outages.cut(host, peer, network=network)
+        chosen = outages.links.find(lab, host, peer, network).network
         words = " ".join(filter(None, [host, peer]))
         _lasting(
+            lambda: lab.outages.cut(host, peer, network=chosen),
             seconds,
             lambda: lab.outages.mend(host, peer, network=chosen),
             f"fakevm {lab_words(session.lab_name)}cut --undo --network {chosen} {words}",
@@ -159,10 +173,12 @@ def slow(
     netem = outages.links.netem
     words = [] if undo else netem(delay_ms=delay_ms, jitter_ms=jitter_ms, loss_percent=loss_percent)
     with session.lab() as lab:
-        lab.outages.slow(host, network, words)
-        if not undo:
-            _lasting(
-                seconds,
-                lambda: lab.outages.slow(host, network, ()),
-                f"fakevm {lab_words(session.lab_name)}slow --undo --network {network} {host}",
-            )
+        if undo:
+            lab.outages.slow(host, network, ())
+            return
+        _lasting(
+            lambda: lab.outages.slow(host, network, words),
+            seconds,
+            lambda: lab.outages.slow(host, network, ()),
+            f"fakevm {lab_words(session.lab_name)}slow --undo --network {network} {host}",
+        )

@@ -17,29 +17,25 @@ class Breaking(fakevm.lab.Lab):
         self, host: str, peer: str | None = None, *, network: str | None = None
     ) -> Iterator[None]:
         """Drop all packets between a host and a peer, or all of a host, as `fakevm cut` does."""
-        self.outages.cut(host, peer, network=network)
-        try:
+        network = outages.links.find(self, host, peer, network).network
+        with outages.undo.at_the_end(lambda: self.outages.mend(host, peer, network=network)):
+            self.outages.cut(host, peer, network=network)
             yield
-        finally:
-            self.outages.mend(host, peer, network=network)
 
     @contextmanager
     def stopped(self, ref: str) -> Iterator[None]:
         """Stop a host, a service or PROCESS@HOST; at the end it is started, and waited for."""
-        self.outages.stop(ref)
-        try:
+        self.outages.find(ref)
+        with outages.undo.at_the_end(lambda: self.outages.start(ref)):
+            self.outages.stop(ref)
             yield
-        finally:
-            self.outages.start(ref)
 
     @contextmanager
     def killed(self, ref: str) -> Iterator[None]:
         """Kill a host, a service or PROCESS@HOST; at the end it is started, and waited for."""
         self.outages.kill(ref)
-        try:
+        with outages.undo.at_the_end(lambda: self.outages.start(ref)):
             yield
-        finally:
-            self.outages.start(ref)
 
     @contextmanager
     def slow(
@@ -55,8 +51,6 @@ class Breaking(fakevm.lab.Lab):
         words = outages.links.netem(
             delay_ms=delay_ms, jitter_ms=jitter_ms, loss_percent=loss_percent
         )
-        self.outages.slow(host, network, words)
-        try:
+        with outages.undo.at_the_end(lambda: self.outages.slow(host, network, ())):
+            self.outages.slow(host, network, words)
             yield
-        finally:
-            self.outages.slow(host, network, ())

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.outages import links, verbs
+    from fakevm.outages import links, undo, verbs
 
-    __all__ = ["links", "verbs"]
+    __all__ = ["links", "undo", "verbs"]
 
 __getattr__ = lazy.modules(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fakevm.clients.containers import Container
 from fakevm.clients.engine import Engine
@@ -14,18 +15,44 @@ from fakevm.outages.target import container_of, order
 MANAGEMENT, UNDERLAY, PROVIDER = ROLES
 
 
-def cut(lab: Parts, host: str, peer: str | None, network: str | None, *, engine: Engine) -> str:
-    """Drop all packets between a host and a peer, or all of a host on a network.
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Of a host on a network: to a peer, or all it has there."""
 
-    Of two hosts the underlay's, if no network is named; of a host and a service, and of one host
-    alone, the management network's. Returns the network.
+    host: Container
+    peer: Container | None
+    network: str
+
+
+def find(lab: Parts, host: str, peer: str | None, network: str | None) -> Link:
+    """Return the link that a user names; ConfigError, where there is none.
+
+    Between two hosts it is the underlay's, if no network is named; of a host and a service, and of
+    one host alone, the management network's.
     """
-    return _between(lab, host, peer, network, engine=engine, act="cut")
+    one = _host(lab, host)
+    other = container_of(lab, peer) if peer else None
+    if other is not None and other.id == one.id:
+        raise ConfigError(f"{host} has no link to itself")
+    chosen = network or (UNDERLAY if other and other.is_host else MANAGEMENT)
+    if other and chosen == PROVIDER:
+        raise ConfigError(
+            "what passes a provider network has VMs' addresses, not its host's",
+            hint=f"fakevm cut {host} --network {PROVIDER}, of the host as a whole",
+        )
+    if other and chosen == UNDERLAY and not other.is_host:
+        raise ConfigError(f"{peer} is no host, and not on the underlay")
+    return Link(host=one, peer=other, network=chosen)
 
 
-def mend(lab: Parts, host: str, peer: str | None, network: str | None, *, engine: Engine) -> str:
-    """Let packets pass again that `cut` with the same words drops; content if they do."""
-    return _between(lab, host, peer, network, engine=engine, act="mend")
+def cut(link: Link, *, engine: Engine) -> None:
+    """Drop all packets between a host and a peer, or all of a host on a network."""
+    _order(link, "cut", engine=engine)
+
+
+def mend(link: Link, *, engine: Engine) -> None:
+    """Let packets pass again that `cut` of this link drops; content if they do."""
+    _order(link, "mend", engine=engine)
 
 
 def slow(lab: Parts, host: str, network: str, words: Sequence[str]) -> None:
@@ -52,28 +79,14 @@ def netem(
     return words
 
 
-def _between(
-    lab: Parts, host: str, peer: str | None, network: str | None, *, engine: Engine, act: str
-) -> str:
-    one = _host(lab, host)
-    other = container_of(lab, peer) if peer else None
-    if other is not None and other.id == one.id:
-        raise ConfigError(f"{host} has no link to itself")
-    chosen = network or (UNDERLAY if other and other.is_host else MANAGEMENT)
+def _order(link: Link, act: str, *, engine: Engine) -> None:
+    one, other, network = link.host, link.peer, link.network
     if other is None:
-        order(one, act, chosen)
-        return chosen
-    if chosen == PROVIDER:
-        raise ConfigError(
-            "what passes a provider network has VMs' addresses, not its host's",
-            hint=f"fakevm cut {host} --network {PROVIDER}, of the host as a whole",
-        )
-    if chosen == UNDERLAY and not other.is_host:
-        raise ConfigError(f"{peer} is no host, and not on the underlay")
-    order(one, act, chosen, engine.address(other, chosen), other.service)
+        order(one, act, network)
+        return
+    order(one, act, network, engine.address(other, network), other.service)
     if other.is_host and other.running:
-        order(other, act, chosen, engine.address(one, chosen), one.service)
-    return chosen
+        order(other, act, network, engine.address(one, network), one.service)
 
 
 def _host(lab: Parts, name: str) -> Container:

@@ -7,6 +7,7 @@ import time
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, WaitTimeoutError
 from fakevm.outages.target import Target, order
+from fakevm.protocol.interrupt import deferred
 
 # How often is looked whether a container is well again.
 _POLL_S = 0.5
@@ -14,10 +15,12 @@ _POLL_S = 0.5
 
 def stop(target: Target, *, engine: Engine) -> None:
     """End it, and leave it ended; content if it is."""
-    if target.process:
-        order(target.container, "stop", target.process)
-    else:
-        engine.stop(target.container)
+    # Who is interrupted goes on with it, and would take along what is started at once.
+    with deferred():
+        if target.process:
+            order(target.container, "stop", target.process)
+        else:
+            engine.stop(target.container)
 
 
 def kill(target: Target, *, engine: Engine) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from fakevm.cli.root import cli
+from fakevm.cli.session import Session
 from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
-from fakevm.errors import ConfigError, ConflictError, NotFoundError, UnavailableError
+from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.lab import Lab
+from fakevm.library.breaking import Breaking
+from fakevm.outages import undo
 from fakevm.outages.links import netem
 from fakevm.outages.target import find
 from fakevm.outages.verbs import Outages
@@ -26,11 +34,14 @@ class PoweredEngine(FakeEngine):
     def __init__(self, *containers: Container) -> None:
         super().__init__(*containers)
         self.done: list[tuple[str, str]] = []
+        # Called while a container is stopped.
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def start(self, container: Container) -> None:
         self.done.append(("start", container.service))
 
     def stop(self, container: Container) -> None:
+        self.meanwhile()
         self.done.append(("stop", container.service))
 
     def kill(self, container: Container) -> None:
@@ -43,6 +54,20 @@ class PoweredEngine(FakeEngine):
 @pytest.fixture
 def engine() -> PoweredEngine:
     return PoweredEngine(ONE, TWO, NETWORK, RABBITMQ)
+
+
+class OutagesSession(Session):
+    """The command line on a lab of that engine."""
+
+    def __init__(self, engine: PoweredEngine) -> None:
+        self.engine = engine
+
+    def lab(self, *, timeout_s: float | None = None) -> Lab:
+        return Lab(engine=self.engine)
+
+
+def fakevm(engine: PoweredEngine, *args: str) -> Result:
+    return CliRunner().invoke(cli, args, obj=OutagesSession(engine))
 
 
 @pytest.fixture
@@ -60,6 +85,9 @@ def orders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "#!/bin/sh\n"
         'case "$*" in\n'
         '*"host-outage stop nonsense") exit 3 ;;\n'
+        f'*"host-outage cut"*compute-1) [ ! -e "{tmp_path}/refuse" ] || exit 1 ;;\n'
+        "esac\n"
+        'case "$*" in\n'
         '*"host-outage slow"*) echo "qdisc kind is unknown" >&2; exit 4 ;;\n'
         '*"ls /run/services") echo bridges l2-agent; exit ;;\n'
         f'*host-outage*) echo "$@" >>"{told}" ;;\n'
@@ -186,3 +214,63 @@ def test_netem_has_its_own_words() -> None:
     for wrong in (None, 5.0):
         with pytest.raises(ConfigError):
             netem(delay_ms=None, jitter_ms=wrong, loss_percent=None)
+
+
+def test_nothing_is_stopped_if_one_of_them_is_not_there(
+    engine: PoweredEngine, orders: Path
+) -> None:
+    for words in ((), ("--for", "0.01")):
+        result = fakevm(engine, "stop", *words, "compute-1", "compute-22", "rabitmq")
+        assert (result.exit_code, engine.done) == (3, [])
+        assert "no 'compute-22'" in result.stderr
+        assert "no 'rabitmq'" in result.stderr
+
+
+def test_what_is_stopped_for_a_time_is_started_if_another_is_refused(
+    engine: PoweredEngine, orders: Path
+) -> None:
+    result = fakevm(engine, "stop", "rabbitmq", "nonsense@compute-1", "compute-2", "--for", "9")
+    assert engine.done == [
+        *[("stop", "rabbitmq"), ("stop", "compute-2")],
+        *[("start", "rabbitmq"), ("start", "compute-2")],
+    ]
+    assert result.exit_code == 3
+    assert result.stderr.count("no process 'nonsense'") == 1
+
+
+def test_ctrl_c_while_one_is_stopped_starts_it_again(engine: PoweredEngine, orders: Path) -> None:
+    engine.meanwhile = lambda: signal.raise_signal(signal.SIGINT)
+    result = fakevm(engine, "stop", "compute-1", "compute-2", "--for", "9")
+    # The engine goes on with a stop that nobody waits for.
+    assert engine.done == [("stop", "compute-1"), ("start", "compute-1")]
+    assert result.exit_code == 130
+    engine.done.clear()
+    with pytest.raises(KeyboardInterrupt), Breaking(engine=engine).stopped("rabbitmq"):
+        pytest.fail("it was interrupted before")
+    assert engine.done == [("stop", "rabbitmq"), ("start", "rabbitmq")]
+
+
+def test_half_a_cut_is_mended(engine: PoweredEngine, orders: Path) -> None:
+    orders.with_name("refuse").touch()
+    result = fakevm(engine, "cut", "compute-1", "compute-2", "--for", "9")
+    assert result.exit_code == 1
+    both = [words.split()[:3] for words in given(orders)]
+    assert both == [
+        ["compute-1", "cut", "underlay"],
+        *[["compute-1", "mend", "underlay"], ["compute-2", "mend", "underlay"]],
+    ]
+    orders.write_text("", encoding="utf-8")
+    with pytest.raises(FakevmError), Breaking(engine=engine).cut("compute-1", "compute-2"):
+        pytest.fail("it was refused")
+    assert [words.split()[:3] for words in given(orders)] == both
+
+
+def test_a_failure_is_told_before_what_could_not_be_undone() -> None:
+    def refuse() -> None:
+        raise FakevmError("compute-1 is paused")
+
+    with pytest.raises(ZeroDivisionError) as caught, undo.at_the_end(refuse):
+        _ = 1 / 0
+    assert caught.value.__notes__ == ["and compute-1 is paused"]
+    with pytest.raises(FakevmError, match="is paused"), undo.at_the_end(refuse):
+        pass
