@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fakevm.clients.containers import Container
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
-from fakevm.errors import ConfigError
+from fakevm.errors import ConfigError, for_each
 from fakevm.labs.subnets import ROLES
 from fakevm.outages.target import container_of, order
 
@@ -47,12 +47,23 @@ def find(lab: Parts, host: str, peer: str | None, network: str | None) -> Link:
 
 def cut(link: Link, *, engine: Engine) -> None:
     """Drop all packets between a host and a peer, or all of a host on a network."""
-    _order(link, "cut", engine=engine)
+    if link.peer is None:
+        order(link.host, "cut", link.network)
+        return
+    # All addresses first, so that a peer without one leaves no half of a cut.
+    ends = [(end, other, engine.address(other, link.network)) for end, other in _ends(link)]
+    for end, other, address in ends:
+        # One end is enough, where the peer is paused.
+        if end is link.host or end.running:
+            order(end, "cut", link.network, address, other.service)
 
 
-def mend(link: Link, *, engine: Engine) -> None:
+def mend(link: Link) -> None:
     """Let packets pass again that `cut` of this link drops; content if they do."""
-    _order(link, "mend", engine=engine)
+    if link.peer is None:
+        _mend(link.host, link.network)
+    else:
+        for_each(_ends(link), lambda ends: _mend(ends[0], link.network, ends[1].service))
 
 
 def slow(lab: Parts, host: str, network: str, words: Sequence[str]) -> None:
@@ -79,14 +90,17 @@ def netem(
     return words
 
 
-def _order(link: Link, act: str, *, engine: Engine) -> None:
-    one, other, network = link.host, link.peer, link.network
-    if other is None:
-        order(one, act, network)
-        return
-    order(one, act, network, engine.address(other, network), other.service)
-    if other.is_host and other.running:
-        order(other, act, network, engine.address(one, network), one.service)
+def _ends(link: Link) -> list[tuple[Container, Container]]:
+    """Return each host at an end, with who is at the other."""
+    assert link.peer is not None
+    one, other = link.host, link.peer
+    return [(one, other), (other, one)] if other.is_host else [(one, other)]
+
+
+def _mend(end: Container, *words: str) -> None:
+    # What a host drops ends with its container; one that is paused keeps it.
+    if end.running or end.state == "paused":
+        order(end, "mend", *words)
 
 
 def _host(lab: Parts, name: str) -> Container:

@@ -49,7 +49,7 @@ class Outages:
     def mend(self, host: str, peer: str | None = None, *, network: str | None = None) -> str:
         """Let pass again what `cut` with the same words drops."""
         link = links.find(self._lab, host, peer, network)
-        links.mend(link, engine=self._engine)
+        links.mend(link)
         self._breaking("cut", _link(host, peer, link.network), "undone")
         return link.network
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,14 @@ from fakevm.outages.links import netem
 from fakevm.outages.target import find
 from fakevm.outages.verbs import Outages
 from tests.fakes.engine import FakeEngine, make_container
+
+SBIN = Path(__file__).resolve().parents[2] / "images/host/files/usr/local/sbin"
+
+# A program that a script calls; iptables ends a loop over all of a rule's copies.
+REMEMBER = """#!/bin/sh
+echo "${0##*/} $*" >>"${0%/*}/called"
+case "${0##*/} $*" in "iptables -w -D "*) exit 1 ;; esac
+"""
 
 ONE, TWO = (make_container(f"compute-{n}", role="compute", id=f"{n}" * 64) for n in (1, 2))
 NETWORK = make_container("network-1", role="network", id="n" * 64)
@@ -130,8 +140,8 @@ def test_a_link_is_cut_at_both_hosts_ends(outages: Outages, orders: Path) -> Non
     assert given(orders) == [
         "compute-1 cut underlay underlay-of-compute-2 compute-2",
         "compute-2 cut underlay underlay-of-compute-1 compute-1",
-        "compute-1 mend underlay underlay-of-compute-2 compute-2",
-        "compute-2 mend underlay underlay-of-compute-1 compute-1",
+        "compute-1 mend underlay compute-2",
+        "compute-2 mend underlay compute-1",
     ]
 
 
@@ -144,6 +154,71 @@ def test_a_link_to_a_service_is_cut_at_the_host_s_end(outages: Outages, orders: 
         "compute-1 cut management",
         "compute-1 cut provider",
     ]
+
+
+def test_a_link_is_mended_though_a_host_at_its_end_is_stopped(
+    engine: PoweredEngine, outages: Outages, orders: Path
+) -> None:
+    engine.end("compute-2")
+    outages.mend("compute-1", "compute-2")
+    outages.mend("compute-2", "compute-1")
+    outages.mend("compute-2")
+    assert given(orders) == ["compute-1 mend underlay compute-2"] * 2
+    # Who is paused keeps what he drops.
+    engine.end("compute-2", state="paused")
+    outages = Outages(Parts("fakevm", engine=engine), engine=engine)
+    with pytest.raises(UnavailableError, match="compute-2 is paused"):
+        outages.mend("compute-2", "compute-1")
+    assert given(orders) == ["compute-1 mend underlay compute-2"] * 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOutage:
+    """host-outage as a host has it, in a folder; its programs are remembered, and do nothing."""
+
+    folder: Path
+
+    def __call__(self, *words: str) -> list[str]:
+        """Give it an order; return what it has called, or said."""
+        called = self.folder / "called"
+        called.write_text("", encoding="utf-8")
+        done = subprocess.run(
+            ("bash", self.folder / "host-outage", *words),
+            env={"PATH": f"{self.folder}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        return [*called.read_text(encoding="utf-8").splitlines(), *done.stdout.splitlines()]
+
+
+@pytest.fixture(params=["netdev", "system"])
+def host_outage(tmp_path: Path, request: pytest.FixtureRequest) -> HostOutage:
+    script = (SBIN / "host-outage").read_text(encoding="utf-8")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "datapath").write_text(request.param, encoding="utf-8")
+    (run / "underlay").write_text("eth1 02:42:c6:12:da:02 198.18.218.2/24\n", encoding="utf-8")
+    programs = dict.fromkeys(("ip", "iptables", "ovs-ofctl"), REMEMBER)
+    for name, text in {**programs, "host-outage": script}.items():
+        (tmp_path / name).write_text(text.replace("/run/fakevm", str(run)), encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    return HostOutage(folder=tmp_path)
+
+
+def test_a_link_is_mended_by_the_addresses_that_it_was_cut_by(host_outage: HostOutage) -> None:
+    host_outage("cut", "underlay", "198.18.218.3", "compute-2")
+    host_outage("cut", "underlay", "198.18.218.4", "compute-3")
+    host_outage("cut", "management", "198.18.0.3", "compute-2")
+    # It has come back with another address.
+    host_outage("cut", "underlay", "198.18.218.5", "compute-2")
+    called = " ".join(host_outage("mend", "underlay", "compute-2"))
+    assert [n for n in range(2, 6) if f"198.18.218.{n}" in called] == [3, 5]
+    assert host_outage("list") == ["cut management compute-2", "cut underlay compute-3"]
+    assert host_outage("mend", "underlay", "compute-2") == []
+    assert "198.18.0.3" in " ".join(host_outage("mend", "management", "compute-2"))
+    assert host_outage("list") == ["cut underlay compute-3"]
 
 
 @pytest.mark.parametrize(
