@@ -184,7 +184,11 @@ class HostOutage:
         called.write_text("", encoding="utf-8")
         done = subprocess.run(
             ("bash", self.folder / "host-outage", *words),
-            env={"PATH": f"{self.folder}:{os.environ['PATH']}"},
+            env={
+                "PATH": f"{self.folder}:{os.environ['PATH']}",
+                "FAKEVM_PEERS": "192.0.2.1 192.0.2.2",
+                "FAKEVM_UNDERLAY_GATEWAY": "198.18.218.1",
+            },
             capture_output=True,
             text=True,
             check=True,
@@ -195,13 +199,16 @@ class HostOutage:
 
 @pytest.fixture(params=["netdev", "system"])
 def host_outage(tmp_path: Path, request: pytest.FixtureRequest) -> HostOutage:
-    script = (SBIN / "host-outage").read_text(encoding="utf-8")
+    scripts = {
+        name: (SBIN / name).read_text(encoding="utf-8") for name in ("host-outage", "host-peers")
+    }
     run = tmp_path / "run"
     run.mkdir()
-    (run / "datapath").write_text(request.param, encoding="utf-8")
+    (run / "datapath").write_text(f"{request.param}\n", encoding="utf-8")
     (run / "underlay").write_text("eth1 02:42:c6:12:da:02 198.18.218.2/24\n", encoding="utf-8")
-    programs = dict.fromkeys(("ip", "iptables", "ovs-ofctl"), REMEMBER)
-    for name, text in {**programs, "host-outage": script}.items():
+    (run / "provider").write_text("eth2 02:42:c6:13:da:02 198.19.218.2/24\n", encoding="utf-8")
+    programs = dict.fromkeys(("ip", "iptables", "ovs-ofctl", "ovs-appctl"), REMEMBER)
+    for name, text in {**programs, **scripts}.items():
         (tmp_path / name).write_text(text.replace("/run/fakevm", str(run)), encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     return HostOutage(folder=tmp_path)
@@ -219,6 +226,20 @@ def test_a_link_is_mended_by_the_addresses_that_it_was_cut_by(host_outage: HostO
     assert host_outage("mend", "underlay", "compute-2") == []
     assert "198.18.0.3" in " ".join(host_outage("mend", "management", "compute-2"))
     assert host_outage("list") == ["cut underlay compute-3"]
+
+
+def test_with_a_host_s_underlay_come_its_ways_to_peers_elsewhere(host_outage: HostOutage) -> None:
+    assert host_outage("cut", "underlay") == ["ip link set eth1 down"]
+    assert host_outage("list") == ["cut underlay"]
+    up, *ways = host_outage("mend", "underlay")
+    assert up == "ip link set eth1 up"
+    routes = [f"ip route replace 192.0.2.{n} via 198.18.218.1 dev eth1 table 4789" for n in (1, 2)]
+    # Those of userspace tunnels are by a bridge, which stays up.
+    kernel = (host_outage.folder / "run" / "datapath").read_text(encoding="utf-8") == "system\n"
+    assert [way for way in ways if "route" in way] == (routes if kernel else [])
+    assert ("ip rule add from 198.18.218.2 lookup 4789" in ways) is kernel
+    assert host_outage("mend", "provider") == ["ip link set eth2 up"]
+    assert host_outage("list") == []
 
 
 @pytest.mark.parametrize(
