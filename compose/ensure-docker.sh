@@ -27,6 +27,7 @@ as_root() {
 }
 
 engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+engine_answers_root() { as_root timeout 10 docker version >/dev/null 2>&1; }
 compose_answers() { timeout 10 docker compose version >/dev/null 2>&1; }
 engine_installed() { command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ]; }
 
@@ -77,10 +78,9 @@ start_engine() {
         # shellcheck disable=SC2016  # the inner shell expands it
         as_root sh -c 'PATH=$PATH:/usr/sbin:/sbin setsid dockerd >>"$1" 2>&1 </dev/null &' sh "$LOG"
     fi
-    waited=0
-    until as_root docker version >/dev/null 2>&1; do
-        waited=$((waited + 1))
-        if [ "$waited" -gt "$DEADLINE" ]; then
+    deadline=$(($(date +%s) + DEADLINE))
+    until engine_answers_root; do
+        if [ "$(date +%s)" -gt "$deadline" ]; then
             as_root tail -n 20 "$LOG" >&2 || true
             fail "Docker Engine did not answer within $DEADLINE s"
         fi
@@ -141,10 +141,10 @@ if ! engine_answers; then
     [ -z "${DOCKER_HOST-}" ] || fail "no Docker Engine answers at DOCKER_HOST=$DOCKER_HOST"
     if ! engine_installed; then
         install_engine
-    elif as_root docker version >/dev/null 2>&1; then
+    elif engine_answers_root; then
         fail "Docker Engine answers root but not $(id -un): sudo usermod -aG docker $(id -un), then log in again"
     fi
-    as_root docker version >/dev/null 2>&1 || start_engine
+    engine_answers_root || start_engine
     # Membership counts from the next login on; this lasts until the engine's next start.
     [ -z "${new_member-}" ] || as_root setfacl -m "u:$(id -un):rw" /var/run/docker.sock
 fi
