@@ -53,6 +53,8 @@ def newcomers(
 
     Who can't tell now is asked again.
     """
+    if port_ids is not None and not port_ids:
+        return []
 
     def look(agent: Agent) -> list[Point]:
         there = [port_id for vm in agent.vms() for port_id in vm.port_ids]
@@ -65,6 +67,20 @@ def newcomers(
 
     answers = lab.ask_hosts(look).values()
     return [point for answer in answers if isinstance(answer, list) for point in answer]
+
+
+def new_links(lab: Lookup, wanted: Wanted, known: Collection[Point]) -> list[Point]:
+    """Return the links that are wanted, beside those known, of hosts that run."""
+    # One that starts has not all of its links yet.
+    ready = {
+        container.service: points.underlay(container.service)
+        for container in lab.containers
+        if container.is_host and container.running and container.health != "starting"
+    }
+    there = ready.values() if wanted.port_ids is None else wanted.points
+    return [
+        point for point in there if not point.port_id and point.host in ready and point not in known
+    ]
 
 
 def _everything(lab: Lookup) -> Wanted:

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -32,6 +32,9 @@ END_S = 15.0
 # How often is looked where VIFs are, and how long at most nothing is handed on that has come.
 WATCH_S = 0.5
 TICK_S = 0.05
+
+# How often is looked which hosts there are, and which of them run.
+HOSTS_S = 2.0
 
 # Pieces of what relays tell that wait to be read; then their tcpdumps wait, and the kernel drops.
 _BACKLOG = 64
@@ -63,6 +66,8 @@ class _Feed:
     said: str = ""
     listening: bool = False
     ended: bool = False
+    # Ended with its relay, as when the host stops, and not by itself.
+    cut_off: bool = False
     # The sink knows it.
     added: bool = False
     packets: int = 0
@@ -131,8 +136,7 @@ class Capture:
                 if feed.listening and feed.ended:
                     # Before there was a capture to tell it of.
                     self._tell_end(feed)
-            if self._wanted.port_ids is None or self._wanted.port_ids:
-                self._watcher.start()
+            self._watcher.start()
         except BaseException:
             self._finish()
             raise
@@ -173,7 +177,7 @@ class Capture:
     def _start(self, points: Collection[Point]) -> None:
         """Start the tcpdumps of more points, in one relay a host."""
         with self._changed:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._is_over():
                 return
             new = [
                 _Feed(
@@ -186,16 +190,23 @@ class Capture:
             by_host: dict[str, list[_Feed]] = {}
             for feed in new:
                 by_host.setdefault(feed.point.host, []).append(feed)
+            count = len(self._feeds) + len(new)
+            begun: list[_Station] = []
+            # All of them or none: a host may stop just now.
+            with ExitStack() as undo:
+                for host, feeds in by_host.items():
+                    begun.append(self._station(host, feeds, count))
+                    undo.callback(begun[-1].stream.close)
+                undo.pop_all()
             self._feeds += new
-            begun = [self._station(host, feeds) for host, feeds in by_host.items()]
             self._stations += begun
         for station in begun:
             threading.Thread(
                 target=self._read, args=(station,), name="capture-read", daemon=True
             ).start()
 
-    def _station(self, host: str, feeds: list[_Feed]) -> _Station:
-        words, count = self._sink.words, len(self._feeds)
+    def _station(self, host: str, feeds: list[_Feed], count: int) -> _Station:
+        words = self._sink.words
         commands = [
             tcpdump.command(feed.point, bpf=self._bpf, words=words, points=count) for feed in feeds
         ]
@@ -236,13 +247,22 @@ class Capture:
         self._arrived.put((station, b""))
 
     def _watch(self) -> None:
-        """Begin at VIFs that are plugged later: where VMs move to, and new ones."""
+        """Begin at VIFs that are plugged later, and at hosts that start (again)."""
+        looked = time.monotonic()
         while not self._stopping.wait(WATCH_S):
             with self._changed:
-                known = {(f.point.host, f.point.port_id) for f in self._feeds if not f.ended}
+                vifs = {(f.point.host, f.point.port_id) for f in self._feeds if not f.ended}
+                # The latest of each.
+                latest = {f.point: f for f in self._feeds}
             # What can't be had now is tried again.
             with suppress(FakevmError):
-                self._start(find.newcomers(self._lab, self._wanted.port_ids, known))
+                if time.monotonic() - looked >= HOSTS_S:
+                    looked = time.monotonic()
+                    # What was found before still says that a host is stopped.
+                    self._lab.look_again()
+                    links = [point for point, feed in latest.items() if not feed.cut_off]
+                    self._start(find.new_links(self._lab, self._wanted, links))
+                self._start(find.newcomers(self._lab, self._wanted.port_ids, vifs))
 
     def _work(self) -> None:
         """Take what comes until all relays have ended: the only thread that uses the sink."""
@@ -312,6 +332,7 @@ class Capture:
             if not feed.ended:
                 feed.said += f"\n{station.stream.complaint or 'its host ended it'}"
                 self._note(feed, ended=True)
+                feed.cut_off = True
         station.stream.close()
         with self._changed:
             station.ended = True

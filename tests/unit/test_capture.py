@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from fakevm.capture import pcapng, points, relay, tcpdump
+from fakevm.capture import run as running
 from fakevm.capture.find import wanted
 from fakevm.capture.frames import Frame, Frames
 from fakevm.capture.merge import Merge, Seen
@@ -287,6 +288,92 @@ def test_what_vanishes_is_told_and_the_rest_goes_on(world: World, tmp_path: Path
     assert world.said == ["compute-1 vanishes: pcap_loop: The interface disappeared"]
     with world.lab() as lab, capture(lab, tmp_path / "g", "compute-1:vanishes") as under_way:
         assert under_way.wait(20)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a capture look for hosts at once."""
+    monkeypatch.setattr(running, "HOSTS_S", 0.0)
+
+
+class Hosts:
+    """The relays in a world's hosts, which end with them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._relays: list[tuple[str, ProcessStream]] = []
+
+    def relayed(self, container: str, commands: Sequence[Sequence[str]]) -> ProcessStream:
+        self._relays.append((container, local(container, commands)))
+        return self._relays[-1][1]
+
+    def end(self, host: str) -> None:
+        self._world.engine.end(host)
+        self._world.agents[host].die()
+        for container, relayed in self._relays:
+            if container == f"fakevm-{host}-1":
+                relayed.close()
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize(
+    ("refs", "there"),
+    [
+        ((), {"web@compute-1 eth0", "compute-1 underlay"}),
+        (("web",), {"web@compute-1 eth0"}),
+        (("compute-1", "compute-2:a"), {"compute-1 underlay"}),
+    ],
+)
+def test_a_host_that_is_started_again_is_captured_at_again(
+    world: World, web: str, tmp_path: Path, refs: tuple[str, ...], there: set[str]
+) -> None:
+    hosts = Hosts(world)
+    with world.lab() as lab:
+        what, sink = wanted(lab, refs), PcapngSink(tmp_path / "f")
+        with Capture(lab, what, sink, open_relay=hosts.relayed) as under_way:
+            assert there <= set(under_way.names)
+            hosts.end("compute-1")
+            wait_until("its end", lambda: there.isdisjoint(under_way.names))
+            looks = world.engine.looks
+            # It is seen to be down.
+            wait_until("a look", lambda: world.engine.looks > looks + 1)
+            world.engine.begin("compute-1")
+            wait_until("its return", lambda: there <= set(under_way.names))
+
+
+@pytest.mark.usefixtures("often")
+def test_hosts_that_come_later_are_captured_at(world: World, web: str, tmp_path: Path) -> None:
+    containers = world.engine.all_containers
+    world.engine.all_containers = [c for c in containers if c.service != "compute-3"]
+    world.engine.end("compute-1")
+    with world.lab() as lab, capture(lab, tmp_path / "f") as under_way:
+        assert sorted(under_way.names) == ["compute-2 underlay", "network-1 underlay"]
+        world.engine.all_containers = containers
+        wait_until("their points", lambda: len(under_way.names) == 5)
+        assert {"web@compute-1 eth0", "compute-1 underlay", "compute-3 underlay"} <= set(
+            under_way.names
+        )
+
+
+@pytest.mark.usefixtures("often")
+def test_a_host_that_stops_before_its_relay_starts_is_tried_again(
+    world: World, web: str, tmp_path: Path
+) -> None:
+    world.engine.end("compute-1")
+    tries: list[str] = []
+
+    def relayed(container: str, commands: Sequence[Sequence[str]]) -> ProcessStream:
+        tries.append(container)
+        if tries.count("fakevm-compute-1-1") == 1 and container == "fakevm-compute-1-1":
+            raise UnavailableError("compute-1 is exited")
+        return local(container, commands)
+
+    with world.lab() as lab:
+        what, sink = wanted(lab, ()), PcapngSink(tmp_path / "f")
+        with Capture(lab, what, sink, open_relay=relayed) as under_way:
+            world.engine.begin("compute-1")
+            there = {"web@compute-1 eth0", "compute-1 underlay"}
+            wait_until("its points", lambda: there <= set(under_way.names))
 
 
 class Gone(io.BytesIO):
