@@ -149,9 +149,18 @@ def route(answer: str) -> Route | None:
 def router_port_at(topology: Topology, network_id: str, address: str) -> RouterPort | None:
     """Return the router's port that has an address on a network."""
     for port in topology.router_ports:
-        if port.network_id == network_id and address in port.addresses:
+        # Who has learned its route from router advertisements has it by this one (RFC 4861, 4.2).
+        has = (*port.addresses, link_local(port.mac_address))
+        if port.network_id == network_id and address in has:
             return port
     return None
+
+
+def link_local(mac_address: str) -> str:
+    """Return the link-local address that a NIC gives itself, by its MAC (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac_address.replace(":", ""))
+    interface = bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + interface))
 
 
 def router_port_of(ports: Sequence[RouterPort], device: str) -> RouterPort | None:

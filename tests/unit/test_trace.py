@@ -406,6 +406,13 @@ def test_a_router_s_port_is_found_by_its_address_and_its_device() -> None:
     assert ends.router_port_of([ROUTER_PORT], "lo") is None
 
 
+def test_a_router_s_port_is_found_by_its_link_local_address() -> None:
+    topology = Topology(nics=(), router_ports=(ROUTER_PORT,))
+    assert ends.router_port_at(topology, "n", "fe80::f816:3eff:fe00:1") == ROUTER_PORT
+    assert ends.router_port_at(topology, "n", "fe80::f816:3eff:fe00:2") is None
+    assert ends.router_port_at(topology, "other", "fe80::f816:3eff:fe00:1") is None
+
+
 OUT = Rule(id="out", group_id="g", direction="egress", ethertype="IPv4")
 IN = Rule(id="in", group_id="h", direction="ingress", ethertype="IPv4", protocol="tcp", port_min=80)
 TOPOLOGY = Topology(nics=(NIC, PEER), rules=(OUT, IN), groups={"g": "default", "h": "web"})
