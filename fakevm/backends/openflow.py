@@ -176,9 +176,14 @@ def _waiting(steps: list[Step]) -> Iterator[Output]:
 
 def _outputs(actions: str, state: Output) -> Iterator[Output]:
     """Yield the ports that a packet leaves by, of what odp-execute is told."""
+    # The kernel's, of the next output: it keeps it, and ports that are no tunnel's don't ask.
+    keyed: Tunnel | None = None
     for action in split(actions):
         name, _, inside = action.partition("(")
-        if action.isdigit():
+        if action.isdigit() and keyed:
+            yield replace(state, port=int(action), tunnel=keyed, vlan=None)
+            keyed = None
+        elif action.isdigit():
             yield replace(state, port=int(action))
         elif name == "clone":
             yield from _outputs(inside[:-1], state)
@@ -195,7 +200,9 @@ def _outputs(actions: str, state: Output) -> Iterator[Output]:
             state = replace(state, ttl=int(ttl) if ttl else state.ttl)
         elif action == "pop_vlan":
             state = replace(state, vlan=None)
-        elif name == "tnl_push" or action.startswith("set(tunnel("):
+        elif action.startswith("set(tunnel("):
+            keyed = _tunnel(inside)
+        elif name == "tnl_push":
             state = replace(state, tunnel=_tunnel(inside), vlan=None)
 
 

@@ -164,6 +164,20 @@ def test_where_a_packet_goes_is_what_the_datapath_is_told(
     assert list(openflow.traced(f"Datapath actions: {actions}").outputs) == outputs
 
 
+def test_the_kernel_s_tunnel_is_of_the_output_that_follows_it() -> None:
+    actions = "set(tunnel(tun_id=0x1,dst=10.0.0.{})),pop_vlan,8"
+    flooded = (
+        f"push_vlan(vid=1,pcp=0),6,{actions.format(2)},{actions.format(3)},7,push_vlan(vid=1),6"
+    )
+    tunnels = [Tunnel(local="", remote=f"10.0.0.{end}", key=1) for end in (2, 3)]
+    assert openflow.traced(f"Datapath actions: {flooded}").outputs == (
+        Output(port=6, vlan=1),
+        *(Output(port=8, tunnel=tunnel) for tunnel in tunnels),
+        Output(port=7),
+        Output(port=6, vlan=1),
+    )
+
+
 @pytest.mark.parametrize(
     ("step", "where", "words"),
     [
