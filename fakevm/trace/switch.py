@@ -24,7 +24,7 @@ _APPCTL = "ovs-appctl --timeout=5 -t /run/openvswitch/ovs-vswitchd.ctl"
 _LOOK = f"""
 set -e
 {_APPCTL} dpif/show; echo '{_MARK}'
-ovs-vsctl --timeout=5 --format=json --columns=name,external_ids list Interface; echo '{_MARK}'
+ovs-vsctl --timeout=5 --format=json --columns=name,type,external_ids list Interface; echo '{_MARK}'
 cat /run/fakevm/underlay; echo '{_MARK}'
 cat /run/fakevm/provider; echo '{_MARK}'
 host-outage list
@@ -119,11 +119,13 @@ def switch(
 ) -> Switch:
     """Return what the answers mean."""
     rows = json.loads(listed)["data"]
+    # The patch ports of a trunk have its parent's iface-id, too.
+    ids_of = {name: dict(ids) for name, kind, (_, ids) in rows if kind != "patch"}
     return Switch(
         host=host,
         container=container,
         interfaces=tuple(datapath.interfaces(shown)),
-        devices={dict(ids)["iface-id"]: name for name, (_, ids) in rows if "iface-id" in dict(ids)},
+        devices={ids["iface-id"]: name for name, ids in ids_of.items() if "iface-id" in ids},
         # Each has a NIC, its MAC and its address.
         underlay=underlay.split()[2].partition("/")[0],
         provider=str(ip_interface(provider.split()[2]).network),

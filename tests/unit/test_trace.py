@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -225,15 +227,27 @@ def test_interfaces_have_their_bridges_and_numbers() -> None:
     assert found["patch-tun"].number is None
 
 
-SHOWN = switch.switch(
-    "compute-1",
-    "lab-compute-1-1",
-    shown=text("ovs-show"),
-    listed='{"data":[["tap2e77b4ca-50",["map",[["iface-id","a"]]]],["br-phy",["map",[]]]]}',
-    underlay="eth2 02:42:c6:12:da:03 198.18.218.3/23\n",
-    provider="eth1 02:42:c6:12:dc:03 198.18.220.3/23\n",
-    outages="cut underlay compute-2\nstop l2-agent",
-)
+def listed(*rows: str) -> str:
+    """Return interfaces as ovs-vsctl(8) lists them: name, type, and whose port each is."""
+    words = [row.split() for row in rows]
+    data = [[name, kind, ["map", [["iface-id", p] for p in port]]] for name, kind, *port in words]
+    return json.dumps({"data": data})
+
+
+def shown(*rows: str) -> switch.Switch:
+    """Return a switch with these interfaces."""
+    return switch.switch(
+        "compute-1",
+        "lab-compute-1-1",
+        shown=text("ovs-show"),
+        listed=listed(*rows),
+        underlay="eth2 02:42:c6:12:da:03 198.18.218.3/23\n",
+        provider="eth1 02:42:c6:12:dc:03 198.18.220.3/23\n",
+        outages="cut underlay compute-2\nstop l2-agent",
+    )
+
+
+SHOWN = shown("tap2e77b4ca-50 system a", "br-phy internal")
 
 
 def test_a_switch_knows_its_ports_tunnels_and_nics() -> None:
@@ -251,6 +265,13 @@ def test_a_switch_knows_its_ports_tunnels_and_nics() -> None:
     assert SHOWN.provider == "198.18.220.0/23"
     assert SHOWN.is_cut("underlay", "compute-2") == "cut underlay compute-2"
     assert SHOWN.is_cut("underlay", "compute-3") == ""
+
+
+def test_a_trunk_s_parent_port_has_its_vm_s_device() -> None:
+    patches = ("tpi-2e77b4ca-50 patch a", "tpt-2e77b4ca-50 patch a")
+    tap = "tap2e77b4ca-50 system a"
+    for rows in permutations((tap, *patches)):
+        assert shown(*rows).devices == {"a": "tap2e77b4ca-50"}
 
 
 @pytest.mark.parametrize(
