@@ -121,7 +121,10 @@ def drawn(
     known = {router["id"] for router in routers}
     for port in ports:
         owner = port["device_owner"]
-        if port["device_id"] in known and owner.startswith((*INTERFACES, GATEWAY)):
+        # Neutron was asked for networks at the same time: one may be newer than its answer.
+        if port["network_id"] not in nodes or port["device_id"] not in known:
+            continue
+        if owner.startswith((*INTERFACES, GATEWAY)):
             label = "gateway" if owner == GATEWAY else ""
             edges.append(Edge(node=port["device_id"], network=port["network_id"], label=label))
     # A network that nothing is on says nothing; Neutron has some of its own, of routers.

@@ -122,13 +122,13 @@ class Feed:
                 try:
                     lab.look_again()
                     graph = lab.graph()
-                except FakevmError as error:
-                    self._publish(lab=lab.name, trouble=str(error))
+                    svg, vms = picture.svg(graph), vms_of(graph)
+                # A bug, too, is told, and the page looks again.
+                except Exception as error:
+                    self._publish(lab=lab.name, trouble=in_words(error))
                 else:
                     self._graph = graph
-                    self._publish(
-                        lab=lab.name, svg=picture.svg(graph), vms=vms_of(graph), trouble=""
-                    )
+                    self._publish(lab=lab.name, svg=svg, vms=vms, trouble="")
                 self._happened.wait(self._look_s if self._is_watched() else None)
 
     def _listen(self) -> None:
@@ -144,6 +144,12 @@ class Feed:
                 if entries:
                     self._publish(entries)
                     self._happened.set()
+
+
+def in_words(error: Exception) -> str:
+    """Return what a page tells of an error; of a bug its kind, too."""
+    told = str(error)
+    return told if isinstance(error, FakevmError) else f"a bug: {type(error).__name__}: {told}"
 
 
 def vms_of(graph: Graph) -> dict[str, dict[str, Any]]:

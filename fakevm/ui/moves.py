@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from fakevm.display import moving, output
-from fakevm.errors import ConflictError, FakevmError
+from fakevm.errors import ConflictError
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
 from fakevm.reach.graph import Graph
 from fakevm.reports import words
 from fakevm.reports.migration import MigrationReport
+from fakevm.ui.feed import in_words
 
 if TYPE_CHECKING:
     from fakevm.migrate.look import Look
@@ -116,8 +117,9 @@ class Moves:
                 self._shown(move) as show,
             ):
                 lab.migrate(move.instance_id, request, on_begin=show, on_report=reports.append)
-        except FakevmError as caught:
-            error = str(caught)
+        # A bug, too, is told: what has ended does not run.
+        except Exception as caught:
+            error = in_words(caught)
         told = words.verdict(output.plain(reports[0])) if reports else error
         with self._lock:
             move.state, move.verdict, move.now = ("failed" if error else "moved"), told, []

@@ -50,6 +50,14 @@ def make_graph(*rows: Row, ports: tuple[dict[str, str], ...] = ()) -> Graph:
     )
 
 
+def test_a_network_that_came_between_two_answers_is_drawn_later() -> None:
+    graph = make_graph(
+        make_row("web", network_id="new"), ports=(make_port("network:router_interface", "new"),)
+    )
+    assert graph.edges == ()
+    assert {node.kind for node in graph.nodes} == {"vm", "router"}
+
+
 def test_what_is_used_is_drawn() -> None:
     ports = (
         make_port("network:router_interface", "a"),

@@ -13,8 +13,9 @@ import pytest
 
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.lab import Lab
+from fakevm.reach.graph import Graph
 from fakevm.ui.feed import Feed
-from fakevm.ui.moves import prober
+from fakevm.ui.moves import Moves, prober
 from fakevm.ui.server import BODY, Server, serving
 from fakevm.vms.requests import PortRequest
 from tests.fakes.probe import FakeNet
@@ -87,6 +88,50 @@ def test_what_is_wrong_is_told_and_goes(server: Server, world: World) -> None:
     assert state(server)["svg"]
     world.engine.all_containers = containers
     wait_until("the end of the trouble", lambda: state(server)["trouble"] == "")
+
+
+def test_a_bug_is_told_and_the_page_goes_on(world: World) -> None:
+    bugs = [KeyError("network")]
+
+    class Buggy(Lab):
+        def graph(self) -> Graph:
+            if bugs:
+                raise bugs[0]
+            return super().graph()
+
+    def open_lab() -> Lab:
+        return Buggy(engine=world.engine, neutron=world.neutron, open_stream=world.stream)
+
+    with Feed(open_lab, look_s=0.01) as feed:
+        state = feed.after(0, timeout_s=5)
+        assert state.trouble == "a bug: KeyError: 'network'"
+        bugs.clear()
+        wait_until("the end of the trouble", lambda: not feed.after(0, timeout_s=1).trouble)
+        assert feed.after(0, timeout_s=1).svg
+
+
+def graph_of(world: World) -> Graph:
+    """Return a lab with a VM web on compute-2."""
+    with world.lab() as lab:
+        lab.create_port(PortRequest(network="net", instance="web", host="compute-2"))
+        return lab.graph()
+
+
+def web_of(graph: Graph) -> str:
+    return next(node.id for node in graph.nodes if node.label == "web")
+
+
+def test_a_migration_that_meets_a_bug_has_failed(world: World) -> None:
+    def open_lab(_say: object) -> Lab:
+        raise KeyError("network")
+
+    graph = graph_of(world)
+    moves = Moves(open_lab, tell=lambda: None)
+    moves.start(graph, web_of(graph), "compute-3")
+    moves.finish()
+    (move,) = moves.told()
+    assert (move["state"], move["verdict"]) == ("failed", "a bug: KeyError: 'network'")
+    assert moves.running == []
 
 
 def test_a_vm_is_moved_and_its_steps_are_told(server: Server) -> None:
