@@ -61,10 +61,14 @@ class Moves:
         self._lock = threading.Lock()
         self._moves: deque[Running] = deque(maxlen=KEPT)
         self._threads: list[threading.Thread] = []
+        self._finishing = False
 
     def finish(self) -> None:
-        """Wait for those that run."""
-        for thread in self._threads:
+        """Start no more, and wait for those that run."""
+        with self._lock:
+            self._finishing = True
+            threads = list(self._threads)
+        for thread in threads:
             thread.join()
 
     @property
@@ -96,6 +100,8 @@ class Moves:
             began=time.time(),
         )
         with self._lock:
+            if self._finishing:
+                raise ConflictError("the page is ending")
             if any(m.instance_id == instance_id and m.state == "running" for m in self._moves):
                 raise ConflictError(f"{vm.label} is migrating")
             self._moves.append(move)
@@ -103,8 +109,9 @@ class Moves:
             # Ended by its own end alone: half a migration is nobody's wish.
             thread = threading.Thread(target=self._carry_out, args=(move,), name="ui-migrate")
             self._threads.append(thread)
+            # Here, since who finishes can't wait for what was not started.
+            thread.start()
         self._tell()
-        thread.start()
 
     def _carry_out(self, move: Running) -> None:
         reports: list[MigrationReport] = []

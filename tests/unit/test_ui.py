@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,35 @@ def test_a_migration_that_meets_a_bug_has_failed(world: World) -> None:
     (move,) = moves.told()
     assert (move["state"], move["verdict"]) == ("failed", "a bug: KeyError: 'network'")
     assert moves.running == []
+
+
+def test_a_page_that_ends_waits_for_what_runs_and_starts_nothing(world: World) -> None:
+    graph = graph_of(world)
+    go_on = threading.Event()
+
+    class Slow(Lab):
+        def migrate(self, *_args: Any, **_options: Any) -> Any:
+            assert go_on.wait(10)
+
+    def open_lab(_say: object) -> Lab:
+        return Slow(engine=world.engine, neutron=world.neutron, open_stream=world.stream)
+
+    moves = Moves(open_lab, tell=lambda: None)
+    moves.start(graph, web_of(graph), "compute-3")
+    ending = threading.Thread(target=moves.finish)
+    ending.start()
+
+    def refused() -> bool:
+        # That it migrates is said no more, once the page ends.
+        with pytest.raises(ConflictError) as caught:
+            moves.start(graph, web_of(graph), "compute-1")
+        return str(caught.value) == "the page is ending"
+
+    wait_until("the end of new ones", refused)
+    assert ending.is_alive()
+    go_on.set()
+    ending.join(10)
+    assert [move["state"] for move in moves.told()] == ["moved"]
 
 
 def test_a_vm_is_moved_and_its_steps_are_told(server: Server) -> None:
