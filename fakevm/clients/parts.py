@@ -366,8 +366,10 @@ class Parts:
 
     def running_compute(self, ref: str) -> Container:
         """Return the container of a compute host that runs."""
-        name = self.host(ref)
-        container = next(one for one in self.computes if one.service == name)
+        # Found once: who captures looks again meanwhile, and a host may be gone then.
+        computes = {container.service: container for container in self.computes}
+        name = names.find_host(ref, {name: found.id for name, found in computes.items()})
+        container = computes[name]
         if not container.running:
             raise UnavailableError(f"{name} is {container.state}", hint=_mend(container))
         return container

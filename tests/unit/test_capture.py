@@ -21,6 +21,7 @@ from fakevm.capture.packets import LineReader, Packet, PcapReader
 from fakevm.capture.points import Point
 from fakevm.capture.run import Capture
 from fakevm.capture.sinks import LineSink, PcapngSink
+from fakevm.clients.containers import Container
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.lab import Lab
@@ -374,6 +375,22 @@ def test_a_host_that_stops_before_its_relay_starts_is_tried_again(
             world.engine.begin("compute-1")
             there = {"web@compute-1 eth0", "compute-1 underlay"}
             wait_until("its points", lambda: there <= set(under_way.names))
+
+
+def test_a_host_may_be_removed_while_it_is_looked_for(world: World) -> None:
+    class Shrinking(Lab):
+        @property
+        def computes(self) -> list[Container]:
+            found = super().computes
+            # The capture, which looks again.
+            world.engine.all_containers = [c for c in self.containers if c not in found]
+            self.look_again()
+            return found
+
+    lab = Shrinking(engine=world.engine, neutron=world.neutron, open_stream=world.stream)
+    assert lab.running_compute("compute-1").running
+    with pytest.raises(NotFoundError):
+        lab.running_compute("compute-1")
 
 
 class Gone(io.BytesIO):
