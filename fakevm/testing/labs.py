@@ -135,12 +135,16 @@ class Labs:
 
     def grow(self, lab: Lab, computes: int) -> None:
         """Let a lab have so many compute hosts, if it has fewer."""
-        if len(lab.computes) < computes:
-            asked = self._asked[lab.name]
-            asked["computes"] = computes
-            with exclusive("pytest", busy="other labs begin", wait_s=_BEGIN_S):
-                Lab.up(lab.name, say=self._say, **asked).close()
+        if len(lab.computes) >= computes:
+            return
+        with exclusive("pytest", busy="other labs begin", wait_s=_BEGIN_S):
+            # Another worker, with whom it is shared, may have let it have more.
             lab.look_again()
+            if len(lab.computes) < computes:
+                asked = self._asked[lab.name]
+                asked["computes"] = computes
+                Lab.up(lab.name, say=self._say, **asked).close()
+                lab.look_again()
 
     def close(self) -> None:
         """Hang up; a lab of its own is taken down, unless it is to be kept, or workers share it."""

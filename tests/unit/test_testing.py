@@ -18,10 +18,12 @@ from fakevm.neutron.made import Made, made
 from fakevm.testing import needs, removal
 from fakevm.testing.cloud import Cloud, prefix
 from fakevm.testing.journal import Journal, Noted, folder, names
+from fakevm.testing.labs import Labs
 from fakevm.testing.options import Options
 from fakevm.testing.run import Run, reserved
 from fakevm.testing.session import file_name
 from tests.fakes.cloud import FakeCloud
+from tests.fakes.engine import make_container
 from tests.unit.conftest import World
 
 
@@ -106,6 +108,20 @@ def test_two_runs_at_once_have_labs_of_their_own() -> None:
         assert (first, second, third) == ("mine", "mine-2", "mine-3")
     with reserved("mine") as again:
         assert again == "mine"
+
+
+def labs_of(run: str) -> Labs:
+    said = list[str]()
+    own = Run(id=run, lab="pytest")
+    return Labs(own, Options(), computes=2, say=said.append, tell=said.append)
+
+
+def test_hosts_that_another_worker_has_begun_stay(lab: Lab, world: World) -> None:
+    assert len(lab.computes) == 3
+    world.engine.all_containers += [make_container(f"compute-{number}") for number in (4, 5)]
+    # Fewer than there are now: nothing is begun, for which an engine is needed, or taken away.
+    labs_of("1").grow(lab, 4)
+    assert len(lab.computes) == 5
 
 
 # What was made
