@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 # As much of a test's name as still leaves a line readable.
 _LONGEST = 40
 
+# Of the whole name, where it is cut.
+_MARK = 4
+
 # VMs that boot at once.
 _AT_ONCE = 4
 
@@ -43,10 +47,13 @@ class Cloud(Maker):
     something; each name gets the test's before it.
     """
 
-    def __init__(self, lab: Lab, name: str) -> None:
-        """`name`: of the test, or what else shall stand before the names."""
+    def __init__(self, lab: Lab, name: str, *, worker: str = "") -> None:
+        """`name`: of the test, or what else shall stand before the names.
+
+        worker: who of those that share the lab it is, as pytest-xdist has it: "gw0".
+        """
         self.lab = lab
-        self.prefix = prefix(name)
+        self.prefix = prefix(name, worker)
         self._made: list[Made] = []
         self._hearing = ExitStack()
         self._hearing.enter_context(lab.heard(self._hear))
@@ -124,7 +131,16 @@ class Cloud(Maker):
         return sorted((one.service for one in self.lab.computes), key=natural)
 
 
-def prefix(name: str) -> str:
-    """Return what stands before the names of what a test makes: of "test_web[ovs]", "web-ovs"."""
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("test_")).strip("-")
-    return plain[:_LONGEST].strip("-") or "test"
+def prefix(name: str, worker: str = "") -> str:
+    """Return what stands before the names of what a test makes: of "test_web[ovs]", "web-ovs".
+
+    It ends in the worker's name. One that is too long is cut before that, and has a mark, by which
+    two parameters of one test differ.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("test_")).strip("-") or "test"
+    whole = "-".join(filter(None, (plain, worker)))
+    if len(whole) <= _LONGEST:
+        return whole
+    mark = hashlib.sha256(name.encode()).hexdigest()[:_MARK]
+    end = "-".join(filter(None, (mark, worker)))
+    return f"{plain[: _LONGEST - len(end) - 1].strip('-')}-{end}"

@@ -173,7 +173,7 @@ def lab(request: pytest.FixtureRequest, _fakevm: Session, backend: str, lab_word
 def cloud(request: pytest.FixtureRequest, _fakevm: Session, lab: Lab) -> Iterator[Cloud]:
     """A test's own networks, routers, security groups and VMs, removed at its end."""
     worker = _fakevm.run.worker if _fakevm.run.shared else ""
-    with testing.cloud.Cloud(lab, f"{request.node.name} {worker}") as made:
+    with testing.cloud.Cloud(lab, request.node.name, worker=worker) as made:
         yield made
         # What else the test has made may hold the cloud's.
         left = _fakevm.sweep(testing.session.FUNCTION)

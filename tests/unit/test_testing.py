@@ -186,16 +186,27 @@ def test_what_others_hold_is_told(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("test", "expected"),
+    ("test", "worker", "expected"),
     [
-        ("test_port_80_is_open", "port-80-is-open"),
-        ("test_web[ovn-10.1.0.0/24] gw1", "web-ovn-10-1-0-0-24-gw1"),
-        ("test_" + "x" * 100, "x" * 40),
-        ("Ω", "test"),
+        ("test_port_80_is_open", "", "port-80-is-open"),
+        ("test_web[ovn-10.1.0.0/24]", "gw1", "web-ovn-10-1-0-0-24-gw1"),
+        ("test_" + "x" * 40, "", "x" * 40),
+        ("test_" + "x" * 36, "gw1", "x" * 36 + "-gw1"),
+        ("Ω", "", "test"),
+        ("Ω", "gw1", "test-gw1"),
     ],
 )
-def test_names_tell_the_test(test: str, expected: str) -> None:
-    assert prefix(test) == expected
+def test_names_tell_the_test(test: str, worker: str, expected: str) -> None:
+    assert prefix(test, worker) == expected
+
+
+def test_long_names_tell_their_parameters_and_workers_apart() -> None:
+    tests = [f"test_a_vm_that_moves_keeps_its_floating_ip[{each}]" for each in ("vlan", "vxlan")]
+    found = [prefix(test, worker) for test in tests for worker in ("", "gw0", "gw11")]
+    assert len(set(found)) == len(found)
+    assert max(map(len, found)) == 40
+    assert re.fullmatch(r"a-vm-that-moves-keeps-its-floa-[0-9a-f]{4}-gw11", found[2]), found[2]
+    assert prefix(tests[0], "gw0") == found[1]
 
 
 def test_a_cloud_s_names_begin_with_its_test_s(lab: Lab) -> None:
