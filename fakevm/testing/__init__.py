@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.testing import cloud, labs, needs, removal, session, workers
+    from fakevm.testing import cloud, labs, needs, owned, removal, session, workers
 
-    __all__ = ["cloud", "labs", "needs", "removal", "session", "workers"]
+    __all__ = ["cloud", "labs", "needs", "owned", "removal", "session", "workers"]
 
 __getattr__ = lazy.modules(__name__)

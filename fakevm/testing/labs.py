@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fakevm.backends import known
 from fakevm.clients.engine import Engine
-from fakevm.errors import ConflictError
+from fakevm.errors import ConflictError, for_each
 from fakevm.library.lab import Lab
 from fakevm.neutron.made import Made
 from fakevm.protocol.lock import exclusive
@@ -152,8 +152,8 @@ class Labs:
         for lab in self._labs.values():
             lab.close()
         self._labs.clear()
-        for name in () if self._run.shared else self._begun:
-            end(name, self._run.id, keep=self._options.keep)
+        if not self._run.shared:
+            end_each(self._begun, self._run.id, keep=self._options.keep)
 
     def stays(self, lab: Lab) -> bool:
         """Tell whether a lab is there after the run, too."""
@@ -173,5 +173,9 @@ def end(name: str, run: str, *, keep: bool) -> None:
 
 def end_all(run: str, *, keep: bool) -> None:
     """Take down what a run's workers have left: what they shared, or that of one that was ended."""
-    for name in names(folder()):
-        end(name, run, keep=keep)
+    end_each(names(folder()), run, keep=keep)
+
+
+def end_each(labs: Sequence[str], run: str, *, keep: bool) -> None:
+    """Take down each that a run has made, also where another one can't be."""
+    for_each(labs, lambda name: end(name, run, keep=keep))

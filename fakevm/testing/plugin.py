@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakevm import testing
-from fakevm.errors import FakevmError
+from fakevm.errors import FakevmError, attempt_each
 from fakevm.testing import options
 from fakevm.testing.options import Options
 
@@ -35,6 +35,9 @@ _WORKERS: pytest.StashKey[Workers] = pytest.StashKey()
 
 # Compute hosts, of the test that needs the most.
 _HOSTS = pytest.StashKey[int]()
+
+# What failed at the end, in words.
+_FAILED = pytest.StashKey[list[str]]()
 
 # When a test began, in seconds since the epoch.
 _BEGAN = pytest.StashKey[float]()
@@ -176,7 +179,7 @@ def cloud(request: pytest.FixtureRequest, _fakevm: Session, lab: Lab) -> Iterato
     with testing.cloud.Cloud(lab, request.node.name, worker=worker) as made:
         yield made
         # What else the test has made may hold the cloud's.
-        left = _fakevm.sweep(testing.session.FUNCTION)
+        left = _fakevm.sweep(testing.owned.FUNCTION)
         if stray := [one for one in left if not made.has(one)]:
             _warn(request.node, stray)
 
@@ -255,7 +258,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Remove what the test has left behind, and say so."""
     yield
     session = item.config.stash.get(_SESSION, None)
-    if session and (left := session.sweep(testing.session.FUNCTION)):
+    if session and (left := session.sweep(testing.owned.FUNCTION)):
         _warn(item, left)
 
 
@@ -270,9 +273,40 @@ def _words(left: Sequence[Made]) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Take labs down, or clean them."""
-    stash = session.config.stash
-    if _SESSION in stash and (left := stash[_SESSION].close()):
-        _told(session.config)(f"left behind, and removed: {_words(left)}")
-    if _WORKERS in stash:
-        stash[_WORKERS].close()
+    """Take labs down, or clean them; where that fails, so does the run, and pytest tells the rest.
+
+    A worker of pytest-xdist's, which has no terminal, hands on what failed.
+    """
+    config = session.config
+    failed = config.stash.setdefault(_FAILED, [])
+    ends: list[Callable[[], object]] = []
+    if _SESSION in config.stash:
+        ends.append(lambda: _close(config))
+    if _WORKERS in config.stash:
+        ends.append(config.stash[_WORKERS].close)
+    _, errors = attempt_each(ends, lambda end: end())
+    failed += [testing.session.told(error) for error in errors]
+    if failed and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["fakevm"] = failed
+
+
+def _close(config: pytest.Config) -> None:
+    if left := config.stash[_SESSION].close():
+        _told(config)(f"left behind, and removed: {_words(left)}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what failed at a worker's end."""
+    failed = getattr(node, "workeroutput", {}).get("fakevm", ())
+    node.config.stash.setdefault(_FAILED, []).extend(failed)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Tell what failed at the end."""
+    for text in dict.fromkeys(config.stash.get(_FAILED, ())):
+        terminalreporter.write_line(f"fakevm: not all is removed: {text}", red=True)

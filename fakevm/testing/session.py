@@ -5,37 +5,24 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from fakevm.errors import FakevmError
 from fakevm.evidence.values import Evidence, pairs_in
 from fakevm.neutron.made import Made
-from fakevm.testing import removal
 from fakevm.testing.labs import Labs
 from fakevm.testing.options import Options
+from fakevm.testing.owned import Things
 from fakevm.testing.run import Run, reserved
 
 if TYPE_CHECKING:
     from fakevm.library.lab import Lab
     from fakevm.library.words import LabWords
 
-# Of things that go with their test.
-FUNCTION = "function"
-
 # Of a file's name.
 _LONGEST = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owned:
-    """What was made, and with what it goes: pytest's word for a fixture's scope."""
-
-    lab: str
-    scope: str
-    made: Made
 
 
 class Session:
@@ -51,12 +38,10 @@ class Session:
         self._worker = worker
         # Why there is no lab.
         self.failed = ""
-        # Whose what is made just now is.
-        self.scope = FUNCTION
         # Since when the last lab is up, and what was done when, in seconds since the epoch.
         self.up_since = 0.0
         self.steps: list[tuple[float, str]] = []
-        self._made: list[Owned] = []
+        self._things = Things()
         self._held = ExitStack()
         self._run: Run | None = None
         self._labs: Labs | None = None
@@ -86,9 +71,9 @@ class Session:
         try:
             name = self._labs.name(backend, words)
             tell(f"the lab {name} begins")
-            lab = self._labs.lab(name, backend, words, lambda made: self._hear(name, made))
+            lab = self._labs.lab(name, backend, words, lambda made: self._things.hear(name, made))
         except FakevmError as error:
-            self.failed = f"{error}{f': {error.hint}' if error.hint else ''}"
+            self.failed = told(error)
             raise
         # What its beginning was is no part of a test.
         self.steps.clear()
@@ -108,27 +93,13 @@ class Session:
 
     # What is made
 
-    def _hear(self, lab: str, made: Made) -> None:
-        self._made.append(Owned(lab=lab, scope=self.scope, made=made))
-
-    @contextmanager
-    def made_by(self, scope: str) -> Iterator[None]:
+    def made_by(self, scope: str) -> AbstractContextManager[None]:
         """Let what is made meanwhile go with what has this scope."""
-        before, self.scope = self.scope, scope
-        try:
-            yield
-        finally:
-            self.scope = before
+        return self._things.made_by(scope)
 
     def sweep(self, *scopes: str) -> list[Made]:
         """Remove what is left of what goes with one of these scopes; return what that was."""
-        mine = [one for one in self._made if one.scope in scopes]
-        removed: list[Made] = []
-        for lab in self._labs or ():
-            made = [one.made for one in mine if one.lab == lab.name]
-            removed += removal.remove_all(lab, removal.left_of(lab, made))
-        self._made = [one for one in self._made if one.scope not in scopes]
-        return removed
+        return self._things.sweep(self._labs or (), scopes)
 
     # What failed
 
@@ -146,9 +117,7 @@ class Session:
         removed: list[Made] = []
         try:
             if self._labs is not None:
-                staying = {lab.name for lab in self._labs if self._labs.stays(lab)}
-                self._made = [one for one in self._made if one.lab in staying]
-                removed = self.sweep(*{one.scope for one in self._made})
+                removed = self._things.sweep([one for one in self._labs if self._labs.stays(one)])
         finally:
             self._end()
         return removed
@@ -159,6 +128,12 @@ class Session:
                 self._labs.close()
         finally:
             self._held.close()
+
+
+def told(error: FakevmError) -> str:
+    """Return an error in words, with what mends it."""
+    words = f"{error}{f': {error.hint}' if error.hint else ''}"
+    return "; ".join([words, *getattr(error, "__notes__", ())])
 
 
 def file_name(nodeid: str) -> str:

@@ -20,6 +20,7 @@ from fakevm.testing.cloud import Cloud, prefix
 from fakevm.testing.journal import Journal, Noted, folder, names
 from fakevm.testing.labs import Labs
 from fakevm.testing.options import Options
+from fakevm.testing.owned import FUNCTION, Things
 from fakevm.testing.run import Run, reserved
 from fakevm.testing.session import file_name
 from tests.fakes.cloud import FakeCloud
@@ -185,6 +186,19 @@ def test_what_others_hold_is_told(lab: Lab) -> None:
         removal.remove_all(lab, [Made(collection="/networks", id=net.id, name="blue")])
 
 
+def test_what_cannot_be_removed_is_told_once(lab: Lab) -> None:
+    net = lab.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+    lab.vm("web", networks=[net])
+    things = Things()
+    things.hear(lab.name, Made(collection="/networks", id=net.id, name="blue"))
+    with things.made_by("module"):
+        things.hear(lab.name, Made(collection="/routers", id=lab.router("edge").id, name="edge"))
+    with pytest.raises(ConflictError):
+        things.sweep([lab], [FUNCTION])
+    assert things.sweep([lab], [FUNCTION]) == []
+    assert [one.name for one in things.sweep([lab])] == ["edge"]
+
+
 @pytest.mark.parametrize(
     ("test", "worker", "expected"),
     [
@@ -237,8 +251,10 @@ def test_ovn(lab): pass
 """
 
 
-def run_pytest(folder: Path, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_it.py").write_text(TESTS, encoding="utf-8")
+def run_pytest(
+    folder: Path, *argv: str, tests: str = TESTS, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(tests, encoding="utf-8")
     return subprocess.run(
         (sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *argv),
         cwd=folder,
@@ -255,6 +271,38 @@ def test_without_docker_one_test_says_so_in_one_line(tmp_path: Path) -> None:
     assert len(re.findall("^there is no lab: ", done.stdout, re.M)) == 1, done.stdout
     assert "Traceback" not in done.stdout
     assert "there is no lab, as an earlier error says" in done.stdout
+
+
+PASSES = """
+import pytest
+
+def test_no_lab_comes(request):
+    with pytest.raises(pytest.fail.Exception):
+        request.getfixturevalue("lab")
+"""
+
+# No lab is there, as far as the program tells; whoever asks the engine for more gets no answer.
+DOCKER = """#!/bin/sh
+[ "$1" = ps ]
+"""
+
+
+@pytest.mark.parametrize("argv", [(), ("-n", "1")])
+def test_an_end_that_fails_is_told_after_all_tests_and_fails_the_run(
+    tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(DOCKER, encoding="utf-8")
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    engine = f"unix://{tmp_path}/docker.sock"
+    done = run_pytest(tmp_path, *argv, tests=PASSES, PATH=path, DOCKER_HOST=engine)
+    told = re.findall("^fakevm: not all is removed: the Docker engine", done.stdout, re.M)
+    assert len(told) == 1, done.stdout
+    assert "1 passed" in done.stdout.splitlines()[-1]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
 
 
 def test_options_and_markers_choose_tests(tmp_path: Path) -> None:
