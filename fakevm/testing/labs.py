@@ -70,16 +70,22 @@ class Labs:
             # Else another worker, with whom it is shared, has looked at it.
             first = noted.run != self._run.id
             if first:
-                whose = self._whose(name, noted, is_there=bool(there))
-                journal.begin(replace(noted, run=self._run.id, made=whose))
+                made = known_by(noted, self._networks(name) if there else None)
+                if noted.made == NEW and not made:
+                    self._tell(f"whose the lab {name} is nobody can tell, and so it stays")
+                noted = replace(noted, run=self._run.id, made=made)
+                journal.begin(noted)
             self._begun.append(name)
             asked = self._words(backend, words, sum(c.role == "compute" for c in there))
-            lab = Lab.up(name, say=self._say, **asked)
+            noting = Noting(journal, noted, lambda: self._networks(name), self._say)
+            lab = Lab.up(name, say=noting, **asked)
+            lab.say = self._say
             self._labs[name], self._asked[name] = lab, asked
-            if first:
+            # NEW: of another worker it has not come.
+            if first or noted.made == NEW:
                 self._clean(lab, noted.things if there else ())
-                whose = whose and self._networks(name)[0]
-                journal.begin(Noted(run=self._run.id, made=whose))
+                made = noted.made and self._networks(name)[0]
+                journal.begin(Noted(run=self._run.id, made=made))
 
         def tell(made: Made) -> None:
             journal.note(made)
@@ -105,12 +111,6 @@ class Labs:
                 hint=f"pytest --fakevm-backend {other.name}, or --fakevm-lab ANOTHER",
             )
         return name
-
-    def _whose(self, name: str, noted: Noted, *, is_there: bool) -> str:
-        """Return by what a lab is known as a run's own; "": it is somebody else's."""
-        if not is_there:
-            return NEW
-        return noted.made if noted.made in (NEW, *self._networks(name)) else ""
 
     def _networks(self, name: str) -> list[str]:
         return sorted(one.id for one in self._engine.networks() if one.lab == name)
@@ -158,6 +158,41 @@ class Labs:
     def stays(self, lab: Lab) -> bool:
         """Tell whether a lab is there after the run, too."""
         return self._options.keep or not Journal(lab.name, folder()).read().made
+
+
+class Noting:
+    """Hears the steps of a lab's beginning, and notes as early as can be by what it is known."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        noted: Noted,
+        networks: Callable[[], Sequence[str]],
+        say: Callable[[str], None],
+    ) -> None:
+        """noted: what the journal says; `networks`: the lab's, as they are now."""
+        self._journal = journal
+        self._noted = noted
+        self._networks = networks
+        self._say = say
+
+    def __call__(self, step: str) -> None:
+        """Hear of a step."""
+        self._say(step)
+        if self._noted.made == NEW and (networks := self._networks()):
+            self._noted = replace(self._noted, made=networks[0])
+            self._journal.begin(self._noted)
+
+
+def known_by(noted: Noted, networks: Sequence[str] | None) -> str:
+    """Return by what a lab is known as a run's own; "": it is somebody else's.
+
+    networks: the lab's; None: there is no lab. That a run began one of this name does not make it
+    the run's: the run may have been killed before there was any, and the user have made it since.
+    """
+    if networks is None:
+        return NEW
+    return noted.made if noted.made in networks else ""
 
 
 def end(name: str, run: str, *, keep: bool) -> None:

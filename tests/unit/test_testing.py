@@ -17,8 +17,8 @@ from fakevm.library.lab import Lab
 from fakevm.neutron.made import Made, made
 from fakevm.testing import needs, removal
 from fakevm.testing.cloud import Cloud, prefix
-from fakevm.testing.journal import Journal, Noted, folder, names
-from fakevm.testing.labs import Labs
+from fakevm.testing.journal import NEW, Journal, Noted, folder, names
+from fakevm.testing.labs import Labs, Noting, known_by
 from fakevm.testing.options import Options
 from fakevm.testing.owned import FUNCTION, Things
 from fakevm.testing.run import Run, reserved
@@ -154,6 +154,43 @@ def test_a_journal_is_read_again_also_half_of_it(tmp_path: Path) -> None:
     assert names(tmp_path / "state") == ["mine"]
     journal.end()
     assert journal.read() == Noted()
+
+
+@pytest.mark.parametrize(
+    ("noted", "networks", "expected"),
+    [
+        ("", None, NEW),
+        (NEW, None, NEW),
+        ("net", None, NEW),
+        ("net", ["mgmt", "net"], "net"),
+        ("net", ["mgmt", "other"], ""),
+        ("", ["net"], ""),
+        # The run was killed before it had made any.
+        (NEW, ["net"], ""),
+    ],
+)
+def test_a_lab_is_a_run_s_if_one_of_its_networks_is_noted(
+    noted: str, networks: list[str] | None, expected: str
+) -> None:
+    assert known_by(Noted(run="1", made=noted), networks) == expected
+
+
+def test_a_lab_is_noted_while_it_begins(tmp_path: Path) -> None:
+    journal = Journal("mine", tmp_path)
+    thing = Made(collection="/networks", id="a")
+    begun = Noted(run="1", made=NEW, things=(thing,))
+    journal.begin(begun)
+    there, said = list[str](), list[str]()
+    noting = Noting(journal, begun, lambda: there, said.append)
+    noting("images")
+    assert journal.read() == begun
+    there += ["net", "other"]
+    noting("mariadb: healthy")
+    assert journal.read() == Noted(run="1", made="net", things=(thing,))
+    journal.end()
+    noting("neutron-api: healthy")
+    assert journal.read() == Noted()
+    assert said == ["images", "mariadb: healthy", "neutron-api: healthy"]
 
 
 def test_journals_are_where_xdg_has_them(tmp_path: Path) -> None:
