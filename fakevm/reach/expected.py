@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fakevm.reach.rules import Traffic, allowing
-from fakevm.reach.topology import Nic, Router, Topology
+from fakevm.reach.topology import Nic, Router, Subnet, Topology
 
 # Type and code of a request and of an answer (RFC 792, RFC 4443).
 _ECHO = {4: ((8, 0), (0, 0)), 6: ((128, 0), (129, 0))}
@@ -41,11 +41,15 @@ def verdict(topology: Topology, source: str, target: Nic, address: str) -> Verdi
         for nic in nics
         for own, own_subnet in nic.addresses.items()
         if ipaddress.ip_address(own).version == version
-        for router in _routers(topology, own_subnet)
+        for router in _routers(topology, own_subnet, address)
     ]
     if any(way.routes for *_, way in ways):
         return Verdict(reaches=None, why="a router on the way has static routes")
-    there = [way for way in ways if _leads_to(topology, way[2], subnet_id)]
+    there = [
+        (nic, own, router)
+        for nic, own, router in ways
+        if router in _routers(topology, subnet_id, own)
+    ]
     if not there:
         if any(router.external == target.network_id for *_, router in ways):
             return Verdict(reaches=None, why="by a router's gateway, with SNAT or without")
@@ -57,21 +61,26 @@ def verdict(topology: Topology, source: str, target: Nic, address: str) -> Verdi
     return _filtered(topology, nic, own, target, address)
 
 
-def _routers(topology: Topology, subnet_id: str) -> Iterator[Router]:
-    """Yield the routers that a VM on a subnet sends to what is elsewhere."""
+def _routers(topology: Topology, subnet_id: str, address: str) -> Iterator[Router]:
+    """Yield the routers that a VM on a subnet sends to what is for an address elsewhere."""
     subnet = topology.subnets.get(subnet_id)
     if subnet is None:
         # Deleted while the lists were read.
         return
+    hop = _next_hop(subnet, address)
     for router in topology.routers:
-        here = router.interfaces.get(subnet_id)
-        if router.up and here and here in (subnet.gateway_ip, *subnet.host_routes.values()):
+        if router.up and hop and router.interfaces.get(subnet_id) == hop:
             yield router
 
 
-def _leads_to(topology: Topology, router: Router, subnet_id: str) -> bool:
-    """Tell whether a router is on a subnet, and VMs there answer by it."""
-    return router in _routers(topology, subnet_id)
+def _next_hop(subnet: Subnet, address: str) -> str | None:
+    """Return to whom a VM on a subnet sends what is for an address elsewhere; None: to nobody."""
+    to = ipaddress.ip_address(address)
+    routes = [(ipaddress.ip_network(one), hop) for one, hop in subnet.host_routes.items()]
+    fitting = [(network.prefixlen, hop) for network, hop in routes if to in network]
+    length, hop = max(fitting, default=(0, None))
+    # Of two default routes a VM is given the gateway (neutron/agent/linux/dhcp.py).
+    return hop if length else subnet.gateway_ip or hop
 
 
 def _filtered(topology: Topology, nic: Nic, own: str, target: Nic, address: str) -> Verdict:

@@ -82,6 +82,33 @@ def test_a_host_route_leads_to_a_router_that_is_no_gateway() -> None:
     assert reaches(topology, WEB, DB)
 
 
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        # To somewhere else: WEB sends to its gateway, which knows no way.
+        ({"10.9.0.0/24": "10.0.0.254"}, False),
+        ({"fd00::/8": "10.0.0.254"}, False),
+        ({"10.1.0.0/24": "10.0.0.254"}, True),
+        # The longest prefix is first, and the gateway before a route to everywhere.
+        ({"10.0.0.0/8": "10.0.0.9", "10.1.0.0/24": "10.0.0.254"}, True),
+        ({"10.0.0.0/8": "10.0.0.254", "10.1.0.0/24": "10.0.0.9"}, False),
+        ({"0.0.0.0/0": "10.0.0.254"}, False),
+    ],
+)
+def test_a_host_route_counts_for_what_it_leads_to(routes: dict[str, str], expected: bool) -> None:
+    routed = replace(SUBNETS["a4"], host_routes=routes)
+    router = replace(ROUTER, interfaces={"a4": "10.0.0.254", "b4": "10.1.0.1"})
+    topology = replace(NETWORK, routers=(router, LEADS_OUT), subnets={**SUBNETS, "a4": routed})
+    assert reaches(topology, WEB, DB) is expected
+    # What answers goes the same way.
+    assert reaches(topology, DB, WEB) is expected
+
+
+def test_without_a_gateway_a_host_route_may_lead_everywhere() -> None:
+    routed = replace(SUBNETS["a4"], gateway_ip=None, host_routes={"0.0.0.0/0": "10.0.0.1"})
+    assert reaches(replace(NETWORK, subnets={**SUBNETS, "a4": routed}), WEB, DB)
+
+
 @pytest.mark.parametrize("down", [WEB, NEAR])
 def test_what_is_administratively_down_reaches_nothing(down: Nic) -> None:
     other = NEAR if down is WEB else WEB
