@@ -143,6 +143,10 @@ class Backend(ABC):
         The answer is "" where there is none; `other`: the L2 agent that the host has instead.
         """
 
+    def filters(self, options: Mapping[str, str]) -> bool:
+        """Tell whether security groups are applied in a lab with these options."""
+        return True
+
     def other_l2_agent(self, options: Mapping[str, str]) -> str:
         """Return the command of the L2 agent that hosts have instead of its own, if any."""
         return options.get(self.l2_agent_option.name, "") if self.l2_agent_option else ""

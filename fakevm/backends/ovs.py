@@ -83,6 +83,10 @@ class Ovs(Backend):
         # Another agent's program says more.
         return ", ".join([*found, *filter(None, [self.other_l2_agent(options)])])
 
+    def filters(self, options: Mapping[str, str]) -> bool:
+        """Tell whether security groups are applied: the firewall driver noop does not."""
+        return options[FIREWALL.name] != "noop"
+
     def host_state(
         self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""
     ) -> HostState:

@@ -85,6 +85,8 @@ def _next_hop(subnet: Subnet, address: str) -> str | None:
 
 def _filtered(topology: Topology, nic: Nic, own: str, target: Nic, address: str) -> Verdict:
     """Return what security groups say to a way that is there."""
+    if not topology.filtered:
+        return Verdict(reaches=True, why="")
     request, answer = (
         Traffic(protocol="icmp", kind=kind) for kind in _ECHO[ipaddress.ip_address(address).version]
     )

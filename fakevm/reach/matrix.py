@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
@@ -92,8 +93,12 @@ def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
         )
     places = places_of(topology, names)
     ids = sorted(names, key=lambda instance_id: names[instance_id])
+    with ThreadPoolExecutor(1) as pool:
+        # The engine is asked while the VMs ask each other.
+        filtered = pool.submit(lambda: lab.backend.filters(lab.options))
+        answers = _swept(lab, {i: sources[i] for i in ids}, _addresses(ids, places))
+    topology = replace(topology, filtered=filtered.result())
     verdicts = {i: verdicts_of(topology, i, places) for i in ids}
-    answers = _swept(lab, {i: sources[i] for i in ids}, _addresses(ids, places))
 
     def pairs() -> list[Pair]:
         return [pair for i in ids for pair in judged(i, names, verdicts[i], answers[i])]

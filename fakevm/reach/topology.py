@@ -100,5 +100,7 @@ class Topology:
     groups: Mapping[str, str] = field(default_factory=dict)
     # Groups whose answers need rules of their own.
     stateless: frozenset[str] = frozenset()
+    # Whether rules are applied at all, of which Neutron's objects tell nothing.
+    filtered: bool = True
     # CIDRs, by address group.
     address_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

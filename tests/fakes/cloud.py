@@ -52,6 +52,10 @@ _PORT: Row = {
 }
 
 
+# Of plug-ins that it has not.
+_LACKED = ("address-groups",)
+
+
 class FakeCloud(FakeNeutron):
     """Knows no quota and no race; refuses what it does not know, and what is in use."""
 
@@ -85,6 +89,8 @@ class FakeCloud(FakeNeutron):
         self.asked.append(path)
         whole, _, query = path.partition("?")
         kind, _, object_id = whole.strip("/").removeprefix("qos/").partition("/")
+        if kind in _LACKED:
+            raise NotFoundError("Neutron: the resource could not be found")
         if kind == "ports":
             rows = [self._port_row(port) for port in self.ports_by_id.values()]
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -9,10 +11,14 @@ import pytest
 
 from fakevm.display import matrix as display
 from fakevm.errors import UnavailableError
+from fakevm.library.lab import Lab
 from fakevm.reach.expected import verdict
-from fakevm.reach.matrix import Matrix, Pair, judged, verdicts_of
+from fakevm.reach.matrix import Matrix, Pair, judged, ping, verdicts_of
 from fakevm.reach.sweep import slots
 from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
+from tests.fakes.cloud import FakeCloud
+from tests.fakes.host import Program
+from tests.unit.conftest import World
 
 # Two networks with a subnet each, and a VM on each of them; all may talk.
 WEB = Nic(
@@ -182,6 +188,42 @@ def test_without_port_security_no_rule_is_needed() -> None:
     free = replace(NEAR, port_security=False)
     assert reaches(replace(with_nics(WEB, free), rules=(EGRESS,)), WEB, free)
     assert reaches(replace(with_nics(WEB, free), rules=()), WEB, free) is False
+
+
+def test_where_nobody_filters_no_rule_is_needed() -> None:
+    assert reaches(replace(with_rules(), filtered=False), WEB, NEAR)
+    assert reaches(replace(with_rules(), filtered=False), WEB, DB)
+    apart = replace(with_rules(), routers=(), filtered=False)
+    assert reaches(apart, WEB, DB) is False
+
+
+@pytest.mark.parametrize("firewall", ["openvswitch", "noop"])
+def test_the_firewall_driver_noop_filters_nothing(
+    world: World, cloud: FakeCloud, firewall: str
+) -> None:
+    world.engine.environments["network-1"] = {"OS_SECURITYGROUP__FIREWALL_DRIVER": firewall}
+    with Lab(engine=world.engine, neutron=cloud, open_stream=world.stream, agent_s=5) as lab:
+        net = lab.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+        group = lab.security_group("closed", rules=[])
+        one, other = (
+            lab.vm(f"on-{host}", on=host, networks=[net], security_groups=[group])
+            for host in ("compute-1", "compute-2")
+        )
+        world.agents["compute-1"].programs["bash"] = answered_by(other.addresses[0])
+        world.agents["compute-2"].programs["bash"] = answered_by(one.addresses[0])
+        found = ping(lab)
+    assert [pair.answered for pair in found.pairs] == [True, True]
+    assert [pair.expected for pair in found.pairs] == [firewall == "noop"] * 2
+
+
+def answered_by(address: str) -> Program:
+    def program(
+        _stdin: bytearray, say: Callable[[str, bytes], None], _ended: threading.Event
+    ) -> int:
+        say("stdout", f"{address}\n".encode())
+        return 0
+
+    return program
 
 
 def test_the_answer_of_a_stateless_group_needs_a_rule_of_its_own() -> None:
