@@ -282,9 +282,12 @@ class Acts:
             port = self._lab.neutron.port(port_id)
         except NotFoundError:
             return
+        # A trunk keeps its parent until it is gone.
+        keep = port_id in self._parents()
         if port.host:
-            vms.attach.detach(self._lab, port, timeout_s=self._timeout_s)
-        self._lab.neutron.delete_port(port_id)
+            vms.attach.detach(self._lab, port, keep=keep, timeout_s=self._timeout_s)
+        if not keep:
+            self._lab.neutron.delete_port(port_id)
 
     def _release_nic(self, change: Change) -> None:
         port = self._lab.neutron.port(self._id(change.ref))
@@ -295,21 +298,31 @@ class Acts:
         vm = change.ref.names[0]
         with suppress(NotFoundError):
             self._delete_vm(vm)
-        parents = {one.id for which, one in self._present.things.items() if which.kind == "port"}
+        parents = self._parents()
         for which, one in self._present.things.items():
             # What was given to the VM is left unbound; a trunk keeps its parent until it is gone.
             if which.kind == "nic" and which.names[0] == vm and one.ours and one.id not in parents:
                 self._lab.neutron.delete_port(one.id)
 
+    def _parents(self) -> frozenset[str]:
+        """Return the ids of ports that are more than a VM's NIC."""
+        things = self._present.things.items()
+        return frozenset(one.id for which, one in things if which.kind == "port")
+
     def _move(self, change: Change) -> None:
         vm = change.ref.names[0]
-        nic = next(
+        gone = {
+            which for action, which in (one.key for one in self._plan.changes) if action == "delete"
+        }
+        nics = (
             one
             for which, one in self._present.things.items()
-            if which.kind == "nic"
-            and which.names[0] == vm
-            and ("delete", which) not in {other.key for other in self._plan.changes}
+            if which.kind == "nic" and which.names[0] == vm and which not in gone
         )
+        nic = next(nics, None)
+        if nic is None:
+            # It ended with its last NIC, and boots there with its first.
+            return
         request = MigrationRequest(destination=self._plan.hosts[vm], timeout_s=self._timeout_s)
         port = self._lab.neutron.port(nic.id)
         migrate.run.migrate(self._lab, port, request, on_step=lambda _step: None)

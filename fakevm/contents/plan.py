@@ -290,7 +290,7 @@ class _Planning:
                     self._add("delete", which, present=there)
                 elif whole is None:
                     self._left.append(which)
-            elif whole in self._wanted and not self._nic_of(there):
+            elif whole in self._wanted and (which.kind == "nic" or not self._nic_of(there)):
                 self._add("delete", which, present=there, detail="the file no longer has it")
 
     def _part_of(self, which: Ref) -> Ref | None:

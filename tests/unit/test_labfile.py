@@ -257,6 +257,60 @@ def test_a_nic_with_another_address_is_made_anew_and_keeps_its_floating_ip(
     assert words(up(lab, edited)) == []
 
 
+TWO = """\
+networks:
+  blue: {subnets: [10.1.0.0/24]}
+  red: {subnets: [10.2.0.0/24]}
+vms: {web: {host: compute-1, nics: [NICS]}}
+"""
+
+
+def names_of_nics(cloud: FakeCloud) -> list[str]:
+    """Return the names of VMs' ports."""
+    return sorted(one.name for one in cloud.ports_by_id.values() if one.device_id)
+
+
+def test_a_nic_that_the_file_no_longer_has_goes(world: World, lab: Lab, cloud: FakeCloud) -> None:
+    both = "{network: blue, addressing: static}, {network: red, addressing: static}"
+    first, second = "{network: blue, addressing: static}", "{network: red, addressing: static}"
+    up(lab, TWO.replace("NICS", both))
+    # Somebody's own NIC stays.
+    cloud.create_port({"network_id": cloud.network("red").id, "name": "mine"})
+    (mine,) = (one for one in cloud.ports_by_id.values() if one.name == "mine")
+    lab.attach("web", mine.id)
+    assert words(up(lab, TWO.replace("NICS", first))) == ["delete nic web web-red"]
+    assert names_of_nics(cloud) == ["mine", "web-blue"]
+    lab.detach(mine.id)
+    assert sorted(words(up(lab, TWO.replace("NICS", second)))) == [
+        "create nic web web-red",
+        "delete nic web web-blue",
+    ]
+    assert names_of_nics(cloud) == ["web-red"]
+    # All of a VM's NICs are others, and it is on another host.
+    edited = TWO.replace("NICS", first).replace("compute-1", "compute-2")
+    assert "move vm web" in words(up(lab, edited))
+    assert names_of_nics(cloud) == ["web-blue"]
+    assert [vif.port_id for vif in world.hosts["compute-1"].vifs_by_port.values()] == []
+    assert words(up(lab, edited)) == []
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_nic_that_goes_leaves_its_port_to_its_trunk(
+    lab: Lab, cloud: FakeCloud, prune: bool
+) -> None:
+    up(lab, FILE)
+    trunk = "  uplink: {port: client-blue, sub_ports: [{segmentation_id: 100, network: red}]}\n"
+    edited = FILE.replace(f"trunks:\n{trunk}", "")
+    edited = edited.replace(
+        "client: {nics: [{network: blue, addressing: static}, ", "client: {nics: ["
+    )
+    done = words(up(lab, edited, prune=prune))
+    assert "delete nic client client-blue" in done
+    assert ("delete trunk uplink" in done) == prune
+    assert ("client-blue" in [one.name for one in cloud.ports_by_id.values()]) != prune
+    assert words(up(lab, edited, prune=prune)) == []
+
+
 def test_what_the_file_no_longer_has_goes_by_prune_alone(lab: Lab, cloud: FakeCloud) -> None:
     up(lab, FILE)
     done = up(lab, "")
