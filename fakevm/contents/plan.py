@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakevm import names
-from fakevm.contents import order
+from fakevm.contents import order, rules
 from fakevm.contents.change import Action, Change, Key
 from fakevm.contents.nearest import did_you_mean
 from fakevm.contents.present import Present
@@ -146,9 +146,11 @@ class _Planning:
         which = thing.ref
         whole = which.whole
         made_with_it = (
-            which.kind == "rule"
+            whole is not None
+            and which.kind == "rule"
             and whole not in self._there
-            and which.names[1] in ("egress", "egress ipv6")
+            and self._wanted[whole].made_with["_default_rules"]
+            and which.names[1] in map(str, rules.DEFAULTS)
         )
         if made_with_it or (which.kind == "routes" and not thing.attributes["routes"]):
             return

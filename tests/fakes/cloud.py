@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -171,7 +172,8 @@ class FakeCloud(FakeNeutron):
         member = _MEMBERS[kind]
         match method:
             case "POST":
-                return {member: self._create(kind, dict((body or {})[member]))}
+                # Whoever asked keeps what was answered.
+                return {member: deepcopy(self._create(kind, dict((body or {})[member])))}
             case "PUT":
                 return {member: self._update(kind, words[1], (body or {})[member])}
             case "DELETE":

@@ -380,6 +380,15 @@ def test_a_vm_that_is_there_gets_a_trunk_and_keeps_its_port(lab: Lab, cloud: Fak
     assert words(up(lab, without, prune=True)) == []
 
 
+def test_a_group_without_neutron_s_rules_has_its_own_alone(lab: Lab, cloud: FakeCloud) -> None:
+    text = "security_groups: {web: {default_rules: false, rules: [egress ipv6, ingress tcp 80]}}"
+    up(lab, text)
+    assert lab.save().values["security_groups"] == {
+        "web": {"default_rules": False, "rules": ["egress ipv6", "ingress tcp 80"]}
+    }
+    assert words(up(lab, text)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
