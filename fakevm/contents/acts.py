@@ -161,7 +161,7 @@ class Acts:
             self._change(change)
             return
         path, word = self._path(which)
-        body = self._body({**wanted.attributes, **wanted.made_with})
+        body = self._body({**_said(wanted), **wanted.made_with})
         if which.kind in _NAMED:
             body["name"] = which.names[0]
         if which.kind == "rule":
@@ -254,7 +254,7 @@ class Acts:
             self._attach(port, vm, wanted)
             self._keep(which, port.id)
             return
-        body = self._body(wanted.attributes)
+        body = self._body(_said(wanted))
         request = PortRequest(
             network=body.pop("network_id"),
             instance=vm,
@@ -351,3 +351,21 @@ class Acts:
             plugging=AS_NOVA,
             timeout_s=self._timeout_s,
         )
+
+
+def _said(wanted: Thing) -> dict[str, Any]:
+    """Return what Neutron is told of a new thing: not what it has without a word.
+
+    The words of an extension that is not loaded Neutron takes for no attributes.
+    """
+    usual = {
+        "qos_policy_id": None,
+        "allowed_address_pairs": [],
+        # A port has it as its network.
+        "port_security_enabled": wanted.made_with.get("_port_security", True),
+    }
+    return {
+        name: value
+        for name, value in wanted.attributes.items()
+        if name not in usual or value != usual[name]
+    }

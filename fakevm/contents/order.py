@@ -42,6 +42,9 @@ class _Order:
             if one.kind == "network" and which.kind in ("port", "nic", "router", "floating_ip"):
                 # Its addresses are of the subnets that are there by then.
                 yield from (k for k in self._made if k[1].kind == "subnet" and k[1].whole == one)
+                if change.action == "create":
+                    # A port has its network's port security.
+                    yield "change", one
         yield "delete", which
         match which.kind:
             case "vm":

@@ -159,11 +159,13 @@ def _vms(file: LabFile) -> Iterator[Thing]:
         yield Thing(ref=ref("vm", name), attributes=_given(host=vm.host))
         for place, (nic, called) in enumerate(zip(vm.nics, nic_names(name, vm), strict=True)):
             attributes = {**_port(file, nic), "binding:vnic_type": nic.vnic_type}
-            made_with: dict[str, Any] = {"_place": place}
+            secure = _network_s_security(file, nic)
+            made_with: dict[str, Any] = {"_place": place, **secure}
             if (name, called) in parents:
                 # Neutron takes no port as a trunk's parent that a VM has already.
                 parent = ref("port", name, called)
-                yield Thing(ref=parent, attributes=attributes, made_with={"name": called})
+                made = {"name": called, **secure}
+                yield Thing(ref=parent, attributes=attributes, made_with=made)
                 attributes, made_with = {}, {**made_with, "_port": parent}
             yield Thing(
                 ref=ref("nic", name, called, *_nth(file, name, place)),
@@ -208,6 +210,11 @@ def _port(file: LabFile, port: Port) -> dict[str, Any]:
     }
 
 
+def _network_s_security(file: LabFile, port: Port) -> dict[str, bool]:
+    """Return what a port has of its network unless it is told otherwise."""
+    return {"_port_security": file.networks[port.network].port_security_enabled}
+
+
 def _trunks(file: LabFile) -> Iterator[Thing]:
     known = checks.nics(file)
     for name, trunk in file.trunks.items():
@@ -219,7 +226,8 @@ def _trunks(file: LabFile) -> Iterator[Thing]:
         )
         for sub, sub_name in zip(trunk.sub_ports, subport_names(name, trunk), strict=True):
             port = ref("port", name, sub_name)
-            yield Thing(ref=port, attributes=_port(file, sub), made_with={"name": sub_name})
+            made = {"name": sub_name, **_network_s_security(file, sub)}
+            yield Thing(ref=port, attributes=_port(file, sub), made_with=made)
             yield Thing(
                 ref=ref("sub_port", name, str(sub.segmentation_id)), attributes={"port_id": port}
             )

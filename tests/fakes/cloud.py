@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
-from fakevm.errors import ConflictError, NotFoundError
+from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.neutron.values import Network, Port, Subnet
 from tests.fakes.host import FakeHost
 from tests.fakes.neutron import FakeNeutron
@@ -34,7 +34,6 @@ _MEMBERS = {
 _DEFAULTS: Mapping[str, Row] = {
     "networks": {
         "mtu": 1450,
-        "qos_policy_id": None,
         "provider:network_type": "vxlan",
         "provider:physical_network": None,
         "provider:segmentation_id": 1000,
@@ -47,10 +46,11 @@ _DEFAULTS: Mapping[str, Row] = {
 }
 
 _PORT: Row = {
-    "port_security_enabled": True,
-    "qos_policy_id": None,
     "allowed_address_pairs": [],
 }
+
+# What Neutron has by its extensions alone, and what it is where nothing is said.
+_EXTENSIONS: Mapping[str, Any] = {"port_security_enabled": True, "qos_policy_id": None}
 
 
 # Of plug-ins that it has not.
@@ -68,6 +68,8 @@ class FakeCloud(FakeNeutron):
         }
         # By port.
         self.more: dict[str, Row] = {}
+        # Attributes of extensions that are not loaded.
+        self.unknown: set[str] = set()
         self.tags: dict[str, list[str]] = {}
         # In order.
         self.asked: list[str] = []
@@ -131,12 +133,27 @@ class FakeCloud(FakeNeutron):
             "created_at": port.id,
             "tags": self.tags.get(port.id, []),
             **_PORT,
+            **self._extended(self._network_row(port.network_id)),
             **self.more.get(port.id, {}),
         }
+
+    def _network_row(self, network_id: str) -> Row:
+        return self.rows["networks"].get(network_id, {})
+
+    def _extended(self, network: Row) -> Row:
+        """Return what extensions add: to a port port security as its network has it."""
+        secure = {name: network[name] for name in network if name == "port_security_enabled"}
+        known = {**_EXTENSIONS, **secure}
+        return {name: value for name, value in known.items() if name not in self.unknown}
+
+    def _check_known(self, body: Mapping[str, Any]) -> None:
+        if unknown := self.unknown & body.keys():
+            raise ConfigError(f"Neutron: Unrecognized attribute(s) {', '.join(sorted(unknown))}")
 
     # What is changed
 
     def create_port(self, body: Mapping[str, Any]) -> Port:
+        self._check_known(body)
         known = {key: value for key, value in body.items() if key not in _MORE}
         made = super().create_port(known)
         self.more[made.id] = {key: value for key, value in body.items() if key in _MORE}
@@ -205,6 +222,9 @@ class FakeCloud(FakeNeutron):
             key: list(one) if isinstance(one, list) else one
             for key, one in _DEFAULTS.get(kind, {}).items()
         }
+        self._check_known(body)
+        if kind == "networks":
+            defaults |= self._extended({})
         if kind == "trunks":
             self._check_unbound(body["port_id"])
         row = {"id": self._id(), "name": "", "project_id": PROJECT, **defaults, **body}
@@ -238,6 +258,7 @@ class FakeCloud(FakeNeutron):
         self.networks[network.name] = replace(network, subnets=(*network.subnets, subnet))
 
     def _update(self, kind: str, object_id: str, body: Row) -> Row:
+        self._check_known(body)
         if kind == "ports":
             self.more.setdefault(object_id, {}).update(body)
             return {}

@@ -389,6 +389,39 @@ def test_a_group_without_neutron_s_rules_has_its_own_alone(lab: Lab, cloud: Fake
     assert words(up(lab, text)) == []
 
 
+def test_neutron_may_be_without_extensions(lab: Lab, cloud: FakeCloud) -> None:
+    cloud.unknown = {"port_security_enabled", "qos_policy_id"}
+    policy = "qos_policies:\n  slow: {bandwidth_limit: {egress: {max_kbps: 1000}}, dscp_mark: 26}\n"
+    text = FILE.replace(policy, "").replace("qos_policy: slow, ", "")
+    assert "create vm client" in words(up(lab, text))
+    assert words(up(lab, text)) == []
+
+
+def test_a_port_has_port_security_as_the_file_says_whatever_its_network_has(
+    lab: Lab, cloud: FakeCloud
+) -> None:
+    text = """\
+networks:
+  blue: {port_security_enabled: false, subnets: [10.1.0.0/24]}
+vms:
+  a: {nics: [{network: blue, addressing: static}]}
+  b: {nics: [{network: blue, port_security_enabled: true, addressing: static}]}
+"""
+    up(lab, text)
+    rows = cloud.answer("/ports")["ports"]
+    assert {row["name"]: row["port_security_enabled"] for row in rows} == {
+        "a-blue": False,
+        "b-blue": True,
+    }
+    assert words(up(lab, text)) == []
+    # Also where the network gets it only now.
+    secure = text.replace("blue: {port_security_enabled: false, ", "blue: {")
+    more = f"{secure}  c: {{nics: [{{network: blue, addressing: static}}]}}\n"
+    done = words(up(lab, more))
+    assert done.index("change network blue") < done.index("create nic c c-blue")
+    assert words(up(lab, more)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
