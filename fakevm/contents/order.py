@@ -55,6 +55,8 @@ class _Order:
                 yield from self._before_nic(change)
             case "routes":
                 yield "release", which
+                # The way outside of a next hop.
+                yield "change", ref("router", *which.names)
                 yield from (k for k in self._made if k[1].kind == "interface" and k[0] == "create")
             case "floating_ip":
                 yield from (k for k in self._made if k[1].kind in ("interface", "router"))
@@ -66,8 +68,18 @@ class _Order:
                     for _, one in self._made
                     if one.kind == "interface" and one.names[1:] == which.names[1:]
                 )
-            case "subnet":
-                yield from (k for k in self._made if k[0] == "delete" and k[1].whole == which.whole)
+            case "router":
+                # Neutron changes no gateway that floating IPs are behind.
+                yield from (
+                    k for k in self._made if k[0] == "delete" and k[1].kind == "floating_ip"
+                )
+            case "subnet" | "rule":
+                # A subnet may overlap one that goes, a rule be another word for it.
+                yield from (
+                    k
+                    for k in self._made
+                    if k[0] == "delete" and k[1].kind == which.kind and k[1].whole == which.whole
+                )
             case "network" | "port" | "sub_port" | "trunk":
                 yield from (k for k in self._made if k[0] == "delete" and k[1].kind == which.kind)
                 if which.kind == "trunk":

@@ -263,8 +263,31 @@ class FakeCloud(FakeNeutron):
             self.more.setdefault(object_id, {}).update(body)
             return {}
         row = self._one(kind, object_id)
+        if kind == "routers":
+            self._check_router(row, body)
         row |= body
+        if kind == "routers" and row["external_gateway_info"]:
+            row["external_gateway_info"].setdefault("external_fixed_ips", [])
         return row
+
+    def _check_router(self, row: Row, body: Row) -> None:
+        before = (row["external_gateway_info"] or {}).get("network_id")
+        after = (body.get("external_gateway_info", row["external_gateway_info"]) or {}).get(
+            "network_id"
+        )
+        ports = [one for one in self.ports_by_id.values() if one.device_id == row["id"]]
+        networks = {port.network_id for port in ports}
+        for one in self.rows["floatingips"].values():
+            behind = one["port_id"] and self.port(one["port_id"]).network_id in networks
+            if behind and one["floating_network_id"] == before != after:
+                raise ConflictError(f"Neutron: gateway of router {row['id']} is in use")
+        subnets = self.rows["subnets"].values()
+        on = {ip.subnet_id for port in ports for ip in port.fixed_ips}
+        cidrs = [s["cidr"] for s in subnets if s["id"] in on or s["network_id"] == after]
+        for route in body.get("routes", ()):
+            hop = ipaddress.ip_address(route["nexthop"])
+            if not any(hop in ipaddress.ip_network(cidr) for cidr in cidrs):
+                raise ConfigError(f"Neutron: {hop} is on no network of router {row['id']}")
 
     def _delete(self, kind: str, object_id: str) -> None:
         self._one(kind, object_id)
@@ -396,10 +419,22 @@ class FakeCloud(FakeNeutron):
             )
         )
         row = {"id": self._id(), **empty, **body}
-        self.rows["security-group-rules"][row["id"]] = row
         group = self.rows["security-groups"][row["security_group_id"]]
+        if _rule_key(row) in map(_rule_key, group["security_group_rules"]):
+            raise ConflictError(f"Neutron: a rule of group {group['id']} exists already: {body}")
+        self.rows["security-group-rules"][row["id"]] = row
         group["security_group_rules"].append(row)
         return row
+
+
+def _rule_key(rule: Row) -> list[Any]:
+    """Return by what Neutron knows a rule: anybody's address is as none."""
+    anybody = ("0.0.0.0/0", "::/0")
+    keys = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max")
+    prefix = rule["remote_ip_prefix"]
+    return [rule[k] for k in keys] + [
+        *(rule["remote_group_id"], None if prefix in anybody else prefix)
+    ]
 
 
 # What the fake of ports does not know.

@@ -422,6 +422,48 @@ vms:
     assert words(up(lab, more)) == []
 
 
+def test_a_rule_comes_after_the_one_that_it_is_another_word_for(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    edited = FILE.replace("ingress tcp 80", "ingress tcp 80 from 0.0.0.0/0")
+    assert words(up(lab, edited)) == [
+        "delete rule web ingress tcp 80",
+        "create rule web ingress tcp 80 from 0.0.0.0/0",
+    ]
+    assert words(up(lab, edited)) == []
+
+
+def test_a_gateway_goes_after_what_is_behind_it(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    edited = FILE.replace("external_gateway: outside", "external_gateway: other")
+    edited = edited.replace(
+        "routers:", "  other: {external: true, subnets: [172.25.0.0/24]}\nrouters:"
+    )
+    edited = edited.replace("web: outside", "web: other")
+    done = words(up(lab, edited))
+    assert done.index("delete floating_ip web web-blue") < done.index("change router r1")
+    assert done.index("change router r1") < done.index("create floating_ip web web-blue")
+    assert words(up(lab, edited)) == []
+    edited = edited.replace("    external_gateway: other\n", "")
+    edited = edited.replace("floating_ips:\n  web: other\n", "")
+    assert words(up(lab, edited, prune=True)) == [
+        "delete floating_ip web web-blue",
+        "change router r1",
+    ]
+
+
+def test_a_route_comes_after_the_gateway_that_leads_to_it(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    edited = FILE.replace("external_gateway: outside", "external_gateway: other")
+    edited = edited.replace(
+        "routers:", "  other: {external: true, subnets: [172.25.0.0/24]}\nrouters:"
+    )
+    edited = edited.replace("floating_ips:\n  web: outside\n", "")
+    edited = edited.replace("nexthop: 10.1.0.9", "nexthop: 172.25.0.9")
+    done = words(up(lab, edited, prune=True))
+    assert done[-1] == "change routes r1"
+    assert words(up(lab, edited)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
