@@ -62,6 +62,9 @@ class _Order:
                 yield from (k for k in self._made if k[1].kind in ("interface", "router"))
                 yield from (k for k in self._made if k[1].kind == which.kind and k[0] == "delete")
             case "interface":
+                if wanted:
+                    # It is at the gateway's address.
+                    yield "change", wanted.made_with["subnet_id"]
                 # Another router's, with the same address.
                 yield from (
                     ("delete", one)
@@ -80,6 +83,15 @@ class _Order:
                     for k in self._made
                     if k[0] == "delete" and k[1].kind == which.kind and k[1].whole == which.whole
                 )
+                if which.kind == "subnet":
+                    # Neutron changes no gateway that a router has.
+                    yield from (
+                        k
+                        for k in self._made
+                        if k[0] == "delete"
+                        and k[1].kind == "interface"
+                        and k[1].names[1:] == which.names
+                    )
             case "network" | "port" | "sub_port" | "trunk":
                 yield from (k for k in self._made if k[0] == "delete" and k[1].kind == which.kind)
                 if which.kind == "trunk":

@@ -202,6 +202,12 @@ class _Planning:
         if which.kind == "routes":
             self._routes(thing, there)
             return
+        if which.kind == "subnet" and differs.get("gateway_ip"):
+            # It may be of none of the pools, which Neutron leaves as they are.
+            differs.setdefault(
+                "allocation_pools",
+                thing.attributes.get("allocation_pools", thing.made_with["_pools"]),
+            )
         plug = differs.pop("_plugged", None)
         if differs:
             self._add(

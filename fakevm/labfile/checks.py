@@ -18,6 +18,8 @@ Found = tuple[Path, str]
 # Neutron's own group, which is there without being named.
 DEFAULT_GROUP = "default"
 
+IPV6 = 6
+
 
 def of(file: LabFile) -> Iterator[Found]:
     """Yield what does not fit together."""
@@ -95,7 +97,8 @@ def _networks(file: LabFile) -> Iterator[Found]:
 def _subnet(here: Path, subnet: Subnet) -> Iterator[Found]:
     network = ipaddress.ip_network(subnet.cidr)
     inside: list[tuple[Path, str]] = []
-    if subnet.gateway_ip:
+    # Neutron's gateway of a single address is beside it.
+    if subnet.gateway_ip and network.num_addresses > 1:
         inside.append((("gateway_ip",), subnet.gateway_ip))
     for place, pool in enumerate(subnet.allocation_pools):
         inside += [
@@ -223,10 +226,32 @@ def _loops(file: LabFile) -> Iterator[Found]:
 
 
 def gateway_of(subnet: Subnet) -> str:
-    """Return the address of a subnet's gateway: as given, else the first, as Neutron has it."""
-    if subnet.gateway_ip:
-        return subnet.gateway_ip
-    return str(ipaddress.ip_network(subnet.cidr)[1])
+    """Return the address of a subnet's gateway: as given, else the first."""
+    return subnet.gateway_ip or usual_gateway(subnet.cidr)
+
+
+def usual_gateway(cidr: str) -> str:
+    """Return the first address of hosts, or the only one."""
+    network = ipaddress.ip_network(cidr)
+    return str(network[min(1, network.num_addresses - 1)])
+
+
+def usual_pools(cidr: str, gateway: str | None) -> list[dict[str, str]]:
+    """Return the pools that Neutron makes: all addresses of hosts, without the gateway's.
+
+    neutron: ipam.utils.generate_pools.
+    """
+    network = ipaddress.ip_network(cidr)
+    first, last = 0, network.num_addresses - 1
+    if network.version == IPV6 or last > 1:
+        # The last one of IPv4 is the broadcast's.
+        first, last = min(1, last), last - (network.version != IPV6)
+    ranges = [(first, last)]
+    if gateway is not None and first < last and ipaddress.ip_address(gateway) in network:
+        hop = int(ipaddress.ip_address(gateway)) - int(network[0])
+        ranges = [(first, min(hop - 1, last)), (max(hop + 1, first), last)]
+    made = [{"start": str(network[a]), "end": str(network[b])} for a, b in ranges if a <= b]
+    return sorted(made, key=lambda one: sorted(one.items()))
 
 
 def nics(file: LabFile) -> dict[str, tuple[str, str]]:

@@ -14,6 +14,7 @@ from fakevm.contents import present, raw, rules
 from fakevm.contents.present import Present
 from fakevm.contents.things import Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError
+from fakevm.labfile import checks
 from fakevm.labs import decide, releases
 from fakevm.labs.settings import (
     CONFIG,
@@ -317,11 +318,10 @@ def _subnet(network: str, subnet: Thing, seen: Counter[str]) -> Any:
     has, cidr = subnet.attributes, subnet.ref.names[1]
     whole = ipaddress.ip_network(cidr)
     told = _named(has["name"], f"{network}-v{whole.version}", seen)
-    usual = str(whole[1])
-    if has["gateway_ip"] != usual:
+    if has["gateway_ip"] != checks.usual_gateway(cidr):
         told["gateway_ip"] = has["gateway_ip"]
     told |= _unless(has, "enable_dhcp", True)
-    if has["allocation_pools"] != _usual_pools(cidr, has["gateway_ip"]):
+    if has["allocation_pools"] != checks.usual_pools(cidr, has["gateway_ip"]):
         told["allocation_pools"] = list(has["allocation_pools"])
     told["dns_nameservers"] = list(has["dns_nameservers"])
     told["host_routes"] = list(has["host_routes"])
@@ -329,19 +329,6 @@ def _subnet(network: str, subnet: Thing, seen: Counter[str]) -> Any:
     told["ipv6_ra_mode"] = has["ipv6_ra_mode"]
     said = _said(told)
     return {"cidr": cidr, **said} if said else cidr
-
-
-def _usual_pools(cidr: str, gateway: str | None) -> list[dict[str, str]]:
-    """Return the pools that Neutron makes: all addresses of hosts, without the gateway's."""
-    network = ipaddress.ip_network(cidr)
-    # The last one of IPv4 is the broadcast's.
-    first, last = 1, network.num_addresses - (2 if network.version == 4 else 1)
-    ranges = [(first, last)]
-    if gateway is not None and ipaddress.ip_address(gateway) in network:
-        hop = int(ipaddress.ip_address(gateway)) - int(network[0])
-        ranges = [(first, hop - 1), (hop + 1, last)]
-    made = [{"start": str(network[a]), "end": str(network[b])} for a, b in ranges if a <= b]
-    return sorted(made, key=lambda one: sorted(one.items()))
 
 
 def _name(which: Ref | None) -> str | None:

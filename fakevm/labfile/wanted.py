@@ -92,9 +92,13 @@ def _networks(file: LabFile) -> Iterator[Thing]:
 
 
 def _subnet(network: str, called: str, subnet: Subnet) -> Thing:
-    gateway: dict[str, Any] = {}
+    whole = ipaddress.ip_network(subnet.cidr)
+    gateway: dict[str, Any] = {"gateway_ip": checks.gateway_of(subnet)}
     if "gateway_ip" in subnet.model_fields_set:
         gateway = {"gateway_ip": subnet.gateway_ip}
+    elif whole.num_addresses == 1:
+        # Of one address Neutron takes none; it has its own idea.
+        gateway = {}
     pools = [one.model_dump() for one in subnet.allocation_pools]
     modes = _given(ipv6_address_mode=subnet.ipv6_address_mode, ipv6_ra_mode=subnet.ipv6_ra_mode)
     return Thing(
@@ -111,7 +115,8 @@ def _subnet(network: str, called: str, subnet: Subnet) -> Thing:
         made_with={
             "network_id": ref("network", network),
             "cidr": subnet.cidr,
-            "ip_version": ipaddress.ip_network(subnet.cidr).version,
+            "ip_version": whole.version,
+            "_pools": checks.usual_pools(subnet.cidr, gateway.get("gateway_ip")),
         },
     )
 

@@ -244,8 +244,8 @@ class FakeCloud(FakeNeutron):
 
     def _add_subnet(self, row: Row) -> None:
         whole = ipaddress.ip_network(row["cidr"])
-        row.setdefault("gateway_ip", str(whole[1]))
-        row.setdefault("allocation_pools", [{"start": str(whole[2]), "end": str(whole[-2])}])
+        row.setdefault("gateway_ip", str(whole[0] + (whole.version == 4)))
+        row.setdefault("allocation_pools", _pools(row))
         network = self.network(row["network_id"])
         subnet = Subnet(
             id=row["id"],
@@ -265,10 +265,26 @@ class FakeCloud(FakeNeutron):
         row = self._one(kind, object_id)
         if kind == "routers":
             self._check_router(row, body)
+        if kind == "subnets":
+            self._check_subnet(row, {**row, **body})
         row |= body
         if kind == "routers" and row["external_gateway_info"]:
             row["external_gateway_info"].setdefault("external_fixed_ips", [])
         return row
+
+    def _check_subnet(self, before: Row, after: Row) -> None:
+        gateway = after["gateway_ip"]
+        if gateway == before["gateway_ip"]:
+            return
+        for port in self.ports_by_id.values():
+            for ip in port.fixed_ips:
+                used = (ip.subnet_id, ip.ip_address) == (before["id"], before["gateway_ip"])
+                if used and port.device_owner == "network:router_interface":
+                    raise ConflictError(f"Neutron: gateway {ip.ip_address} is in use")
+        for pool in after["allocation_pools"]:
+            start, end = (ipaddress.ip_address(pool[one]) for one in ("start", "end"))
+            if gateway and int(start) <= int(ipaddress.ip_address(gateway)) <= int(end):
+                raise ConflictError(f"Neutron: gateway {gateway} conflicts with pool {pool}")
 
     def _check_router(self, row: Row, body: Row) -> None:
         before = (row["external_gateway_info"] or {}).get("network_id")
@@ -425,6 +441,23 @@ class FakeCloud(FakeNeutron):
         self.rows["security-group-rules"][row["id"]] = row
         group["security_group_rules"].append(row)
         return row
+
+
+def _pools(subnet: Row) -> list[Row]:
+    """Return a subnet's pools: of one address that, else without its gateway."""
+    whole = ipaddress.ip_network(subnet["cidr"])
+    gateway = ipaddress.ip_address(subnet["gateway_ip"] or whole[0])
+    if whole.num_addresses == 1:
+        return [{"start": str(whole[0]), "end": str(whole[0])}]
+    first, last = whole[1], whole[-1 - (whole.version == 4)]
+    if not int(first) <= int(gateway) <= int(last):
+        return [{"start": str(first), "end": str(last)}]
+    ends = [(int(first), int(gateway) - 1), (int(gateway) + 1, int(last))]
+    return [
+        {name: str(type(first)(one)) for name, one in (("start", a), ("end", b))}
+        for a, b in ends
+        if a <= b
+    ]
 
 
 def _rule_key(rule: Row) -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 from fakevm.contents.converge import Converged
 from fakevm.errors import ConflictError
 from fakevm.lab import Lab
-from fakevm.labfile import document, save, source, starter, wanted
+from fakevm.labfile import checks, document, save, source, starter, wanted
 from fakevm.labfile.model import schema
 from fakevm.labfile.problems import LabFileError
 from tests.fakes.cloud import FakeCloud
@@ -462,6 +462,51 @@ def test_a_route_comes_after_the_gateway_that_leads_to_it(lab: Lab, cloud: FakeC
     done = words(up(lab, edited, prune=True))
     assert done[-1] == "change routes r1"
     assert words(up(lab, edited)) == []
+
+
+def test_a_gateway_that_is_left_out_is_the_first_address(lab: Lab, cloud: FakeCloud) -> None:
+    left_out = """\
+networks: {blue: {subnets: [{cidr: 10.1.0.0/24}, fd00::/64]}}
+routers: {r1: {interfaces: [blue]}}
+"""
+    given = left_out.replace("10.1.0.0/24}", "10.1.0.0/24, gateway_ip: 10.1.0.254}")
+    up(lab, given)
+    assert words(up(lab, given)) == []
+    assert words(up(lab, left_out)) == [
+        "delete interface r1 blue 10.1.0.0/24",
+        "change subnet blue 10.1.0.0/24",
+        "create interface r1 blue 10.1.0.0/24",
+    ]
+    assert words(up(lab, left_out)) == []
+    gateways = [row["gateway_ip"] for row in cloud.rows["subnets"].values()]
+    assert gateways == ["10.1.0.1", "fd00::1"]
+    assert lab.save().values["networks"] == {"blue": {"subnets": ["10.1.0.0/24", "fd00::/64"]}}
+
+
+@pytest.mark.parametrize("cidr", ["10.1.0.7/32", "fd00::7/128"])
+def test_a_subnet_may_have_one_address(lab: Lab, cloud: FakeCloud, cidr: str) -> None:
+    text = f"networks: {{blue: {{subnets: [{{cidr: '{cidr}', enable_dhcp: false}}]}}}}"
+    up(lab, text)
+    assert words(up(lab, text)) == []
+    saved = source.written(lab.save().values)
+    assert words(up(lab, saved)) == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "gateway", "pools"),
+    [
+        ("10.1.0.0/24", None, ["10.1.0.1-10.1.0.254"]),
+        ("10.1.0.0/24", "10.1.0.9", ["10.1.0.1-10.1.0.8", "10.1.0.10-10.1.0.254"]),
+        ("10.1.0.0/31", None, ["10.1.0.0-10.1.0.1"]),
+        ("10.1.0.7/32", "10.1.0.8", ["10.1.0.7-10.1.0.7"]),
+        ("fd00::/126", "fd00::", ["fd00::1-fd00::3"]),
+        ("fd00::/126", "fd00::1", ["fd00::2-fd00::3"]),
+        ("fd00::7/128", "fd00::7", ["fd00::7-fd00::7"]),
+    ],
+)
+def test_pools_are_those_of_neutron(cidr: str, gateway: str | None, pools: list[str]) -> None:
+    found = checks.usual_pools(cidr, gateway)
+    assert sorted(f"{one['start']}-{one['end']}" for one in found) == sorted(pools)
 
 
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
