@@ -208,6 +208,8 @@ class _Planning:
                 "allocation_pools",
                 thing.attributes.get("allocation_pools", thing.made_with["_pools"]),
             )
+        if which.kind == "floating_ip":
+            differs = _whole_end(thing)
         plug = differs.pop("_plugged", None)
         if differs:
             self._add(
@@ -327,13 +329,13 @@ class _Planning:
                     other.kind == "floating_ip"
                     and thing.attributes["port_id"] == which
                     and other in self._there
-                    and ("create", other) not in self._made
+                    and not {("create", other), ("change", other)} & self._made.keys()
                 ):
                     self._add(
                         *("change", other),
                         wanted=thing,
                         present=self._there[other],
-                        attributes={"port_id": which},
+                        attributes=_whole_end(thing),
                         detail=f"{change.ref} is another port",
                     )
 
@@ -359,6 +361,12 @@ class _Planning:
             again = self._wanted.get(nic.ref, again)
             self._add("release", nic.ref, present=nic, detail=f"for {which}")
             self._add("plug", nic.ref, wanted=again, present=nic, detail=f"on {host}")
+
+
+def _whole_end(floating_ip: Thing) -> dict[str, Any]:
+    """Return where a floating IP leads: Neutron takes no address without its port."""
+    wanted = floating_ip.attributes.items()
+    return {name: one for name, one in wanted if name in ("port_id", "fixed_ip_address")}
 
 
 def _choice(addressing: frozenset[str]) -> str:

@@ -168,7 +168,7 @@ class FakeCloud(FakeNeutron):
                 raise ConflictError(f"Neutron: port {port_id} is in a trunk")
         for row in self.rows["floatingips"].values():
             if row["port_id"] == port_id:
-                row["port_id"] = None
+                row |= {"port_id": None, "fixed_ip_address": None}
         super().delete_port(port_id)
 
     def write(self, method: str, path: str, body: object = None) -> Any:
@@ -237,8 +237,7 @@ class FakeCloud(FakeNeutron):
             case "routers" if row["external_gateway_info"]:
                 row["external_gateway_info"].setdefault("external_fixed_ips", [])
             case "floatingips":
-                port = self.port(row["port_id"])
-                row["fixed_ip_address"] = port.fixed_ips[0].ip_address
+                row |= self._end(row)
                 row.setdefault("floating_ip_address", f"172.24.0.{next(self._count)}")
         return row
 
@@ -267,10 +266,27 @@ class FakeCloud(FakeNeutron):
             self._check_router(row, body)
         if kind == "subnets":
             self._check_subnet(row, {**row, **body})
+        if kind == "floatingips":
+            body = {**body, **self._end(body)}
         row |= body
         if kind == "routers" and row["external_gateway_info"]:
             row["external_gateway_info"].setdefault("external_fixed_ips", [])
         return row
+
+    def _end(self, body: Row) -> Row:
+        """Return where a floating IP leads by what is sent."""
+        address = body.get("fixed_ip_address")
+        if not body.get("port_id"):
+            if address:
+                raise ConfigError("Neutron: fixed_ip_address cannot be specified without a port_id")
+            return {"port_id": None, "fixed_ip_address": None} if "port_id" in body else {}
+        ips = [ip.ip_address for ip in self.port(body["port_id"]).fixed_ips]
+        ipv4 = [ip for ip in ips if ":" not in ip]
+        if address not in (None, *ips):
+            raise ConfigError(f"Neutron: the port does not have fixed ip {address}")
+        if address is None and len(ipv4) != 1:
+            raise ConfigError(f"Neutron: the port has {len(ipv4)} fixed IPv4 addresses")
+        return {"fixed_ip_address": address or ipv4[0]}
 
     def _check_subnet(self, before: Row, after: Row) -> None:
         gateway = after["gateway_ip"]

@@ -509,6 +509,28 @@ def test_pools_are_those_of_neutron(cidr: str, gateway: str | None, pools: list[
     assert sorted(f"{one['start']}-{one['end']}" for one in found) == sorted(pools)
 
 
+def test_a_floating_ip_is_for_another_address_of_its_port(lab: Lab, cloud: FakeCloud) -> None:
+    both = "security_groups: [web], fixed_ips: [10.1.0.77, 10.1.0.78], "
+    text = FILE.replace("security_groups: [web], ", both)
+    first = text.replace("web: outside", "web: {network: outside, fixed_ip_address: 10.1.0.77}")
+    second = first.replace("fixed_ip_address: 10.1.0.77", "fixed_ip_address: 10.1.0.78")
+    up(lab, first)
+    (made,) = cloud.rows["floatingips"].values()
+    assert words(up(lab, second)) == ["change floating_ip web web-blue"]
+    assert (made["fixed_ip_address"], words(up(lab, second))) == ("10.1.0.78", [])
+    # Also where its NIC is made anew.
+    third = second.replace("10.1.0.78", "10.1.0.79")
+    assert words(up(lab, third)) == [
+        "delete nic web web-blue",
+        "create nic web web-blue",
+        "change floating_ip web web-blue",
+    ]
+    fourth = third.replace("10.1.0.77", "10.1.0.76")
+    assert words(up(lab, fourth))[-1] == "change floating_ip web web-blue"
+    assert made["fixed_ip_address"] == "10.1.0.79"
+    assert words(up(lab, fourth)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
