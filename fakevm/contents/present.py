@@ -346,11 +346,14 @@ class _Reading:
         self._add(which, port, attributes=attributes, made_with={"name": port["name"]})
 
     def _floating_ips(self) -> None:
+        given_back = self._floating_ips_given_back()
         for row in self._raw.found["floatingips"]:
             port = self._names.refs.get(row["port_id"] or "")
             nic = port if port and port.kind == "nic" else None
-            which = ref("floating_ip", *(nic.names if nic else ("", row["floating_ip_address"])))
-            if nic is None or which in self._things:
+            which = given_back.get(row["id"])
+            if which is None and nic is not None:
+                which = ref("floating_ip", *nic.names)
+            if which is None or which in self._things:
                 self._unsaid.append(f"floating IP {row['floating_ip_address']}")
                 which = ref("floating_ip", "", row["floating_ip_address"])
             attributes = {
@@ -360,6 +363,32 @@ class _Reading:
                 "fixed_ip_address": row["fixed_ip_address"],
             }
             self._add(which, row, attributes=attributes)
+
+    def _floating_ips_given_back(self) -> Mapping[str, Ref]:
+        """Return which of those wanted are there for no port, as where a VM was deleted, by id."""
+        rows = self._raw.found["floatingips"]
+        having = {self._names.refs.get(row["port_id"] or "") for row in rows}
+        free = {row["id"]: row for row in rows if not row["port_id"] and is_ours(row)}
+        wanted = [
+            one
+            for one in self._wanted
+            if one.ref.kind == "floating_ip" and one.attributes["port_id"] not in having
+        ]
+        given: dict[str, Ref] = {}
+        # Any is right for who names no address.
+        for one in sorted(wanted, key=lambda one: "floating_ip_address" not in one.attributes):
+            network = one.attributes["floating_network_id"]
+            address = one.attributes.get("floating_ip_address")
+            fits = (
+                row["id"]
+                for row in free.values()
+                if self._names.of(row["floating_network_id"]) == network
+                and address in (None, row["floating_ip_address"])
+            )
+            if (found := next(fits, None)) is not None:
+                given[found] = one.ref
+                del free[found]
+        return given
 
 
 def _given_back(raw: Raw, wanted: Sequence[Thing]) -> Raw:

@@ -531,6 +531,30 @@ def test_a_floating_ip_is_for_another_address_of_its_port(lab: Lab, cloud: FakeC
     assert words(up(lab, fourth)) == []
 
 
+def test_a_floating_ip_whose_vm_was_deleted_is_the_next_one_s(lab: Lab, cloud: FakeCloud) -> None:
+    text = FILE.replace("web: outside", "web: outside\n  db: outside")
+    up(lab, text)
+    before = set(cloud.rows["floatingips"])
+    one, two = cloud.rows["floatingips"].values()
+    lab.delete_vm("web")
+    lab.delete_vm("db")
+    assert [one["port_id"], two["port_id"]] == [None, None]
+    # Who names its address has that one.
+    named = text.replace(
+        "web: outside",
+        f"web: {{network: outside, floating_ip_address: {two['floating_ip_address']}}}",
+    )
+    done = words(up(lab, named))
+    assert [change for change in done if "floating_ip" in change] == [
+        "change floating_ip web web-blue",
+        "change floating_ip db db-red",
+    ]
+    assert cloud.rows["floatingips"].keys() == before
+    assert cloud.port(two["port_id"]).name == "web-blue"
+    assert cloud.port(one["port_id"]).name == "db-red"
+    assert words(up(lab, named)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
