@@ -202,6 +202,10 @@ def _port(file: LabFile, port: Port) -> dict[str, Any]:
     if groups is None:
         groups = [checks.DEFAULT_GROUP] if secure else []
     pairs = [_given(**one.model_dump()) for one in port.allowed_address_pairs]
+    for pair in pairs:
+        # What Neutron adds where none is given.
+        if port.mac_address and pair.get("mac_address") == port.mac_address:
+            del pair["mac_address"]
     ips = sorted(port.fixed_ips)
     return {
         "network_id": ref("network", port.network),

@@ -45,10 +45,6 @@ _DEFAULTS: Mapping[str, Row] = {
     "policies": {"rules": []},
 }
 
-_PORT: Row = {
-    "allowed_address_pairs": [],
-}
-
 # What Neutron has by its extensions alone, and what it is where nothing is said.
 _EXTENSIONS: Mapping[str, Any] = {"port_security_enabled": True, "qos_policy_id": None}
 
@@ -132,9 +128,12 @@ class FakeCloud(FakeNeutron):
             "security_groups": [self._default],
             "created_at": port.id,
             "tags": self.tags.get(port.id, []),
-            **_PORT,
             **self._extended(self._network_row(port.network_id)),
             **self.more.get(port.id, {}),
+            "allowed_address_pairs": [
+                {"mac_address": port.mac_address, **pair}
+                for pair in self.more.get(port.id, {}).get("allowed_address_pairs", ())
+            ],
         }
 
     def _network_row(self, network_id: str) -> Row:

@@ -555,6 +555,26 @@ def test_a_floating_ip_whose_vm_was_deleted_is_the_next_one_s(lab: Lab, cloud: F
     assert words(up(lab, named)) == []
 
 
+def test_a_pair_with_the_port_s_own_mac_address_is_as_one_without(
+    lab: Lab, cloud: FakeCloud
+) -> None:
+    text = """\
+networks: {blue: {subnets: [10.1.0.0/24]}}
+vms:
+  a:
+    nics:
+    - network: blue
+      addressing: static
+      mac_address: "fa:16:3e:00:00:77"
+      allowed_address_pairs:
+      - {ip_address: 10.1.0.200, mac_address: "fa:16:3e:00:00:77"}
+      - {ip_address: 10.1.0.201, mac_address: "fa:16:3e:00:00:78"}
+      - 10.1.0.202
+"""
+    up(lab, text)
+    assert words(up(lab, text)) == []
+
+
 def test_an_error_keeps_only_what_needs_it(lab: Lab, cloud: FakeCloud) -> None:
     cloud.broken["POST /trunks"] = ConflictError("Neutron: no trunks today")
     done = up(lab, FILE)
