@@ -92,7 +92,19 @@ class _Order:
                         and k[1].kind == "interface"
                         and k[1].names[1:] == which.names
                     )
-            case "network" | "port" | "sub_port" | "trunk":
+            case "network":
+                # One that goes may have its segment; what leaves that for this one waits for it.
+                yield from (
+                    one.key
+                    for one in self._made.values()
+                    if one.action == "delete"
+                    and one.ref.kind == which.kind
+                    and one.present
+                    and wanted
+                    and _one_segment(wanted, one.present)
+                    and not self._is_left_for(one.ref, which)
+                )
+            case "port" | "sub_port" | "trunk":
                 yield from (k for k in self._made if k[0] == "delete" and k[1].kind == which.kind)
                 if which.kind == "trunk":
                     yield from self._releases_of_nics()
@@ -124,6 +136,14 @@ class _Order:
                 trunk = self._wanted[ref("trunk", one.names[0])]
                 if trunk.made_with["port_id"] == port:
                     yield action, one
+
+    def _is_left_for(self, before: Ref, after: Ref) -> bool:
+        """Tell whether something is changed from one network to another."""
+        return any(
+            before in refs_in(change.present.attributes) and after in refs_in(change.attributes)
+            for change in self._made.values()
+            if change.action == "change" and change.present
+        )
 
     def _releases_of_nics(self) -> Iterator[Key]:
         return (k for k in self._made if k[0] == "release" and k[1].kind == "nic")
@@ -174,6 +194,12 @@ class _Order:
                 yield from (
                     k for k in self._made if k[0] == "delete" and k[1].kind in ("vm", "network")
                 )
+
+
+def _one_segment(wanted: Thing, there: Thing) -> bool:
+    """Tell whether two networks may be of one segment: all that is said of it is so there."""
+    said = {name: one for name, one in wanted.attributes.items() if name.startswith("provider:")}
+    return bool(said) and all(there.attributes.get(name) == one for name, one in said.items())
 
 
 def _sorted(changes: Collection[Change]) -> list[Change]:

@@ -128,7 +128,6 @@ class FakeCloud(FakeNeutron):
             "security_groups": [self._default],
             "created_at": port.id,
             "tags": self.tags.get(port.id, []),
-            **self._extended(self._network_row(port.network_id)),
             **self.more.get(port.id, {}),
             "allowed_address_pairs": [
                 {"mac_address": port.mac_address, **pair}
@@ -155,7 +154,9 @@ class FakeCloud(FakeNeutron):
         self._check_known(body)
         known = {key: value for key, value in body.items() if key not in _MORE}
         made = super().create_port(known)
-        self.more[made.id] = {key: value for key, value in body.items() if key in _MORE}
+        # It keeps what its network has now.
+        more = self._extended(self._network_row(made.network_id))
+        self.more[made.id] = more | {key: one for key, one in body.items() if key in _MORE}
         if mac := self.more[made.id].pop("mac_address", None):
             made = self.ports_by_id[made.id] = replace(made, mac_address=mac)
         return made
@@ -223,6 +224,7 @@ class FakeCloud(FakeNeutron):
         }
         self._check_known(body)
         if kind == "networks":
+            self._check_segment(body)
             defaults |= self._extended({})
         if kind == "trunks":
             self._check_unbound(body["port_id"])
@@ -286,6 +288,14 @@ class FakeCloud(FakeNeutron):
         if address is None and len(ipv4) != 1:
             raise ConfigError(f"Neutron: the port has {len(ipv4)} fixed IPv4 addresses")
         return {"fixed_ip_address": address or ipv4[0]}
+
+    def _check_segment(self, body: Row) -> None:
+        words = [f"provider:{word}" for word in ("network_type", "physical_network")]
+        words += [word for word in body if word == "provider:segmentation_id"]
+        said = {word: body.get(word) for word in words}
+        for row in self.rows["networks"].values():
+            if said[words[0]] and said.items() <= row.items():
+                raise ConflictError(f"Neutron: network {row['name']} has this segment: {said}")
 
     def _check_subnet(self, before: Row, after: Row) -> None:
         gateway = after["gateway_ip"]

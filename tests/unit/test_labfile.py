@@ -451,6 +451,32 @@ def test_a_gateway_goes_after_what_is_behind_it(lab: Lab, cloud: FakeCloud) -> N
     ]
 
 
+def test_a_router_leaves_a_network_that_goes_for_another_one(lab: Lab, cloud: FakeCloud) -> None:
+    up(lab, FILE)
+    edited = FILE.replace("outside", "other").replace("172.24.0.0", "172.25.0.0")
+    done = words(up(lab, edited, prune=True))
+    assert done.index("create network other") < done.index("change router r1")
+    assert done.index("change router r1") < done.index("delete network outside")
+    assert words(up(lab, edited, prune=True)) == []
+    # None has the segment of one that the router is to leave for it.
+    flat = edited.replace(
+        "external: true", "network_type: flat, physical_network: p, external: true"
+    )
+    up(lab, "", prune=True)
+    up(lab, flat)
+    (error,) = up(lab, flat.replace("other", "third"), prune=True).errors
+    assert str(error).startswith("create network third: Neutron: network other has this segment")
+
+
+def test_a_network_comes_after_the_one_whose_segment_it_has(lab: Lab, cloud: FakeCloud) -> None:
+    text = "networks: {blue: {network_type: vlan, physical_network: p, segmentation_id: 7}}"
+    up(lab, text)
+    assert words(up(lab, text.replace("blue", "red"), prune=True)) == [
+        "delete network blue",
+        "create network red",
+    ]
+
+
 def test_a_route_comes_after_the_gateway_that_leads_to_it(lab: Lab, cloud: FakeCloud) -> None:
     up(lab, FILE)
     edited = FILE.replace("external_gateway: outside", "external_gateway: other")
