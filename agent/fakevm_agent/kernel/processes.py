@@ -35,6 +35,30 @@ def signal_all(namespace: tuple[int, int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def stop(namespace: tuple[int, int], *, patience: float = 1.0) -> None:
+    """Let all stand still that runs in the namespace, and what it forks meanwhile.
+
+    What the kernel holds for longer than `patience`, in seconds, stands still when it returns.
+    """
+    deadline = time.monotonic() + patience
+    while running := [pid for pid in inside(namespace) if not _stands_still(pid)]:
+        for pid in running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
+
+
+def _stands_still(pid: int) -> bool:
+    """Tell whether a process is stopped, or has ended (proc_pid_stat(5), state)."""
+    try:
+        told = Path("/proc", str(pid), "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return told.rpartition(b")")[2].split()[0] in (b"T", b"t", b"Z", b"X")
+
+
 def kill(namespace: tuple[int, int], *, timeout: float = 5.0) -> dict[int, str]:
     """Kill all that runs in the namespace with this identity, and return what it was."""
     killed: dict[int, str] = {}

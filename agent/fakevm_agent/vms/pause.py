@@ -32,8 +32,8 @@ def suspend(host: Host, instance_id: str, *, keep: bool = False) -> GuestState:
         nics = {record.vif.port_id: (record.nic, record.vif.mtu) for record in records}
         with ExitStack() as undo:
             if keep:
-                push(undo, _signal, instance_id, signal.SIGCONT)
-                _signal(instance_id, signal.SIGSTOP)
+                push(undo, _let_run, instance_id)
+                processes.stop(netns.identity(instance_id))
             with netns.entered(instance_id):
                 found = state.suspend(nics, processes=others, files=guest.carried())
             push(undo, _go_on, instance_id, records, found)
@@ -72,7 +72,7 @@ def resume(host: Host, instance_id: str, given: GuestState | None, *, rarp: bool
             _start_clients_anew(host, records)
         _remember_paused(host, records, paused=False)
         if kept:
-            _signal(instance_id, signal.SIGCONT)
+            _let_run(instance_id)
             guest.forget()
     if refused:
         raise FakevmError(
@@ -92,8 +92,8 @@ def _go_on(instance_id: str, records: Collection[Record], found: GuestState) -> 
         state.resume({record.vif.port_id: record.nic for record in records}, found)
 
 
-def _signal(instance_id: str, number: signal.Signals) -> None:
-    processes.signal_all(netns.identity(instance_id), number)
+def _let_run(instance_id: str) -> None:
+    processes.signal_all(netns.identity(instance_id), signal.SIGCONT)
 
 
 def _set_static_addresses(records: Collection[Record]) -> None:
