@@ -311,9 +311,7 @@ class Acts:
 
     def _move(self, change: Change) -> None:
         vm = change.ref.names[0]
-        gone = {
-            which for action, which in (one.key for one in self._plan.changes) if action == "delete"
-        }
+        gone = {one.ref for one in self._plan.changes if one.action == "delete"}
         nics = (
             one
             for which, one in self._present.things.items()

@@ -42,6 +42,12 @@ floating_ips:
 """
 
 
+# The same, but for the network by which its router leads outside.
+OTHER_GATEWAY = FILE.replace("external_gateway: outside", "external_gateway: other").replace(
+    "routers:", "  other: {external: true, subnets: [172.25.0.0/24]}\nrouters:"
+)
+
+
 def problems(text: str | bytes) -> list[str]:
     """Return what is told of a file that is not as it should be."""
     data = text.encode() if isinstance(text, str) else text
@@ -434,11 +440,7 @@ def test_a_rule_comes_after_the_one_that_it_is_another_word_for(lab: Lab, cloud:
 
 def test_a_gateway_goes_after_what_is_behind_it(lab: Lab, cloud: FakeCloud) -> None:
     up(lab, FILE)
-    edited = FILE.replace("external_gateway: outside", "external_gateway: other")
-    edited = edited.replace(
-        "routers:", "  other: {external: true, subnets: [172.25.0.0/24]}\nrouters:"
-    )
-    edited = edited.replace("web: outside", "web: other")
+    edited = OTHER_GATEWAY.replace("web: outside", "web: other")
     done = words(up(lab, edited))
     assert done.index("delete floating_ip web web-blue") < done.index("change router r1")
     assert done.index("change router r1") < done.index("create floating_ip web web-blue")
@@ -479,11 +481,7 @@ def test_a_network_comes_after_the_one_whose_segment_it_has(lab: Lab, cloud: Fak
 
 def test_a_route_comes_after_the_gateway_that_leads_to_it(lab: Lab, cloud: FakeCloud) -> None:
     up(lab, FILE)
-    edited = FILE.replace("external_gateway: outside", "external_gateway: other")
-    edited = edited.replace(
-        "routers:", "  other: {external: true, subnets: [172.25.0.0/24]}\nrouters:"
-    )
-    edited = edited.replace("floating_ips:\n  web: outside\n", "")
+    edited = OTHER_GATEWAY.replace("floating_ips:\n  web: outside\n", "")
     edited = edited.replace("nexthop: 10.1.0.9", "nexthop: 172.25.0.9")
     done = words(up(lab, edited, prune=True))
     assert done[-1] == "change routes r1"

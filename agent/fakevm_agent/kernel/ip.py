@@ -78,11 +78,6 @@ def set_addresses(
     rtnl.send(device, [*gone, *new, *ways])
 
 
-def addresses(device: str) -> list[Address]:
-    """Return the addresses of one device; none where it is not there."""
-    return links_and_addresses()[1].get(device, [])
-
-
 def wait_until_addresses(
     device: str,
     satisfied: Callable[[list[Address]], bool],
@@ -106,7 +101,7 @@ def wait_until_addresses(
             links, of_each = links_and_addresses()
             if device not in links:
                 raise NotFoundError(f"{device} is gone: its VIF was unplugged")
-            found = of_each.get(device, [])
+            found = of_each[device]
             left = deadline - time.monotonic()
             if satisfied(found) or left <= 0:
                 return found
