@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Self
 
 from fakevm.capture import find, relay, tcpdump
 from fakevm.capture.find import Wanted
-from fakevm.capture.frames import Frame, Frames
+from fakevm.capture.frames import Frame
 from fakevm.capture.merge import Merge, Seen
-from fakevm.capture.packets import LineReader, PcapReader, Reader
+from fakevm.capture.packets import LineReader, PcapReader
 from fakevm.capture.points import Point
 from fakevm.capture.sinks import Sink
-from fakevm.clients.process import inside
-from fakevm.clients.rpc import Stream
+from fakevm.capture.station import Feed, OpenRelay, Station, relayed
 from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
 from fakevm.protocol.interrupt import deferred
 from fakevm.vms.lookup import Lookup
@@ -39,11 +36,6 @@ HOSTS_S = 2.0
 # Pieces of what relays tell that wait to be read; then their tcpdumps wait, and the kernel drops.
 _BACKLOG = 64
 
-# The host's own Python, without what Neutron or a package of the user's adds to it.
-_PYTHON = ("/usr/bin/python3", "-ISc")
-
-OpenRelay = Callable[[str, Sequence[Sequence[str]]], Stream]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
@@ -54,39 +46,6 @@ class Total:
     packets: int
     # By the kernel, which had no more room; None: nobody could say.
     dropped: int | None
-
-
-@dataclass(kw_only=True)
-class _Feed:
-    """A point's tcpdump."""
-
-    number: int
-    point: Point
-    reader: Reader
-    said: str = ""
-    listening: bool = False
-    ended: bool = False
-    # Ended with its relay, as when the host stops, and not by itself.
-    cut_off: bool = False
-    # The sink knows it.
-    added: bool = False
-    packets: int = 0
-
-
-@dataclass(kw_only=True, eq=False)
-class _Station:
-    """A relay and its points, in the order of its programs."""
-
-    stream: Stream
-    feeds: list[_Feed]
-    frames: Frames = field(default_factory=Frames)
-    ended: bool = False
-
-
-def relayed(container: str, commands: Sequence[Sequence[str]]) -> Stream:
-    """Start a relay in a container."""
-    program = Path(relay.__file__).read_text(encoding="utf-8")
-    return inside(container, (*_PYTHON, program, json.dumps(commands)))
 
 
 class Capture:
@@ -110,14 +69,14 @@ class Capture:
         self._open_relay = open_relay
         # Of what stands in the next lines; notified when a point begins or ends.
         self._changed = threading.Condition()
-        self._stations: list[_Station] = []
-        self._feeds: list[_Feed] = []
+        self._stations: list[Station] = []
+        self._feeds: list[Feed] = []
         self._stopping = threading.Event()
         # The sink takes packets.
         self._begun = threading.Event()
         # All is handed on.
         self._over = threading.Event()
-        self._arrived: queue.Queue[tuple[_Station, bytes]] = queue.Queue(_BACKLOG)
+        self._arrived: queue.Queue[tuple[Station, bytes]] = queue.Queue(_BACKLOG)
         self._merge = Merge()
         self._told: set[str] = set()
         self._error: BaseException | None = None
@@ -180,18 +139,18 @@ class Capture:
             if self._stopping.is_set() or self._is_over():
                 return
             new = [
-                _Feed(
+                Feed(
                     number=number,
                     point=point,
                     reader=LineReader() if self._sink.words else PcapReader(),
                 )
                 for number, point in enumerate(points, len(self._feeds))
             ]
-            by_host: dict[str, list[_Feed]] = {}
+            by_host: dict[str, list[Feed]] = {}
             for feed in new:
                 by_host.setdefault(feed.point.host, []).append(feed)
             count = len(self._feeds) + len(new)
-            begun: list[_Station] = []
+            begun: list[Station] = []
             # All of them or none: a host may stop just now.
             with ExitStack() as undo:
                 for host, feeds in by_host.items():
@@ -205,14 +164,12 @@ class Capture:
                 target=self._read, args=(station,), name="capture-read", daemon=True
             ).start()
 
-    def _station(self, host: str, feeds: list[_Feed], count: int) -> _Station:
+    def _station(self, host: str, feeds: list[Feed], count: int) -> Station:
         words = self._sink.words
         commands = [
             tcpdump.command(feed.point, bpf=self._bpf, words=words, points=count) for feed in feeds
         ]
-        return _Station(
-            stream=self._open_relay(self._lab.service(host).name, commands), feeds=feeds
-        )
+        return Station(stream=self._open_relay(self._lab.service(host).name, commands), feeds=feeds)
 
     def _wait_until_listening(self) -> None:
         """Wait until every point is captured at; raise why a named one is not."""
@@ -238,7 +195,7 @@ class Capture:
         if not self._feeds:
             raise NotFoundError("there is nothing to capture at", hint="fakevm status")
 
-    def _read(self, station: _Station) -> None:
+    def _read(self, station: Station) -> None:
         """Hand on what a relay tells, from a thread of its own; b"" at the end."""
         # What a stream says that was closed under its reader's hands is no matter.
         with suppress(OSError, ValueError):
@@ -313,7 +270,7 @@ class Capture:
         for feed in self._feeds:
             self._merge.add(feed.number, feed.reader.settle(), now)
 
-    def _take_frame(self, feed: _Feed, frame: Frame) -> None:
+    def _take_frame(self, feed: Feed, frame: Frame) -> None:
         if frame.kind == relay.STDOUT:
             if self._error is not None:
                 return
@@ -326,7 +283,7 @@ class Capture:
         else:
             self._note(feed, ended=True)
 
-    def _take_end(self, station: _Station) -> None:
+    def _take_end(self, station: Station) -> None:
         """A relay has ended, and so its points, if it was itself ended."""
         for feed in station.feeds:
             if not feed.ended:
@@ -337,7 +294,7 @@ class Capture:
         with self._changed:
             station.ended = True
 
-    def _note(self, feed: _Feed, *, listening: bool = False, ended: bool = False) -> None:
+    def _note(self, feed: Feed, *, listening: bool = False, ended: bool = False) -> None:
         """Note that a point begins or ends; tell it, where that is not what was asked for."""
         if self._begun.is_set() and not self._stopping.is_set():
             if listening:
@@ -375,7 +332,7 @@ class Capture:
             self._changed.notify_all()
         self._stop()
 
-    def _tell_end(self, feed: _Feed) -> None:
+    def _tell_end(self, feed: Feed) -> None:
         self._tell(f"{feed.point.name}: {tcpdump.complaint(feed.said) or 'it ended'}")
 
     def _tell(self, text: str) -> None:

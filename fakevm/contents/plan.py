@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakevm import names
-from fakevm.contents import order, rules
+from fakevm.contents import differences, order, rules
 from fakevm.contents.change import Action, Change, Key
 from fakevm.contents.nearest import did_you_mean
 from fakevm.contents.present import Present
@@ -169,7 +169,7 @@ class _Planning:
         differs = {
             name: value
             for name, value in thing.attributes.items()
-            if _differs(value, there.attributes.get(name))
+            if differences.differs(value, there.attributes.get(name))
         }
         port = thing.made_with.get("port_id")
         if which.kind == "trunk" and port != there.made_with["port_id"]:
@@ -179,7 +179,8 @@ class _Planning:
                 self._add("tag", which, wanted=thing, present=there)
             return
         words = ", ".join(
-            _word(name, there.attributes.get(name), value) for name, value in differs.items()
+            differences.told(name, there.attributes.get(name), value)
+            for name, value in differs.items()
         )
         if not self._may_change(which, words):
             return
@@ -240,13 +241,13 @@ class _Planning:
                     wanted=thing,
                     present=there,
                     attributes={"routes": after},
-                    detail=f"{word} {', '.join(map(_route, moved))}",
+                    detail=f"{word} {', '.join(map(differences.route, moved))}",
                 )
 
     def _let_go(self, there: Thing) -> None:
         """Take a router's routes away, for which Neutron keeps its interfaces."""
         if routes := there.attributes["routes"]:
-            detail = f"without {', '.join(map(_route, routes))}"
+            detail = f"without {', '.join(map(differences.route, routes))}"
             self._add(
                 *("release", there.ref), present=there, attributes={"routes": []}, detail=detail
             )
@@ -382,36 +383,3 @@ def _goes_along(which: Ref) -> bool:
 def _is_default(which: Ref) -> bool:
     """Tell whether it is the group that Neutron makes for each project, or of it."""
     return which == ref("security_group", "default")
-
-
-def _differs(wanted: Any, there: Any) -> bool:
-    """Tell whether what is there is not as wanted; of a mapping only what is wanted counts."""
-    if isinstance(wanted, Mapping) and isinstance(there, Mapping):
-        return any(_differs(value, there.get(name)) for name, value in wanted.items())
-    if isinstance(there, frozenset):
-        # Any of these words says it.
-        return wanted not in there
-    return bool(wanted != there)
-
-
-def _word(name: str, there: Any, wanted: Any) -> str:
-    name = name.removeprefix("_").removesuffix("_id")
-    return f"{name} {_shown(there)} → {_shown(wanted)}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Ref):
-        return "/".join(value.names)
-    if isinstance(value, Mapping):
-        return " ".join(f"{_shown(one)}" for one in value.values())
-    if isinstance(value, frozenset):
-        return " or ".join(sorted(value))
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_shown, value)) + "]"
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _route(route: Mapping[str, str]) -> str:
-    return f"{route['destination']} by {route['nexthop']}"

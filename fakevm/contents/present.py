@@ -5,16 +5,16 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from fakevm.contents import rules
+from fakevm.contents import given_back, rules
 from fakevm.contents.naming import Names, is_ours
 from fakevm.contents.raw import Found, Raw
 from fakevm.contents.things import TAG, Ref, Thing, ref
 from fakevm.neutron import answers
 from fakevm.reach.read import INTERFACES
-from fakevm.vms import addresses, vifs
+from fakevm.vms import addresses
 from fakevm.vms.addresses import Addressing
 
 _AUTO = ("slaac", "dhcpv6-stateless")
@@ -45,7 +45,7 @@ class _Reading:
 
     def __init__(self, raw: Raw, wanted: Sequence[Thing]) -> None:
         self._wanted = wanted
-        self._raw = _given_back(raw, wanted)
+        self._raw = given_back.ports(raw, wanted)
         raw = self._raw
         self._names = Names(raw, wanted)
         self._things: dict[Ref, Thing] = {}
@@ -346,11 +346,11 @@ class _Reading:
         self._add(which, port, attributes=attributes, made_with={"name": port["name"]})
 
     def _floating_ips(self) -> None:
-        given_back = self._floating_ips_given_back()
+        of_nobody = given_back.floating_ips(self._raw, self._names, self._wanted)
         for row in self._raw.found["floatingips"]:
             port = self._names.refs.get(row["port_id"] or "")
             nic = port if port and port.kind == "nic" else None
-            which = given_back.get(row["id"])
+            which = of_nobody.get(row["id"])
             if which is None and nic is not None:
                 which = ref("floating_ip", *nic.names)
             if which is None or which in self._things:
@@ -363,50 +363,6 @@ class _Reading:
                 "fixed_ip_address": row["fixed_ip_address"],
             }
             self._add(which, row, attributes=attributes)
-
-    def _floating_ips_given_back(self) -> Mapping[str, Ref]:
-        """Return which of those wanted are there for no port, as where a VM was deleted, by id."""
-        rows = self._raw.found["floatingips"]
-        having = {self._names.refs.get(row["port_id"] or "") for row in rows}
-        free = {row["id"]: row for row in rows if not row["port_id"] and is_ours(row)}
-        wanted = [
-            one
-            for one in self._wanted
-            if one.ref.kind == "floating_ip" and one.attributes["port_id"] not in having
-        ]
-        given: dict[str, Ref] = {}
-        # Any is right for who names no address.
-        for one in sorted(wanted, key=lambda one: "floating_ip_address" not in one.attributes):
-            network = one.attributes["floating_network_id"]
-            address = one.attributes.get("floating_ip_address")
-            fits = (
-                row["id"]
-                for row in free.values()
-                if self._names.of(row["floating_network_id"]) == network
-                and address in (None, row["floating_ip_address"])
-            )
-            if (found := next(fits, None)) is not None:
-                given[found] = one.ref
-                del free[found]
-        return given
-
-
-def _given_back(raw: Raw, wanted: Sequence[Thing]) -> Raw:
-    """Return what there is, with a port that its VM lost before it ran as that VM's again."""
-    vms = {
-        one.ref.names[1]: one.ref.names[0]
-        for one in wanted
-        if one.ref.kind == "nic" and one.ref.names[1] and "_port" not in one.made_with
-    }
-
-    def mine(port: Found) -> Found:
-        name = port["name"]
-        if port["device_id"] or name not in vms or not is_ours(port):
-            return port
-        return {**port, "device_id": vifs.vm_of(vms[name]).instance_id}
-
-    ports = [mine(port) for port in raw.found["ports"]]
-    return replace(raw, found={**raw.found, "ports": ports})
 
 
 def _sorted(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -134,6 +134,13 @@ def test_a_library_is_imported_in_its_own_module(module: str) -> None:
     assert {lib for lib, owners in ONLY_IN.items() if lib in used and module not in owners} == set()
 
 
+def test_a_module_is_read_in_one_sitting() -> None:
+    lines = {
+        name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()
+    }
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
 def test_the_agent_is_not_imported() -> None:
     names = [name for path in modules().values() for name in imports(path)]
     assert [name for name in names if name.startswith("fakevm_agent")] == []
