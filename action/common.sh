@@ -5,7 +5,6 @@ set -eu -o pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 FOLDER=$RUNNER_TEMP/fakevm
-ARCHIVE=$FOLDER/images.tar
 PATH=$FOLDER/venv/bin:$PATH
 
 # A text's words, quoted as in a shell, into the array WORDS.

@@ -4,11 +4,12 @@
 . "$(dirname "$0")/common.sh"
 
 words "$ARGS"
-fakevm up --name "$LAB" --computes "$COMPUTES" --backend "$BACKEND" \
-    ${NEUTRON:+--neutron "$NEUTRON"} "${WORDS[@]}" || {
+# What the job does not say a lab file may.
+chosen=(${COMPUTES:+--computes "$COMPUTES"} ${BACKEND:+--backend "$BACKEND"})
+fakevm up --name "$LAB" "${chosen[@]}" ${NEUTRON:+--neutron "$NEUTRON"} "${WORDS[@]}" || {
     code=$?
     echo "::group::Would it work on this machine?"
-    fakevm doctor --computes "$COMPUTES" --backend "$BACKEND" || true
+    fakevm doctor "${chosen[@]}" || true
     echo "::endgroup::"
     exit "$code"
 }

@@ -8,7 +8,11 @@ PULL_TIMEOUT=300
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+# For who has no terminal sudo asks nobody.
+if [ "$(id -u)" -eq 0 ]; then as_root() { "$@"; }
+elif [ -t 0 ]; then as_root() { sudo "$@"; }
+else as_root() { sudo -n "$@" || { say "as root it needs: $*; call $0 in a terminal"; return 1; }; }
+fi
 
 # On Debian the archive that the system itself uses; elsewhere empty, which is debootstrap's default.
 debian_mirror() {

@@ -264,7 +264,8 @@ class Parts:
     @cached_property
     def api_recipe(self) -> Recipe:
         """What the API's container was made from; it remembers what the lab was given."""
-        return self._engine.recipe(self.service("neutron-api"))
+        there = (c for c in self.containers if c.service == "neutron-api")
+        return self._engine.recipe(next(there, None) or self.service("neutron-api"))
 
     @property
     def neutron_version(self) -> str:

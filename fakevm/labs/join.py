@@ -99,9 +99,10 @@ def home_of(api: str, containers: Collection[Container]) -> str:
         place = url.hostname, url.port
     except ValueError as error:
         raise ConfigError(f"{api!r} is no URL: {error}") from error
-    for container in containers:
-        if place[0] in LOOPBACK and container.ports.get(NEUTRON_PORT) == place[1]:
-            return container.lab
+    if place[0] in LOOPBACK and place[1]:
+        for container in containers:
+            if container.ports.get(NEUTRON_PORT) == place[1]:
+                return container.lab
     raise NotFoundError(
         f"no lab's Neutron is published at {api}", hint="fakevm --lab NAME clouds-yaml"
     )

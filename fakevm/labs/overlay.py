@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fakevm.clients.containers import PROJECT_LABEL, Container
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
-from fakevm.errors import ConfigError
+from fakevm.errors import ConfigError, ConflictError, WaitTimeoutError
 from fakevm.labs import config
 from fakevm.labs.settings import NEUTRON_SRC, NOTHING, Existing, Settings
 from fakevm.labs.share import ca_bundle
@@ -32,8 +33,14 @@ _PACKAGES = "/mnt/packages"
 # pip's work is a download and a build for each package.
 LAY_S = 600.0
 
-# neutron-overlay's exit codes: it can't be made; the configuration is none for it.
-_REFUSED, _CONFIG = 1, 4
+# neutron-overlay's exit codes: it can't be made; the configuration, the database is none for it.
+_REFUSED, _CONFIG, _DATABASE = 1, 4, 5
+
+# Asks the database's container which of Neutron's migrations it is at.
+_AT = (
+    "MYSQL_PWD=$DATABASE_PASSWORD exec mariadb --host 127.0.0.1 --user neutron --batch"
+    " --skip-column-names --execute 'SELECT version_num FROM alembic_version' neutron"
+)
 
 # What pip is told of this machine's way to the package index.
 _PASSED_ON = (
@@ -84,7 +91,9 @@ def lay(
         packages=wanted.packages,
     )
     try:
-        said = _lay(overlay, docker=config.options(wanted), check="--check-config")
+        said = _lay(
+            overlay, existing.containers, docker=config.options(wanted), check="--check-config"
+        )
     except ExitError as error:
         if error.status != _CONFIG:
             raise
@@ -101,7 +110,7 @@ def renew(lab: Parts) -> None:
     wanted = _of(lab.name, Existing(recipes={"neutron-api": lab.api_recipe}))
     if wanted.paths:
         with exclusive_lab(lab.name):
-            _lay(wanted)
+            _lay(wanted, lab.containers)
 
 
 def _of(lab: str, existing: Existing) -> Overlay:
@@ -117,8 +126,11 @@ def _of(lab: str, existing: Existing) -> Overlay:
 
 def older(lab: Parts) -> list[str]:
     """Return the services and hosts where a process runs that is older than what lies over it."""
-    # neutron-config leaves a file for each that it starts.
-    ask = "[ -e /opt/overlay/now ] && find /run/neutron/config -type f ! -newer /opt/overlay/now"
+    # neutron-config leaves a file for each that it starts. What was stopped on purpose stays so.
+    ask = (
+        "[ -e /opt/overlay/now ] && find /run/neutron/config -type f ! -newer /opt/overlay/now"
+        " -exec sh -c '[ ! -e /run/fakevm/outages/stop-${1##*/} ]' - {} ';' -print"
+    )
 
     def is_older(container: Container) -> bool:
         return bool(run(("docker", "exec", container.name, "sh", "-c", f"{ask} || true")))
@@ -137,8 +149,17 @@ def _volume(lab: str) -> str:
     return f"{project(lab)}_{_VOLUME}"
 
 
-def _lay(wanted: Overlay, *, docker: Sequence[str] = (), check: str = "") -> str:
-    """Let neutron-overlay do it; return what it prints. `docker`: more options of `docker run`."""
+def _lay(
+    wanted: Overlay,
+    containers: Iterable[Container],
+    *,
+    docker: Sequence[str] = (),
+    check: str = "",
+) -> str:
+    """Let neutron-overlay do it; return what it prints.
+
+    `containers`: the lab's; `docker`: more options of `docker run`.
+    """
     for path in wanted.paths:
         if not Path(path).exists():
             raise ConfigError(
@@ -148,6 +169,7 @@ def _lay(wanted: Overlay, *, docker: Sequence[str] = (), check: str = "") -> str
             )
     mounts = [f"type=volume,source={_volume(wanted.lab)},target=/opt/overlay"]
     program = ["neutron-overlay", *filter(None, [check])]
+    program += [f"--database={revision}" for revision in _revisions(containers)]
     # What neutron-overlay calls what the user gave, and what the user calls it.
     names = {}
     if wanted.src:
@@ -175,10 +197,26 @@ def _lay(wanted: Overlay, *, docker: Sequence[str] = (), check: str = "") -> str
     try:
         return run(argv, timeout_s=LAY_S)
     except ExitError as error:
+        place = wanted.src or ", ".join(wanted.packages) or f"Neutron {wanted.release}"
+        if error.status == _DATABASE:
+            raise ConflictError(
+                f"{place} has no migration {error.output}, which the database of the lab"
+                f" {wanted.lab!r} is at: none can be downgraded",
+                hint=f"fakevm down --name {wanted.lab}, and fakevm up again",
+            ) from error
         if error.status != _REFUSED:
             raise
         words = error.output
         for inside, name in names.items():
             words = words.replace(inside, name)
-        place = wanted.src or ", ".join(wanted.packages)
         raise ConfigError(f"{place}: {words}") from error
+
+
+def _revisions(containers: Iterable[Container]) -> list[str]:
+    """Return which of Neutron's migrations a lab's database is at; none, if it can't be asked."""
+    database = next((c for c in containers if c.role == "mariadb" and c.running), None)
+    if database is None:
+        return []
+    with suppress(ExitError, WaitTimeoutError):
+        return run(("docker", "exec", database.name, "sh", "-c", _AT), timeout_s=30).split()
+    return []

@@ -13,7 +13,8 @@ from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
 
-# neutron-restart's exit codes: the host has no such process; one ends again and again.
+# neutron-restart's exit codes: the host has no such process, or it was stopped on purpose; one ends
+# again and again.
 _NO_PROCESS, _ENDS = 3, 4
 
 # Of what failed, as many lines of its log are shown.
@@ -43,9 +44,14 @@ def restart(
     NotFoundError, where none of them has it. The services come first, since hosts' agents would
     wait for them. Keystone is one of these only if it is named.
     """
-    chosen = [lab.service(name) for name in services] if services else lab.containers
+    # One that ends again and again begins anew as well.
+    again = {c.service: c for c in lab.containers if c.state == "restarting" and not c.is_host}
+    chosen = lab.containers
+    if services:
+        chosen = [again.get(name) or lab.service(name) for name in services]
     named = [c for c in chosen if c.service == KEYSTONE and services]
-    found = [c for c in chosen if c.running and c.has_neutron] + named
+    running = [c for c in chosen if c.running or c.service in again]
+    found = [c for c in running if c.has_neutron] + named
     deadline = time.monotonic() + timeout_s
 
     def in_host(container: Container) -> Restarted | None:
@@ -80,7 +86,7 @@ def restart(
         *clients.at_once.each(in_host, [c for c in found if c.is_host]),
     ]
     if not any(done):
-        what = f"process {only!r}" if only else "process of Neutron's"
+        what = f"process {only!r}" if only else "process of Neutron's that is to run"
         where = ", ".join(services) or f"the lab {lab.name!r}"
         raise NotFoundError(f"no {what} in {where}", hint=f"fakevm config show --lab {lab.name}")
     return [one for one in done if one]

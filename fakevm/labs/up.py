@@ -141,8 +141,22 @@ class Up:
             _check_port(wanted.api_port, "Neutron's API", "api-port")
         if wanted.has_keystone and wanted.keystone_port not in published:
             _check_port(wanted.keystone_port, "Keystone", "keystone-port")
+        self._refuse_to_lose_guests(wanted, existing)
         self._refuse_to_lose_vms(wanted, existing)
         return wanted, existing
+
+    def _refuse_to_lose_guests(self, wanted: Settings, existing: Existing) -> None:
+        """See that hosts of other labs that have joined this one stay what they are."""
+        joined = [c for c in self._engine.containers() if c.home == self._lab]
+        hint = f"fakevm leave --name {joined[0].lab}" if joined else ""
+        if taken := {c.service for c in joined} & set(wanted.hosts):
+            raise ConflictError(
+                f"a host {', '.join(sorted(taken))} has joined the lab {self._lab!r} already",
+                hint=hint,
+            )
+        if joined and existing.has_keystone not in (None, wanted.has_keystone):
+            hosts = ", ".join(c.service for c in joined)
+            raise ConflictError(f"{hosts} have joined with another --auth", hint=hint)
 
     def _refuse_to_lose_vms(self, wanted: Settings, existing: Existing) -> None:
         computes = (c for c in existing.containers if c.role == "compute")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.bench import measures
+from tests.bench import many, measures
 from tests.bench.figures import Figure, Report
 from tests.bench.migrations import add, back_and_forth
 from tests.bench.streams import Agent
@@ -114,6 +114,9 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
             sync_s = timed(lambda: lab.fakevm.ok(*sync, timeout_s=LONGEST_S))
             answered = pings(guests)
             idle = busy_cores(IDLE_S)
+            # A second VM on each.
+            more = {f"vm-{n + HOSTS}": host for n, host in enumerate(hosts.values(), 1)}
+            many.add(report, lab, cloud, (*guests, *cloud.guests(network, more)))
         report.add(
             Figure(key="ovn_hosts_vms_s", value=made_s, what="s, a VM on each of them"),
             Figure(

@@ -157,6 +157,31 @@ def test_a_tree_is_what_neutron_runs_from_as_it_was_when_it_was_laid(tree: Path)
 
 
 @pytest.mark.nightly
+def test_a_tree_may_have_migrations_of_its_own_and_the_database_must_be_known(tree: Path) -> None:
+    lay("--tree", "28.0.2")
+    # No module's name, and what only alembic can run.
+    migrations = tree / "db/migration/alembic_migrations"
+    mine = migrations / "versions/2026.1/expand/0123456789ab_mine.py"
+    mine.write_text('revision = "0123456789ab"\nfrom alembic import op\n', encoding="utf-8")
+    edit(migrations / "env.py", "\n# Edited\n")
+    assert lay("--database=0123456789ab", "--tree", "28.0.2")
+    mine.write_text("if:\n", encoding="utf-8")
+    assert "0123456789ab_mine.py:1: SyntaxError" in refused("--tree", "28.0.2")
+    mine.unlink()
+    for words in (["--tree", "28.0.2"], []):
+        done = subprocess.run(
+            (*APART, "--database=0123456789ab", *words),
+            env=OFFLINE,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout.strip()) == (5, "0123456789ab")
+        assert (SRC / mine.relative_to(tree)).exists()
+        assert not (OVERLAY / "next").exists()
+
+
+@pytest.mark.nightly
 def test_a_tree_s_own_entry_points_are_installed_and_stay(tree: Path) -> None:
     group = "neutron.ml2.mechanism_drivers"
     edit(TREE / "setup.cfg", f"\n{group}.more =\n    mine = neutron.version:version_info\n")

@@ -55,6 +55,30 @@ def test_l2_agents_begin_anew_and_vms_keep_their_network(lab: Lab, cloud: Cloud)
     assert "no process 'l3' in compute-1" in lab.fakevm.fails(3, *argv)
 
 
+@pytest.mark.nightly
+@pytest.mark.ovs
+def test_all_of_a_host_s_agents_begin_anew_but_what_was_stopped(lab: Lab) -> None:
+    host = lab.host("network-1")
+    agents = ("dhcp-agent", "l2-agent", "l3-agent", "metadata-agent")
+
+    def pids() -> dict[str, int]:
+        return {name: host.service_pid(name) for name in agents}
+
+    before = pids()
+    (done,) = lab.fakevm.json("restart", "network-1")
+    assert sorted(done["processes"]) == sorted(agents)
+    after = pids()
+    assert all(after[name] not in (0, before[name]) for name in agents)
+    lab.fakevm.ok("stop", "l3-agent@network-1")
+    try:
+        (done,) = lab.fakevm.json("restart", "network-1")
+        assert sorted(done["processes"]) == ["dhcp-agent", "l2-agent", "metadata-agent"]
+        assert host.service_pid("l3-agent") == 0
+    finally:
+        lab.fakevm.ok("start", "l3-agent@network-1")
+    lab.wait_until_healthy("network-1")
+
+
 def test_a_host_s_restart_brings_its_vms_back(lab: Lab, cloud: Cloud) -> None:
     static = cloud.network(name="static", cidr="10.6.1.0/24")
     dhcp = cloud.network(name="dhcp")

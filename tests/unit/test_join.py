@@ -34,12 +34,13 @@ def test_a_neutron_is_found_by_where_it_is_published(api: str) -> None:
     [
         ("http://127.0.0.1:9697", NotFoundError),
         ("http://192.0.2.1:9696", NotFoundError),
+        ("http://localhost/networking", NotFoundError),
         ("http://127.0.0.1:nonsense", ConfigError),
     ],
 )
 def test_where_no_lab_s_neutron_is_nothing_joins(api: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
-        home_of(api, [API])
+        home_of(api, [make_container("mariadb"), API])
 
 
 def test_hosts_are_made_as_the_other_lab_s_on_its_networks() -> None:

@@ -297,6 +297,24 @@ def test_a_container_that_never_ran_is_made_anew() -> None:
     assert [container.service for container in engine.all_containers] == ["compute-1", "compute-3"]
 
 
+def test_hosts_that_have_joined_stay_what_they_are() -> None:
+    joined = make_container("compute-4", lab="edge", role="compute", home="fakevm")
+    api = make_container("neutron-api", auth="noauth")
+    existing = Existing(containers=(api, make_container("compute-1")))
+    up = make_up(FakeEngine(*existing.containers, joined))
+
+    def refuse(wishes: Wishes) -> None:
+        wanted = settings("fakevm", wishes=wishes, existing=existing, networks=[], environ={})
+        up._refuse_to_lose_guests(wanted, existing)
+
+    refuse(Wishes(computes=3))
+    with pytest.raises(ConflictError, match="a host compute-4 has joined the lab 'fakevm'"):
+        refuse(Wishes(computes=4))
+    with pytest.raises(ConflictError, match="compute-4 have joined with another --auth") as told:
+        refuse(Wishes(computes=3, options={"auth": "keystone"}))
+    assert told.value.hint == "fakevm leave --name edge"
+
+
 def test_hosts_whose_vms_nobody_can_tell_are_not_removed() -> None:
     containers = [make_container(f"compute-{n}", state="exited", health="") for n in (1, 2)]
     existing = Existing(containers=tuple(containers))
@@ -378,12 +396,31 @@ def test_nothing_is_taken_off_a_network_that_is_gone() -> None:
 
 @pytest.mark.parametrize(
     ("only", "words"),
-    [(None, "no process of Neutron's in mariadb"), ("l3", "no process 'l3' in mariadb")],
+    [
+        (None, "no process of Neutron's that is to run in mariadb"),
+        ("l3", "no process 'l3' in mariadb"),
+    ],
 )
 def test_what_has_no_neutron_can_t_begin_it_anew(only: str | None, words: str) -> None:
     engine = FakeEngine(make_container("mariadb"))
     with Parts("fakevm", engine=engine) as lab, pytest.raises(NotFoundError, match=words):
         restart(lab, ["mariadb"], only=only, engine=engine, timeout_s=1)
+
+
+def test_what_ends_again_and_again_begins_anew_with_what_was_mended() -> None:
+    class Healing(FakeEngine):
+        def restart(self, container: Container) -> None:
+            begun.append(container.service)
+            self.all_containers[0] = replace(container, state="running", health="healthy")
+
+    begun: list[str] = []
+    engine = Healing(make_container("neutron-api", state="restarting", health=""))
+    with Parts("fakevm", engine=engine) as lab:
+        # What the lab was given can be told all the same.
+        assert lab.neutron_version == "28.0.2"
+        for chosen in ([], ["neutron-api"]):
+            restart(lab, chosen, only=None, engine=engine, timeout_s=1)
+    assert begun == ["neutron-api", "neutron-api"]
 
 
 def test_keystone_begins_anew_where_it_is_named() -> None:
