@@ -156,7 +156,9 @@ class Up:
             )
         if joined and existing.has_keystone not in (None, wanted.has_keystone):
             hosts = ", ".join(c.service for c in joined)
-            raise ConflictError(f"{hosts} have joined with another --auth", hint=hint)
+            raise ConflictError(
+                f"no host that has joined outlives another --auth: {hosts}", hint=hint
+            )
 
     def _refuse_to_lose_vms(self, wanted: Settings, existing: Existing) -> None:
         computes = (c for c in existing.containers if c.role == "compute")

@@ -108,7 +108,7 @@ def test_what_has_no_effect_is_told_with_the_nearest_name(laid_over: Path) -> No
 
 def test_what_no_program_could_read_is_an_error(laid_over: Path) -> None:
     write(laid_over / "policy.yaml", 'get_port: "rule:admin\n')
-    assert "policy.yaml: while scanning a quoted scalar" in check()["error"]
+    assert check()["error"] == "policy.yaml:2: found unexpected end of stream"
     write(laid_over / "policy.yaml", "- get_port\n")
     assert check()["error"] == "policy.yaml: it has no rules, each with its name"
     write(laid_over / "policy.yaml", 'get_port: "rule:admin_only"\n')

@@ -310,7 +310,7 @@ def test_hosts_that_have_joined_stay_what_they_are() -> None:
     refuse(Wishes(computes=3))
     with pytest.raises(ConflictError, match="a host compute-4 has joined the lab 'fakevm'"):
         refuse(Wishes(computes=4))
-    with pytest.raises(ConflictError, match="compute-4 have joined with another --auth") as told:
+    with pytest.raises(ConflictError, match="outlives another --auth: compute-4") as told:
         refuse(Wishes(computes=3, options={"auth": "keystone"}))
     assert told.value.hint == "fakevm leave --name edge"
 
