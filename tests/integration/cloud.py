@@ -16,6 +16,7 @@ from fakevm.errors import WaitTimeoutError
 from fakevm.lab import Lab as Library
 from fakevm.vms.addresses import Addressing
 from fakevm.vms.requests import PortRequest
+from tests.integration.command import TIMEOUT_S
 from tests.integration.hosts import Host
 from tests.integration.lab import COMPUTES, Lab
 from tests.waiting import wait_until
@@ -25,6 +26,9 @@ PARALLEL = 3
 
 # How long a boot may take, in seconds, on a slow machine: Nova waits 300.
 BOOT_S = 120.0
+
+# How long a port may take to go.
+DELETE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,12 +223,17 @@ class Cloud:
         return guest_of(self.lab, plain(row))
 
     def guests(
-        self, network: str, hosts: Mapping[str, str], *, addressing: Addressing = "static"
+        self,
+        network: str,
+        hosts: Mapping[str, str],
+        *,
+        addressing: Addressing = "static",
+        group: str = "",
     ) -> tuple[Guest, ...]:
         """Make a VM for each item, `instance: host`, some at a time."""
         with ThreadPoolExecutor(PARALLEL) as pool:
             made = [
-                pool.submit(self.guest, network, instance, host, addressing=addressing)
+                pool.submit(self.guest, network, instance, host, addressing=addressing, group=group)
                 for instance, host in hosts.items()
             ]
             return tuple(future.result() for future in made)
@@ -247,7 +256,7 @@ class Cloud:
             self._neutron.delete_trunk(trunk)
         vifs = self.vifs()
         if vifs:
-            self.lab.fakevm.ok("delete-port", *vifs)
+            self.lab.fakevm.ok("delete-port", *vifs, timeout_s=TIMEOUT_S + DELETE_S * len(vifs))
         for port_id in self._ports:
             self._neutron.delete_port(port_id)
         for router in self._routers:
