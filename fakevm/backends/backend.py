@@ -147,6 +147,10 @@ class Backend(ABC):
         """Tell whether security groups are applied in a lab with these options."""
         return True
 
+    def has_stateless(self, options: Mapping[str, str]) -> bool:
+        """Tell whether a group can be stateless, so that answers need rules of their own."""
+        return True
+
     def other_l2_agent(self, options: Mapping[str, str]) -> str:
         """Return the command of the L2 agent that hosts have instead of its own, if any."""
         return options.get(self.l2_agent_option.name, "") if self.l2_agent_option else ""

@@ -87,6 +87,13 @@ class Ovs(Backend):
         """Tell whether security groups are applied: the firewall driver noop does not."""
         return options[FIREWALL.name] != "noop"
 
+    def has_stateless(self, options: Mapping[str, str]) -> bool:
+        """Tell whether a group can be stateless: the driver openvswitch takes all for stateful.
+
+        It reads nothing of it (neutron/agent/linux/openvswitch_firewall); iptables does.
+        """
+        return options[FIREWALL.name] == "iptables_hybrid"
+
     def host_state(
         self, host: str, agents: Iterable[NeutronAgent], answer: str, other: str = ""
     ) -> HostState:

@@ -95,9 +95,9 @@ def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
     ids = sorted(names, key=lambda instance_id: names[instance_id])
     with ThreadPoolExecutor(1) as pool:
         # The engine is asked while the VMs ask each other.
-        filtered = pool.submit(lambda: lab.backend.filters(lab.options))
+        known = pool.submit(_with_the_backends_part, lab, topology)
         answers = _swept(lab, {i: sources[i] for i in ids}, _addresses(ids, places))
-    topology = replace(topology, filtered=filtered.result())
+    topology = known.result()
     verdicts = {i: verdicts_of(topology, i, places) for i in ids}
 
     def pairs() -> list[Pair]:
@@ -111,6 +111,17 @@ def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
         vms=tuple(names[instance_id] for instance_id in ids),
         pairs=tuple(found),
         seconds=round(time.monotonic() - start, 1),
+    )
+
+
+def _with_the_backends_part(lab: Parts, topology: Topology) -> Topology:
+    """Return it with what of reaching is not Neutron's objects', but its backend's."""
+    backend, options = lab.backend, lab.options
+    return replace(
+        topology,
+        filtered=backend.filters(options),
+        stateless=topology.stateless if backend.has_stateless(options) else frozenset(),
+        dhcp_agents=backend.dhcp_agents,
     )
 
 

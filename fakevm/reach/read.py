@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fakevm.clients.at_once import each
@@ -20,13 +21,12 @@ INTERFACES = ("network:router_interface", "network:ha_router_replicated_interfac
 
 def topology(neutron: Neutron) -> Topology:
     """Return it for all VMs, as Neutron has it now."""
-    kinds = ("ports", "networks", "subnets", "routers", "security-groups", "address-groups")
+    kinds = ("ports", "subnets", "routers", "security-groups", "address-groups")
     neutron.connect()
     found = dict(zip(kinds, each(neutron.listed_if_known, kinds), strict=True))
     ports = found["ports"]
-    up = {network["id"] for network in found["networks"] if network["admin_state_up"]}
     return Topology(
-        nics=tuple(_nics(ports, up)),
+        nics=tuple(_nics(ports)),
         subnets={one["id"]: _subnet(one) for one in found["subnets"]},
         routers=tuple(_router(one, ports) for one in found["routers"]),
         router_ports=tuple(map(_router_port, filter(_is_a_routers, ports))),
@@ -43,28 +43,40 @@ def topology(neutron: Neutron) -> Topology:
     )
 
 
-def _nics(ports: Iterable[Found], up: Collection[str]) -> Iterable[Nic]:
-    for port in ports:
+def _nics(ports: Iterable[Found]) -> Iterator[Nic]:
+    by_id = {port["id"]: port for port in ports}
+    for port in by_id.values():
         if port["device_owner"].startswith("compute:"):
-            yield Nic(
-                port_id=port["id"],
-                instance_id=port["device_id"],
-                host=port.get("binding:host_id", ""),
-                network_id=port["network_id"],
-                addresses={ip["ip_address"]: ip["subnet_id"] for ip in port["fixed_ips"]},
-                groups=frozenset(port.get("security_groups") or ()),
-                port_security=port.get("port_security_enabled", True),
-                up=port["admin_state_up"] and port["network_id"] in up,
-                hybrid=bool((port.get("binding:vif_details") or {}).get("ovs_hybrid_plug")),
-            )
+            inside = (port.get("trunk_details") or {}).get("sub_ports", ())
+            # One may be newer than this list.
+            subports = [by_id[one["port_id"]] for one in inside if one["port_id"] in by_id]
+            yield replace(_nic(port), subports=tuple(map(_nic, subports)))
+
+
+def _nic(port: Found) -> Nic:
+    return Nic(
+        port_id=port["id"],
+        instance_id=port["device_id"],
+        host=port.get("binding:host_id", ""),
+        network_id=port["network_id"],
+        addresses={ip["ip_address"]: ip["subnet_id"] for ip in port["fixed_ips"]},
+        groups=frozenset(port.get("security_groups") or ()),
+        port_security=port.get("port_security_enabled", True),
+        up=port["admin_state_up"],
+        hybrid=bool((port.get("binding:vif_details") or {}).get("ovs_hybrid_plug")),
+    )
 
 
 def _subnet(found: Found) -> Subnet:
+    dhcp = found["ip_version"] == 4 and found["enable_dhcp"]
     return Subnet(
         id=found["id"],
         network_id=found["network_id"],
         gateway_ip=found["gateway_ip"],
-        host_routes={one["destination"]: one["nexthop"] for one in found["host_routes"]},
+        # Neutron tells of them by DHCPv4 alone.
+        host_routes={one["destination"]: one["nexthop"] for one in found["host_routes"] if dhcp},
+        dhcp=dhcp,
+        slaac=found["ipv6_address_mode"] in ("slaac", "dhcpv6-stateless"),
     )
 
 

@@ -17,6 +17,9 @@ _NAMES = {
 }
 _ALL = (None, "any", "0")
 
+# Type and code of a request and of an answer (RFC 792, RFC 4443).
+_ECHO = {4: ((8, 0), (0, 0)), 6: ((128, 0), (129, 0))}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
@@ -42,6 +45,35 @@ def allowing(
             and _matches(topology, rule, remote, peer, traffic)
         ):
             yield rule
+
+
+def echo_refused(topology: Topology, source: Nic, own: str, target: Nic, address: str) -> str:
+    """Return why a ping of `address` from `own` gets no answer by security groups, "" if it may."""
+    if not topology.filtered:
+        return ""
+    request, answer = (
+        Traffic(protocol="icmp", kind=kind) for kind in _ECHO[ipaddress.ip_address(address).version]
+    )
+    asked = (
+        ("egress", source, address, target, request),
+        ("ingress", target, own, source, request),
+    )
+    # Of stateful groups the answer belongs to the request.
+    answered = [
+        one
+        for one in (
+            ("egress", target, own, source, answer),
+            ("ingress", source, address, target, answer),
+        )
+        if one[1].groups and one[1].groups <= topology.stateless
+    ]
+    for direction, here, remote, peer, traffic in (*asked, *answered):
+        if here.port_security and not any(
+            allowing(topology, direction, here, remote=remote, peer=peer, traffic=traffic)
+        ):
+            what = "the request" if traffic == request else "the answer"
+            return f"no security group of port {here.port_id} has a rule for {what} ({direction})"
+    return ""
 
 
 def words(topology: Topology, rule: Rule) -> str:

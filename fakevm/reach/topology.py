@@ -19,10 +19,12 @@ class Nic:
     groups: frozenset[str] = frozenset()
     # Whether security groups are applied at all.
     port_security: bool = True
-    # It and its network are administratively up.
+    # Administratively. Its network's state drops nothing: agents are told the port's own.
     up: bool = True
     # Its rules are the kernel's, on a Linux bridge of its own: Open vSwitch sees none of them.
     hybrid: bool = False
+    # A trunk's, if this is its parent: NICs that the VM alone knows, as VLANs of this one.
+    subports: tuple[Nic, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,11 @@ class Subnet:
     id: str
     network_id: str
     gateway_ip: str | None = None
-    # Other ways than by its gateway, by what they lead to (a CIDR).
+    # Other ways than by its gateway that VMs are told of, by what they lead to (a CIDR).
     host_routes: Mapping[str, str] = field(default_factory=dict)
+    # VMs are told their addresses by DHCPv4, or learn them from router advertisements alone.
+    dhcp: bool = False
+    slaac: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +105,9 @@ class Topology:
     groups: Mapping[str, str] = field(default_factory=dict)
     # Groups whose answers need rules of their own.
     stateless: frozenset[str] = frozenset()
-    # Whether rules are applied at all, of which Neutron's objects tell nothing.
+    # Of both Neutron's objects tell nothing: whether rules are applied at all, and whether DHCP
+    # agents serve the VMs.
     filtered: bool = True
+    dhcp_agents: bool = False
     # CIDRs, by address group.
     address_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -128,12 +128,21 @@ class FakeCloud(FakeNeutron):
             "security_groups": [self._default],
             "created_at": port.id,
             "tags": self.tags.get(port.id, []),
+            **self._trunk_details(port.id),
             **self.more.get(port.id, {}),
             "allowed_address_pairs": [
                 {"mac_address": port.mac_address, **pair}
                 for pair in self.more.get(port.id, {}).get("allowed_address_pairs", ())
             ],
         }
+
+    def _trunk_details(self, port_id: str) -> Row:
+        """Return what a trunk's parent says of it; of other ports nothing."""
+        for one in self.rows["trunks"].values():
+            if one["port_id"] == port_id:
+                subports = one["sub_ports"]
+                return {"trunk_details": {"trunk_id": one["id"], "sub_ports": subports}}
+        return {}
 
     def _network_row(self, network_id: str) -> Row:
         return self.rows["networks"].get(network_id, {})

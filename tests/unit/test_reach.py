@@ -9,13 +9,15 @@ from xml.etree import ElementTree
 
 import pytest
 
+from fakevm.backends.known import get
 from fakevm.display import matrix as display
 from fakevm.errors import UnavailableError
 from fakevm.library.lab import Lab
+from fakevm.reach import read
 from fakevm.reach.expected import verdict
 from fakevm.reach.matrix import Matrix, Pair, judged, ping, verdicts_of
 from fakevm.reach.sweep import slots
-from fakevm.reach.topology import Nic, Router, Rule, Subnet, Topology
+from fakevm.reach.topology import Nic, Router, RouterPort, Rule, Subnet, Topology
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.host import Program
 from tests.unit.conftest import World
@@ -124,23 +126,154 @@ def test_what_is_administratively_down_reaches_nothing(down: Nic) -> None:
     assert reaches(topology, off, other) is False
 
 
+# Its answers go by another router than what it is sent.
+OTHER_GATEWAY = {**SUBNETS, "b4": replace(SUBNETS["b4"], gateway_ip="10.1.0.2")}
+BACK = Router(id="back", interfaces={"a4": "10.0.0.2", "b4": "10.1.0.2"})
+
+
 @pytest.mark.parametrize(
-    ("topology", "target"),
+    ("back", "expected"),
     [
-        (replace(NETWORK, routers=(replace(ROUTER, routes=True),)), DB),
+        (BACK, True),
+        (replace(BACK, routes=True), None),
+        (replace(BACK, external="a"), True),
+        (replace(BACK, interfaces={"b4": "10.1.0.2"}), False),
+        (replace(BACK, interfaces={"b4": "10.1.0.2"}, external="a"), None),
+        (replace(BACK, up=False), False),
+    ],
+)
+def test_the_answer_s_way_may_be_another_router_s(back: Router, expected: bool | None) -> None:
+    topology = replace(NETWORK, routers=(ROUTER, back), subnets=OTHER_GATEWAY)
+    assert reaches(topology, WEB, DB) is expected
+    # What is asked there is what is answered here.
+    assert reaches(topology, DB, WEB) is expected
+
+
+# Of the router whose interface is on the first subnet alone.
+GATEWAY = RouterPort(
+    port_id="gateway",
+    router_id="r",
+    host="network-1",
+    network_id="b",
+    mac_address="fa:16:3e:00:00:01",
+    addresses=frozenset({"10.1.0.1"}),
+    gateway=True,
+)
+OUT = replace(LEADS_OUT, external="b")
+# The gateway of the network outside is a router of Neutron's, too.
+EXTERNAL = Subnet(id="c4", network_id="c", gateway_ip="10.2.0.1")
+INWARDS = Router(id="inwards", interfaces={"c4": "10.2.0.1", "b4": "10.1.0.1"})
+
+
+@pytest.mark.parametrize(
+    ("topology", "source", "target"),
+    [
+        (replace(NETWORK, routers=(replace(ROUTER, routes=True),)), WEB, DB),
+        (replace(NETWORK, routers=(OUT,)), WEB, DB),
+        (replace(NETWORK, routers=(OUT,), router_ports=(GATEWAY,)), DB, WEB),
         (
             replace(
-                NETWORK, routers=(replace(ROUTER, interfaces={"a4": "10.0.0.1"}, external="b"),)
+                NETWORK,
+                routers=(replace(OUT, external="c"), INWARDS),
+                subnets={**SUBNETS, "c4": EXTERNAL},
             ),
+            WEB,
             DB,
         ),
-        (with_nics(WEB, DB, replace(NEAR, instance_id="web")), DB),
-        (with_nics(WEB, DB, replace(NEAR, instance_id="db", addresses={"10.2.0.6": "c4"})), DB),
+        (
+            replace(
+                NETWORK,
+                routers=(),
+                subnets={**SUBNETS, "a4": replace(SUBNETS["a4"], gateway_ip="10.0.0.6")},
+            ),
+            WEB,
+            DB,
+        ),
+        (with_nics(WEB, DB, replace(NEAR, instance_id="web")), WEB, DB),
+        (
+            with_nics(WEB, DB, replace(NEAR, instance_id="db", addresses={"10.2.0.6": "c4"})),
+            WEB,
+            DB,
+        ),
+        (replace(NETWORK, subnets={"a4": SUBNETS["a4"]}), WEB, DB),
     ],
-    ids=["static routes", "by SNAT", "two ways out", "two ways back"],
+    ids=[
+        "static routes",
+        "by SNAT",
+        "in by a gateway",
+        "out and in again",
+        "by a VM",
+        "two ways out",
+        "two ways back",
+        "deleted meanwhile",
+    ],
 )
-def test_what_nobody_can_tell_is_not_judged(topology: Topology, target: Nic) -> None:
-    assert reaches(topology, WEB, target) is None
+def test_what_nobody_can_tell_is_not_judged(topology: Topology, source: Nic, target: Nic) -> None:
+    assert reaches(topology, source, target) is None
+
+
+def test_what_is_outside_of_all_that_neutron_has_is_not_reached() -> None:
+    outside = replace(NETWORK, routers=(replace(OUT, external="c"),), subnets=SUBNETS)
+    assert reaches(outside, WEB, DB) is False
+
+
+# Of a trunk whose parent is on the first network.
+SUBPORT = replace(DB, port_id="sub-port", instance_id="", addresses={"10.1.0.6": "b4"})
+TRUNK = replace(WEB, subports=(SUBPORT,))
+
+
+def test_a_vm_with_a_trunk_may_reach_more_than_its_nic_does() -> None:
+    apart = with_nics(TRUNK, DB, NEAR, topology=replace(NETWORK, routers=()))
+    assert reaches(apart, TRUNK, NEAR)
+    assert reaches(apart, TRUNK, DB) is None
+    # What comes to its NIC may be answered by the subport; what does not come, is not.
+    assert reaches(apart, DB, TRUNK) is False
+    routed = with_nics(TRUNK, DB, NEAR)
+    assert reaches(routed, TRUNK, DB) is reaches(routed, DB, TRUNK) is None
+    elsewhere = replace(SUBPORT, addresses={"10.9.0.6": "c4"})
+    third = Subnet(id="c4", network_id="c", gateway_ip="10.9.0.1")
+    beside = with_nics(replace(WEB, subports=(elsewhere,)), DB, topology=replace(apart, nics=()))
+    beside = replace(beside, subnets={**SUBNETS, "c4": third})
+    assert reaches(beside, WEB, DB) is False
+    led = Router(id="c", interfaces={"c4": "10.9.0.1", "b4": "10.1.0.1"})
+    assert reaches(replace(beside, routers=(led,)), WEB, DB) is None
+
+
+# As WEB's, on its network.
+SECOND = Subnet(id="a4-2", network_id="a", gateway_ip="10.0.1.1")
+ON_SECOND = replace(NEAR, addresses={"10.0.1.6": "a4-2"})
+
+
+def with_second(*, dhcp: bool, agents: bool, routers: tuple[Router, ...] = ()) -> Topology:
+    subnets = {one.id: replace(one, dhcp=dhcp) for one in (SUBNETS["a4"], SECOND)}
+    topology = replace(NETWORK, subnets=subnets, dhcp_agents=agents, routers=routers)
+    return with_nics(WEB, ON_SECOND, topology=topology)
+
+
+@pytest.mark.parametrize(
+    ("dhcp", "agents", "expected"),
+    [(True, True, None), (False, True, False), (True, False, False)],
+)
+def test_dhcp_agents_tell_of_all_subnets_of_a_network(
+    dhcp: bool, agents: bool, expected: bool | None
+) -> None:
+    assert reaches(with_second(dhcp=dhcp, agents=agents), WEB, ON_SECOND) is expected
+    between = Router(id="r", interfaces={"a4": "10.0.0.1", "a4-2": "10.0.1.1"})
+    routed = with_second(dhcp=dhcp, agents=agents, routers=(between,))
+    assert reaches(routed, WEB, ON_SECOND)
+
+
+def test_without_a_router_nobody_learns_an_address_from_its_advertisements() -> None:
+    web = replace(WEB, addresses={"2001:db8::5": "a6"})
+    near = replace(NEAR, addresses={"2001:db8::6": "a6"})
+    subnet = Subnet(id="a6", network_id="a", gateway_ip="2001:db8::1", slaac=True)
+    silent = with_nics(web, near, topology=replace(NETWORK, subnets={"a6": subnet}, routers=()))
+    assert reaches(silent, web, near) is None
+    router = Router(id="r", interfaces={"a6": "2001:db8::1"})
+    assert reaches(replace(silent, routers=(router,)), web, near)
+    assert reaches(replace(silent, routers=(replace(router, up=False),)), web, near) is None
+    by_hand = replace(silent, subnets={"a6": replace(subnet, slaac=False)})
+    assert reaches(by_hand, web, near)
 
 
 def test_a_vm_with_two_nics_reaches_what_is_on_its_own_networks() -> None:
@@ -216,6 +349,43 @@ def test_the_firewall_driver_noop_filters_nothing(
     assert [pair.expected for pair in found.pairs] == [firewall == "noop"] * 2
 
 
+@pytest.mark.parametrize(
+    ("firewall", "expected"), [("openvswitch", True), ("iptables_hybrid", False)]
+)
+def test_the_firewall_driver_openvswitch_takes_every_group_for_stateful(
+    world: World, cloud: FakeCloud, firewall: str, expected: bool
+) -> None:
+    world.engine.environments["network-1"] = {"OS_SECURITYGROUP__FIREWALL_DRIVER": firewall}
+    with Lab(engine=world.engine, neutron=cloud, open_stream=world.stream, agent_s=5) as lab:
+        net = lab.network("blue", subnets=[{"cidr": "10.1.0.0/24", "enable_dhcp": False}])
+        group = lab.security_group("pings", stateful=False, rules=[])
+        for host in ("compute-1", "compute-2"):
+            lab.vm(f"on-{host}", on=host, networks=[net], security_groups=[group])
+            world.agents[host].programs["bash"] = answered_by("nobody")
+        for direction in ("ingress", "egress"):
+            body = {"direction": direction, "protocol": "icmp", "port_range_min": 8}
+            rule = {**body, "ethertype": "IPv4", "security_group_id": group.id}
+            cloud.write("POST", "/security-group-rules", {"security_group_rule": rule})
+        found = ping(lab)
+    assert [pair.expected for pair in found.pairs] == [expected] * 2
+
+
+def test_what_dhcp_agents_tell_of_is_not_judged(world: World, cloud: FakeCloud) -> None:
+    cidrs = ("10.1.0.0/24", "10.1.1.0/24")
+    with Lab(engine=world.engine, neutron=cloud, open_stream=world.stream, agent_s=5) as lab:
+        net = lab.network("blue", subnets=[{"cidr": cidr, "name": cidr} for cidr in cidrs])
+        for number, host in enumerate(("compute-1", "compute-2")):
+            ips = [f"10.1.{number}.9"]
+            lab.vm(
+                f"on-{host}",
+                on=host,
+                nics=[{"network": net, "fixed_ips": ips, "addressing": "none"}],
+            )
+            world.agents[host].programs["bash"] = answered_by("nobody")
+        found = ping(lab)
+    assert [pair.expected for pair in found.pairs] == [None] * 2
+
+
 def answered_by(address: str) -> Program:
     def program(
         _stdin: bytearray, say: Callable[[str, bytes], None], _ended: threading.Event
@@ -238,6 +408,21 @@ def test_the_answer_of_a_stateless_group_needs_a_rule_of_its_own() -> None:
     assert reaches(replace(stateless, rules=(*request, *answer)), WEB, NEAR)
 
 
+@pytest.mark.parametrize(
+    ("backend", "firewall", "expected"),
+    [
+        ("ovs", "openvswitch", False),
+        ("ovs", "iptables_hybrid", True),
+        ("ovs", "noop", False),
+        ("ovn", "", True),
+    ],
+)
+def test_who_applies_groups_knows_of_stateless_ones_or_not(
+    backend: str, firewall: str, expected: bool
+) -> None:
+    assert get(backend).has_stateless({"firewall": firewall}) is expected
+
+
 def test_ipv6_is_judged_by_its_own_rules() -> None:
     web = replace(WEB, addresses={"2001:db8::5": "a6"})
     near = replace(NEAR, addresses={"2001:db8::6": "a6"})
@@ -245,6 +430,51 @@ def test_ipv6_is_judged_by_its_own_rules() -> None:
     out = replace(EGRESS, ethertype="IPv6")
     assert reaches(replace(with_nics(web, near), rules=(rule, out)), web, near)
     assert reaches(replace(with_nics(web, near), rules=ALL[:1]), web, near) is False
+
+
+ROUTE = {"destination": "10.9.0.0/24", "nexthop": "10.1.0.9"}
+
+
+@pytest.mark.parametrize(
+    ("words", "routes", "dhcp", "slaac"),
+    [
+        ({"cidr": "10.1.0.0/24"}, 1, True, False),
+        # Whoever is told his address by nobody is told no route, either.
+        ({"cidr": "10.1.0.0/24", "enable_dhcp": False}, 0, False, False),
+        ({"cidr": "fd00::/64", "ip_version": 6, "ipv6_address_mode": "slaac"}, 0, False, True),
+        (
+            {"cidr": "fd00::/64", "ip_version": 6, "ipv6_address_mode": "dhcpv6-stateful"},
+            *(0, False, False),
+        ),
+    ],
+)
+def test_a_subnet_has_what_its_vms_are_told(
+    cloud: FakeCloud, words: dict[str, object], routes: int, dhcp: bool, slaac: bool
+) -> None:
+    network = cloud.write("POST", "/networks", {"network": {"name": "n"}})["network"]["id"]
+    body = {"ip_version": 4, "enable_dhcp": True, "host_routes": [ROUTE], "network_id": network}
+    cloud.write("POST", "/subnets", {"subnet": {**body, **words}})
+    (subnet,) = read.topology(cloud).subnets.values()
+    assert (len(subnet.host_routes), subnet.dhcp, subnet.slaac) == (routes, dhcp, slaac)
+
+
+def test_a_port_is_down_by_itself_alone_and_has_its_trunk_s_subports(cloud: FakeCloud) -> None:
+    body = {"name": "n", "admin_state_up": False}
+    network = cloud.write("POST", "/networks", {"network": body})["network"]["id"]
+    parent, inner, down = (
+        cloud.create_port({"network_id": network, "device_owner": owner, **more}).id
+        for owner, more in (
+            ("compute:nova", {}),
+            ("", {}),
+            ("compute:nova", {"admin_state_up": False}),
+        )
+    )
+    trunk = {"port_id": parent, "sub_ports": [{"port_id": inner}, {"port_id": "newer"}]}
+    cloud.write("POST", "/trunks", {"trunk": trunk})
+    nics = {nic.port_id: nic for nic in read.topology(cloud).nics}
+    assert nics.keys() == {parent, down}
+    assert (nics[parent].up, nics[down].up) == (True, False)
+    assert [one.port_id for one in nics[parent].subports] == [inner]
 
 
 PLACES = [("10.0.0.5", WEB), ("10.1.0.5", DB), ("10.0.0.6", NEAR)]
