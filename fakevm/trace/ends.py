@@ -88,7 +88,7 @@ def _of_version(port: Port, version: int) -> list[str]:
 def state_of(end: End) -> str:
     """Return what Neutron says of a port that is not as it should be, for a sentence's end."""
     if not end.nic.up:
-        return f"; the port of {end.called}, or its network, is administratively down"
+        return f"; the port of {end.called} is administratively down"
     if end.port.host and end.port.status != "ACTIVE":
         return f"; Neutron has the port of {end.called} {end.port.status}"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from fakevm.backends.openflow import Output, Traced, Tunnel
 from fakevm.backends.packet import Packet
+from fakevm.reach.topology import RouterPort
 from fakevm.trace import switch
 from fakevm.trace.account import Account
 from fakevm.trace.hosts import Hosts
@@ -37,22 +39,52 @@ class Place:
 
 
 def beyond(
-    here: Switch, traced: Traced, aim: Aim, packet: Packet, *, hosts: Hosts, account: Account
+    here: Switch,
+    traced: Traced,
+    aim: Aim,
+    packet: Packet,
+    gateways: Mapping[str, str],
+    *,
+    hosts: Hosts,
+    account: Account,
 ) -> Place:
-    """Return where a packet comes in that has left a host and is not at its aim."""
+    """Return where a packet comes in that has left a host and is not at its aim.
+
+    `gateways`: as of `gateways_of`, where routers are flows.
+    """
     tunnels = {one.tunnel.remote: one.tunnel for one in traced.outputs if one.tunnel}
     if tunnels:
         there = _other_end(here, tunnels, aim, hosts)
         tunnel = tunnels[there.underlay]
         known = any(one.port is not None for one in traced.outputs if one.tunnel == tunnel)
         return _by_tunnel(here, there, tunnel, account, known=known)
+    host = taker(packet, aim, gateways)
     for output in traced.outputs:
         nic = here.left_by(output)
-        if nic and nic == here.nic_of(nic.bridge) and aim.host != here.host:
-            return _by_wire(here, hosts.switch(aim.host), output, nic.bridge, packet, account)
+        if nic and nic == here.nic_of(nic.bridge) and host != here.host:
+            return _by_wire(here, hosts.switch(host), output, nic.bridge, packet, account)
     if aim.host != here.host:
         raise Ended(f"lost on {here.host}: it does not go to {aim.host}, where {aim.called} is")
     raise Ended(f"lost on {here.host}: it does not come out at {aim.called}")
+
+
+def gateways_of(ports: Iterable[RouterPort]) -> dict[str, str]:
+    """Return the host of each router's gateway ("": of none), by the MACs of the router's ports.
+
+    A router that is flows has it route what comes by VLAN or flat networks: ML2/OVN sets
+    `reside-on-redirect-chassis` (ovn_client.py, _gen_router_port_options).
+    """
+    known = list(ports)
+    hosts = {one.router_id: one.host for one in known if one.gateway}
+    return {one.mac_address: hosts[one.router_id] for one in known if one.router_id in hosts}
+
+
+def taker(packet: Packet, aim: Aim, gateways: Mapping[str, str]) -> str:
+    """Return the host that takes a packet from the wire: its router's gateway, or the aim."""
+    host = gateways.get(packet.target_mac, aim.host)
+    if not host:
+        raise Ended("lost: no host has the gateway of its router, which is to route it")
+    return host
 
 
 def _other_end(here: Switch, tunnels: dict[str, Tunnel], aim: Aim, hosts: Hosts) -> Switch:

@@ -18,7 +18,7 @@ from fakevm.trace import ends, routers, switch
 from fakevm.trace.account import Account
 from fakevm.trace.ends import End
 from fakevm.trace.hosts import Hosts
-from fakevm.trace.links import Aim, Place, beyond
+from fakevm.trace.links import Aim, Place, beyond, gateways_of
 from fakevm.trace.switch import Switch
 from fakevm.trace.values import Ended, Trace
 
@@ -80,6 +80,8 @@ class Way:
         self.source = source
         self.target = target
         self._address = address
+        flows = not self._backend.pipeline.routers_are_namespaces
+        self._gateways = gateways_of(topology.router_ports) if flows else {}
         self.hosts = Hosts(lab)
         self.account = Account(topology, source.nic, target.nic)
         # None: none could be sent yet.
@@ -221,7 +223,11 @@ class Way:
             if place.host == aim.host and device and device in map(here.left_by, traced.outputs):
                 return
             packet = _changed(packet, traced)
-            place = beyond(here, traced, aim, packet, hosts=self.hosts, account=self.account)
+            place = beyond(
+                *(here, traced, aim, packet, self._gateways),
+                hosts=self.hosts,
+                account=self.account,
+            )
             question = ""
         raise Ended(f"lost: it does not come to {aim.called} on {aim.host}")
 

@@ -22,6 +22,7 @@ from fakevm.reach.topology import Nic, RouterPort, Rule, Topology
 from fakevm.trace import ends, links, live, switch
 from fakevm.trace.account import Account
 from fakevm.trace.ends import End
+from fakevm.trace.links import Aim
 from fakevm.trace.values import Ended, Hop, Told
 from fakevm.trace.words import filter_of
 
@@ -289,6 +290,22 @@ def test_what_is_untagged_and_not_the_engine_s_own_is_lost(source: str, target: 
 )
 def test_what_is_untagged_passes_where_the_engine_knows_it(packet: Packet) -> None:
     links.check_isolation(SHOWN, SHOWN, packet)
+
+
+AIM = Aim(port_id="b", host="compute-2", called="db")
+
+
+def test_what_a_wire_brings_to_a_router_is_taken_by_its_gateway_s_host() -> None:
+    inside = replace(ROUTER_PORT, host="", mac_address="fa:16:3e:00:00:02")
+    gateway = replace(ROUTER_PORT, port_id="gateway", gateway=True)
+    packet = replace(ECHO, target_mac=inside.mac_address)
+    assert links.taker(packet, AIM, links.gateways_of([inside, gateway])) == "network-1"
+    # Behind it, and of a router without a gateway, whose flows every host has.
+    assert links.taker(ECHO, AIM, links.gateways_of([inside, gateway])) == "compute-2"
+    assert links.taker(packet, AIM, links.gateways_of([inside])) == "compute-2"
+    nowhere = links.gateways_of([inside, replace(gateway, host="")])
+    with pytest.raises(Ended, match="no host has the gateway"):
+        links.taker(packet, AIM, nowhere)
 
 
 def test_flows_are_counted_by_what_the_trace_calls_them() -> None:
