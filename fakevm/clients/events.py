@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from fakevm.clients.rpc import Connection, known
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.model import Entry, Server, Vm
 from fakevm.names import PROJECT
 
-__all__ = ["Choice", "Entry", "Events", "Waiter", "cursor_at"]
+__all__ = ["Choice", "Entry", "Events", "WaitEnd", "Waiter", "cursor_at"]
+
+# How a wait for an event ended: it came; it did not in time, which was not fatal; nobody waited.
+WaitEnd = Literal["event", "timeout", "nobody"]
 
 # The longest that is waited in one request.
 _POLL_S = 20.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from fakevm.clients.events import Events, Waiter
+from fakevm.clients.events import Events, WaitEnd, Waiter
 from fakevm.errors import ConflictError, WaitTimeoutError, for_each
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron.values import Binding, Network, Port
@@ -129,6 +129,8 @@ class Move:
     # The destination's answers, by port.
     answers: dict[str, Binding | Port] = field(default_factory=dict)
     waiter: Waiter | None = None
+    # None: it has not, or in an error.
+    waited: WaitEnd | None = None
     # The paused guest.
     state: GuestState | None = None
     activating_at: float | None = None
@@ -166,9 +168,12 @@ def wait_until_plugged(move: Move, host: str = "") -> None:
     """
     assert move.waiter
     if not move.switches.wait:
+        move.waited = "nobody"
         return
     try:
-        move.switches.plugging.wait(move.waiter, host or move.destination_name, move.warn)
+        move.waited = move.switches.plugging.wait(
+            move.waiter, host or move.destination_name, move.warn
+        )
     except WaitTimeoutError as error:
         early = [i for i in move.waiter.missing if move.neutron.port(i).status == "ACTIVE"]
         if early:

@@ -221,6 +221,7 @@ class Observer:
             error=str(error or ""),
             steps=tuple(steps),
             moments=moments,
+            waited=move.waited,
             statuses=tuple(self._statuses),
             facts=tuple(self._facts),
             events=self._events(),

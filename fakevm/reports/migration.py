@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fakevm.backends.backend import PortFact
+from fakevm.clients.events import WaitEnd
 from fakevm.model import Entry
 from fakevm.neutron.values import HttpRequest
 from fakevm.protocol.journal import StepTime
@@ -122,6 +123,8 @@ class MigrationReport:
     backend: str = ""
     steps: tuple[StepTime, ...] = ()
     moments: Moments = Moments()
+    # How the wait for network-vif-plugged ended; None: in an error, or there was none.
+    waited: WaitEnd | None = None
     statuses: tuple[PortStatus, ...] = ()
     # What the backend says of where the ports are, those of ML2/OVN: see `backends.southbound`.
     facts: tuple[PortFact, ...] = ()

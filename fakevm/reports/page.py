@@ -61,7 +61,7 @@ def _facts(report: Json) -> str:
         "Took": f"{report['ended'] - report['started']:.3f} s",
         "Ports": ", ".join(report["port_ids"]),
         "Probed with": probed if report["flows"] else "",
-        "The wait ended by": words.wait_ended(report),
+        "The wait ended": words.wait_ended(report),
         "Did not move": ", ".join(f"{pid} {name}" for pid, name in report["processes"].items()),
     }
     return "".join(

@@ -74,8 +74,16 @@ def _loss(report: Json) -> str:
 
 
 def wait_ended(report: Json) -> str:
-    """Return the last event that the step “wait” waited for and who sent it, "" if none came."""
+    """Return how the step “wait” ended: by the last event and who sent it, or otherwise.
+
+    "" if there was none, or it failed.
+    """
     waits = [step for step in report["steps"] if step["name"] == "wait"]
+    match report["waited"]:
+        case "nobody":
+            return "at once: nobody waited"
+        case "timeout":
+            return "by the timeout, without the event"
     if not waits or waits[0]["outcome"] != "done":
         return ""
     heard = [
@@ -88,7 +96,7 @@ def wait_ended(report: Json) -> str:
         return ""
     last = max(heard, key=lambda event: float(event["time"]))
     at = last["time"] - report["started"]
-    return f"{last['name']} of port {last['port_id']}, sent by {last['source']}, at {at:.3f} s"
+    return f"by {last['name']} of port {last['port_id']}, sent by {last['source']}, at {at:.3f} s"
 
 
 def label(step: Json) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from fakevm import names, vms
 from fakevm.clients.agents import Agent
+from fakevm.clients.events import WaitEnd
 from fakevm.clients.parts import Parts
 from fakevm.errors import (
     FakevmError,
@@ -184,13 +185,13 @@ class Boot:
             self._agent.plug(vif, vm, paused=booting)
         if not starts:
             raise GuestFailedError(f"the guest did not start on {self._agent.host} (--reschedule)")
-        plugged = True
+        waited: WaitEnd = "nobody"
         if waiter:
             with (
                 self._step("wait", "LibvirtDriver._create_guest_with_network"),
                 self._clock.measured("active"),
             ):
-                plugged = self._plugging.wait(waiter, self._agent.host, self._lab.say)
+                waited = self._plugging.wait(waiter, self._agent.host, self._lab.say)
         if booting:
             with (
                 self._step("resume", "LibvirtDriver._create_guest_with_network"),
@@ -201,7 +202,7 @@ class Boot:
         try:
             complete(self._lab, self._agent, port, self._clock, timeout_s=timeout_s)
         except WaitTimeoutError as error:
-            if plugged:
+            if waited != "timeout":
                 raise
             self._lab.say(str(error))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fakevm.errors import FakevmError, WaitTimeoutError
 
 if TYPE_CHECKING:
-    from fakevm.clients.events import Waiter
+    from fakevm.clients.events import WaitEnd, Waiter
     from fakevm.vms.addresses import Addressing
 
 # Nova's default (nova/conf/compute.py).
@@ -48,10 +48,10 @@ class Plugging:
     vif_plugging_timeout_s: float = VIF_PLUGGING_TIMEOUT_S
     vif_plugging_is_fatal: bool = True
 
-    def wait(self, waiter: Waiter, host: str, warn: Callable[[str], None]) -> bool:
-        """Wait for network-vif-plugged; tell whether it came, where that is not fatal."""
-        if not self.vif_plugging_timeout_s:
-            return True
+    def wait(self, waiter: Waiter, host: str, warn: Callable[[str], None]) -> WaitEnd:
+        """Wait for network-vif-plugged; tell how that ended, where no event is not fatal."""
+        if not self.vif_plugging_timeout_s or not waiter.missing:
+            return "nobody"
         try:
             waiter.wait(self.vif_plugging_timeout_s, host=host)
         except WaitTimeoutError as error:
@@ -59,8 +59,8 @@ class Plugging:
                 error.add_note(f"{host}: its L2 agent has not wired the VIF, or Neutron is busy")
                 raise
             warn(f"{error}; going on (--no-vif-plugging-is-fatal)")
-            return False
-        return True
+            return "timeout"
+        return "event"
 
 
 # Nova's defaults.

@@ -81,6 +81,7 @@ def make_report(
         ended=at["wait for ACTIVE"].end,
         steps=steps,
         moments=moments,
+        waited="event",
         statuses=tuple(
             PortStatus(time=t, port_id=port_id, status=status)
             for port_id in PORTS[:ports]

@@ -285,8 +285,22 @@ def test_where_plugging_is_not_fatal_it_goes_on(lab: Lab, world: World, vm: list
         setattr(world.hosts["compute-3"], "wires", True) if called == "activate_binding" else None
     )
     report = move(lab, vm[0], "compute-3", switches=Switches(plugging=plugging))
-    assert report.outcome == "moved"
+    assert (report.outcome, report.waited) == ("moved", "timeout")
     assert any("going on" in words for words in world.said)
+
+
+@pytest.mark.parametrize(
+    ("switches", "waited"),
+    [
+        (Switches(), "event"),
+        (Switches(wait=False), "nobody"),
+        (Switches(plugging=Plugging(vif_plugging_timeout_s=0)), "nobody"),
+    ],
+)
+def test_a_report_says_whether_anybody_waited_for_the_plug(
+    lab: Lab, vm: list[str], switches: Switches, waited: str
+) -> None:
+    assert move(lab, vm[0], "compute-3", switches=switches).waited == waited
 
 
 def test_what_a_killed_migration_left_is_told_and_aborted(

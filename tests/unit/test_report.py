@@ -261,10 +261,20 @@ def test_the_event_that_ended_the_wait_and_its_sender_are_named() -> None:
     made = plain(make_report())
     told = wait_ended(made)
     (wait,) = (step for step in made["steps"] if step["name"] == "wait")
-    assert told.startswith(f"network-vif-plugged of port {PORTS[0]}, sent by ")
+    assert told.startswith(f"by network-vif-plugged of port {PORTS[0]}, sent by ")
     assert float(told.split()[-2]) <= wait["end"] - made["started"]
     assert wait_ended(plain(make_report(events=()))) == ""
     assert wait_ended(plain(make_rollback())) == ""
+
+
+@pytest.mark.parametrize(
+    ("waited", "words"),
+    [("nobody", "at once: nobody waited"), ("timeout", "by the timeout, without the event")],
+)
+def test_an_event_that_did_not_end_the_wait_is_not_named(waited: str, words: str) -> None:
+    made = make_report(waited=waited)
+    assert wait_ended(plain(made)) == words
+    assert words in page(made).text
 
 
 def test_a_backend_s_facts_are_in_the_table_and_in_the_picture() -> None:
