@@ -95,7 +95,10 @@ SCENARIO = Scenario(
         " as soon as it runs on its new host; where the L2 agent has not wired the VIF by then, a"
         " VM that sends nothing of its own stays unreachable."
     ),
-    reference="LP #1815989, LP #1996995, LP #1414559, LP #1715317",
+    reference=(
+        "LP #1414559; LP #1815989, LP #1996995 (Nova has QEMU announce it again);"
+        " LP #1715317 (os-vif's bridges of the hybrid plug)"
+    ),
     expects=f"A frame reaches a silent VM within {REACHED_S} s after it runs on its new host.",
     run=run,
     migrates=True,

@@ -59,7 +59,7 @@ SCENARIO = Scenario(
         "An OVS port has no VLAN until the L2 agent gives it one, and one without a VLAN is in all"
         " of them: a VM to which a NIC is attached can listen to other projects until then."
     ),
-    reference="LP #1734320 (os-vif's isolate_vif), LP #2069543",
+    reference="LP #1734320 (os-vif's isolate_vif), LP #2069543 (which leaves out a trunk's tap)",
     expects="A VIF hears nothing of networks that it is not in, from its plug on.",
     run=run,
     tries=3,
