@@ -190,6 +190,7 @@ class Cloud:
         addressing: Addressing = "static",
         group: str = "",
         name: str | None = None,
+        fixed_ips: tuple[str, ...] = (),
     ) -> Guest:
         """Make a VM, or another NIC of one; static addresses unless told otherwise.
 
@@ -201,6 +202,7 @@ class Cloud:
             host=host,
             name=name,
             addressing=addressing,
+            fixed_ips=fixed_ips,
             security_groups=(group,) if group else (),
             port_security=bool(group),
         )

@@ -37,6 +37,7 @@ from tests.integration.test_security_groups import (  # noqa: F401
     test_port_security_off_lets_everything_in,
 )
 from tests.integration.test_trace import (  # noqa: F401
+    test_a_packet_between_vlans_is_followed_by_the_gateway_s_host,
     test_a_packet_is_followed_through_a_router,
     test_a_packet_is_followed_to_another_host_or_to_who_drops_it,
     test_a_packet_of_ipv6_is_followed_on_one_host,

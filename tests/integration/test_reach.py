@@ -12,7 +12,9 @@ from tests.integration.lab import Lab
 from tests.waiting import wait_until
 
 
-def seen(lab: Lab, *vms: str, exit_code: int = 0) -> dict[tuple[str, str], tuple[bool, bool]]:
+def seen(
+    lab: Lab, *vms: str, exit_code: int = 0
+) -> dict[tuple[str, str], tuple[bool, bool | None]]:
     """Return whether an answer came and should come, by the names of two VMs."""
     result = lab.fakevm.run("ping", "-f", "json", *vms)
     assert result.exit_code == exit_code, f"{result}"
@@ -50,6 +52,30 @@ def test_what_answers_is_what_neutron_s_objects_say(lab: Lab, cloud: Cloud) -> N
     wait_until("the link is there", lambda: lab.fakevm.run("ping", *vms).exit_code == 0)
     told = [line.split()[2:6] for line in lab.fakevm.ok("events").splitlines() if " cut " in line]
     assert told[-2:] == [["cut", "compute-1", "compute-2", "underlay"]] * 2
+
+
+@pytest.mark.nightly
+@pytest.mark.ovs
+def test_what_neutron_s_objects_do_not_tell_is_not_judged(lab: Lab, cloud: Cloud) -> None:
+    network, far = cloud.network(), cloud.network(cidr="10.74.2.0/24", name="far")
+    ips = ("10.74.0.9", "10.74.1.9")
+    for ip in ips:
+        cloud.subnet(network, f"{ip[:-1]}0/24")
+    # DHCP tells each of the other's subnet; it need not.
+    one, two = (
+        cloud.guest(network, name, "compute-1", addressing="dhcp", fixed_ips=(ip,))
+        for name, ip in zip(("told-1", "told-2"), ips, strict=True)
+    )
+    other = cloud.guest(far, "other", "compute-2")
+    parent, inside = cloud.port(network), cloud.port(far)
+    cloud.trunk(parent.id, {inside.id: 7})
+    trunk = cloud.attached(parent.id, "trunk", "compute-1")
+    vms = [guest.port_id for guest in (one, two, other, trunk)]
+    wait_until("all is wired", lambda: seen(lab, *vms)["told-1", "told-2"] == (True, None))
+    pairs = seen(lab, *vms)
+    assert pairs["told-2", "told-1"] == (True, None)
+    assert pairs["trunk", "other"] == (False, None)
+    assert pairs["other", "trunk"] == pairs["told-1", "other"] == (False, False)
 
 
 def test_a_command_runs_in_many_vms_at_once(lab: Lab, cloud: Cloud) -> None:

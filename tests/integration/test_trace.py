@@ -86,6 +86,33 @@ def test_a_packet_is_followed_through_a_router(lab: Lab, cloud: Cloud) -> None:
 
 
 @pytest.mark.nightly
+def test_a_packet_between_vlans_is_followed_by_the_gateway_s_host(lab: Lab, cloud: Cloud) -> None:
+    one, other, outside = (
+        cloud.network(
+            name=name,
+            provider_network_type="vlan",
+            provider_physical_network="physnet1",
+            provider_segmentation_id=tag,
+            is_router_external=name == "outside",
+        )
+        for name, tag in (("one", 176), ("other", 177), ("outside", 178))
+    )
+    cloud.subnet(outside, "203.0.113.0/24", enable_dhcp=False)
+    subnets = [
+        cloud.subnet(network, cidr, enable_dhcp=False)
+        for network, cidr in ((one, "10.77.1.0/24"), (other, "10.77.2.0/24"))
+    ]
+    a = cloud.guest(one, "vlan-a", "compute-1")
+    b = cloud.guest(other, "vlan-b", "compute-2")
+    cloud.router(*subnets, outside=outside)
+    a.ping(b.ip)
+    told = traced(lab, a.port_id, b.port_id)
+    assert told["arrives"], told
+    hosts = list(dict.fromkeys(hop["host"] for hop in told["hops"] if hop["host"]))
+    assert sorted(hosts) == ["compute-1", "compute-2", "network-1"], told
+
+
+@pytest.mark.nightly
 def test_a_packet_of_ipv6_is_followed_on_one_host(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network()
     cloud.subnet(network, "2001:db8:75::/64", enable_dhcp=False)
