@@ -150,7 +150,8 @@ def create_port(
 def delete_port(session: Session, *, refs: tuple[str, ...], timeout_s: float, form: str) -> None:
     """Unplug ports on their hosts and delete them.
 
-    VIF is a port's UUID, the beginning of one, or a name. One that fails does not keep the others.
+    VIF is a port's UUID, its name, its VM's, or a UUID's beginning. One that fails does not keep
+    the others.
     """
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_ports(refs)

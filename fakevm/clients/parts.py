@@ -377,9 +377,13 @@ class Parts:
 
     def find(self, ref: str, *, whole: bool = True) -> Port:
         """Return the port that a user names by UUID, name, or the UUID's beginning."""
+        return names.find_port(ref, self._ports_for(ref, whole=whole))
+
+    def _ports_for(self, ref: str, *, whole: bool) -> list[Port]:
+        """Return the one port with this UUID, or all that a user may mean."""
         fields = () if whole else PLACE
         found = self.neutron.ports(id=ref, fields=fields) if is_uuid(ref) else []
-        return names.find_port(ref, found or self.neutron.ports(fields=fields))
+        return found or self.neutron.ports(fields=fields)
 
     def ask_hosts(self, ask: Callable[[Agent], T]) -> dict[str, T | FakevmError]:
         """Ask every compute host at once; who does not answer has his error in his place."""

@@ -132,7 +132,7 @@ class Vm(Guest):
 
     def _move(self, request: MigrationRequest, probe: Sequence[Vm]) -> MigrationReport:
         mine = self.ports
-        # By their ports, since a VM's name may also be the beginning of one's UUID.
+        # By their ports, since a VM's name may also be a port's.
         probers = {self._nearest(one, mine).id: one.name for one in probe}
         report = self.lab.migrate(mine[0].id, replace(request, probes=[*probers]))
         flows = [replace(flow, peer=probers.get(flow.peer, flow.peer)) for flow in report.flows]

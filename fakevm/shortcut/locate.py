@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fakevm import shortcut
-from fakevm.errors import NotFoundError
 from fakevm.names import NEUTRON_PORT, find_port, is_uuid
 from fakevm.shortcut.containers import containers
 
@@ -36,7 +35,7 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
     api = running.get("neutron-api")
     if api is None or NEUTRON_PORT not in api.ports:
         return None
-    # Any other word may be a name or a UUID's beginning, and is looked for in all.
+    # Any other word may be a name, and is looked for in all.
     ports = shortcut.asking.ports(
         api.ports[NEUTRON_PORT],
         fields=_FIELDS,
@@ -45,11 +44,11 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
     )
     if ports is None:
         return None
-    try:
-        port = find_port(ref, [_place(found) for found in ports])
-    except NotFoundError:
-        # It may be a VM's name.
+    exact = [port for port in map(_place, ports) if ref in (port.id, port.name)]
+    if not exact:
+        # It may be a VM's name, or a UUID's beginning.
         return None
+    port = find_port(ref, exact)
     target = host or port.host
     return (port.id, target) if target in running else None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fakevm import names, vms
-from fakevm.clients.parts import PLACE, Parts
-from fakevm.errors import ConfigError, ConflictError, NotFoundError
+from fakevm.clients.parts import Parts
+from fakevm.errors import ConfigError, ConflictError
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent
@@ -17,7 +18,7 @@ class Lookup(Parts):
     """A lab whose ports are found by their VMs' names, too."""
 
     def find(self, ref: str, *, whole: bool = True, any_nic: bool = False) -> Port:
-        """Return the port that a user names by UUID, name, the UUID's beginning, or its VM.
+        """Return the port that a user names by UUID, name, its VM, or the UUID's beginning.
 
         A VM with several ports is ambiguous, unless any of them will do.
         """
@@ -29,23 +30,11 @@ class Lookup(Parts):
 
     def find_all(self, ref: str, *, whole: bool = True) -> list[Port]:
         """Return the port that a user names, or all of a VM's."""
-        try:
-            return [super().find(ref, whole=whole)]
-        except NotFoundError:
-            found = self._ports_of(ref, whole=whole)
-            if not found:
-                raise
-        return found
-
-    def _ports_of(self, instance: str, *, whole: bool) -> list[Port]:
-        """Return the ports of a VM by its name or id; none, where that can be no VM's name."""
-        try:
-            instance_id = vms.vifs.vm_of(instance).instance_id
-        except ConfigError:
-            return []
-        fields = () if whole else PLACE
-        ports = self.neutron.ports(device_id=instance_id, fields=fields)
-        return sorted(filter(names.may_be_a_vms, ports), key=lambda port: port.id)
+        ports = self._ports_for(ref, whole=whole)
+        if exact := [port for port in ports if ref in (port.id, port.name)]:
+            return [names.find_port(ref, exact)]
+        # Another port's UUID may begin with a VM's name, as with "db".
+        return _ports_of(ref, ports) or [names.find_port(ref, ports)]
 
     def located(self, ref: str, host: str | None = None) -> tuple[str, Agent]:
         """Return a port's id and the agent of its host, or of the one that is given."""
@@ -63,3 +52,13 @@ class Lookup(Parts):
                 hint=f"fakevm openstack port show {port.id}",
             )
         self.check_host_of(port)
+
+
+def _ports_of(instance: str, ports: Iterable[Port]) -> list[Port]:
+    """Return of ports a VM's, by its name or id; none, where that can be no VM's name."""
+    try:
+        instance_id = vms.vifs.vm_of(instance).instance_id
+    except ConfigError:
+        return []
+    found = [one for one in ports if one.device_id == instance_id and names.may_be_a_vms(one)]
+    return sorted(found, key=lambda port: port.id)

@@ -27,6 +27,7 @@ from fakevm.names import published
 from fakevm.scenarios.known import SCENARIOS
 from fakevm.scenarios.names import NAMES
 from fakevm.shortcut.asking import engine_socket
+from fakevm.shortcut.locate import locate
 from tests.fakes.events import LocalNovaEvents
 from tests.fakes.neutron_api import NeutronApi
 
@@ -514,3 +515,12 @@ def test_what_a_shell_can_t_carry_is_not_offered(neutron: ListingApi) -> None:
     ]
     assert offered("create-port", "") == []
     assert offered("create-port", "n") == ["n0", "n1", "n2"]
+
+
+@pytest.mark.parametrize(("ref", "found"), [("red", (RED, "compute-1")), ("aaaaaaaa-0", None)])
+def test_a_vif_is_located_by_its_whole_name_alone(
+    neutron: ListingApi, ref: str, found: tuple[str, str] | None
+) -> None:
+    # A UUID's beginning may be a VM's name.
+    neutron.lists["ports"] = [one for one in neutron.lists["ports"] if one["id"] == RED]
+    assert locate("fakevm", ref, None, timeout_s=10) == found

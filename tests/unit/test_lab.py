@@ -81,6 +81,16 @@ def test_a_port_is_found_by_its_vm_too(lab: Lab) -> None:
             lab.find(nobody)
 
 
+def test_a_vm_s_name_wins_over_the_beginning_of_another_s_port(lab: Lab, world: World) -> None:
+    create(lab)
+    (other,) = world.neutron.ports_by_id
+    mine = create(lab, instance=other[:4])
+    assert lab.find(other[:4]).id == mine
+    assert lab.find(other[:8]).id == other
+    assert lab.delete_port(other[:4]) == mine
+    assert lab.find(other[:4]).id == other
+
+
 def test_a_vm_without_a_host_goes_to_the_least_busy_healthy_one(lab: Lab, world: World) -> None:
     world.engine.end("compute-2")
     create(lab)
