@@ -156,7 +156,7 @@ class Lab(Looks):
     def delete_vm(self, instance: str) -> list[str]:
         """Delete a VM: unplug its NICs, unbind the ports it was given, delete the others.
 
-        One of which its host can't tell is unbound, too. Return the ports' ids.
+        One of which nobody can tell is unbound, too. Return the ports' ids.
         """
         return lifecycle.delete.delete_vm(self, instance, wait_s=WAIT_S)
 

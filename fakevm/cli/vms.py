@@ -175,7 +175,8 @@ def shell(ctx: click.Context, *, ref: str, command: tuple[str, ...], host: str |
 def delete_vm(session: Session, *, instances: tuple[str, ...], timeout_s: float, form: str) -> None:
     """Delete VMs as Nova does: ports that they were given are unbound, the others deleted.
 
-    A port of which its host can't tell is unbound, too. One VM that fails does not keep the others.
+    A port of which nobody can tell is unbound, too. One VM that fails does not keep the others;
+    what is left of it the same command deletes.
     """
     with session.lab(timeout_s=timeout_s) as lab:
         deleted, failures = lab.delete_vms(instances)

@@ -12,7 +12,7 @@ from fakevm.vms import boot, vifs
 def delete_vm(lab: Parts, instance: str, *, wait_s: float) -> list[str]:
     """Unplug a VM's NICs, unbind the ports it was given, delete the others; return their ids.
 
-    One of which its host can't tell is unbound, too. For what else is done with it is waited.
+    One of which nobody can tell is unbound, too. For what else is done with it is waited.
     """
     vm = vifs.vm_of(instance)
     with exclusive_vm(lab.home, vm.instance_id, called=vm.name, wait_s=wait_s):

@@ -41,11 +41,6 @@ def leave_shelved(move: Move) -> None:
     move.events.register(move.vm.instance_id, host=None)
 
 
-def forget(move: Move) -> None:
-    """Have the host alone tell of the VM."""
-    move.events.register(move.vm.instance_id, nics=(), given=())
-
-
 def unbind(move: Move) -> None:
     """Take every port from the host; its VM stays its owner."""
     for nic in move.nics:
@@ -121,15 +116,7 @@ UNSHELVE = Protocol(
         ),
         *SPAWN,
     ),
-    after=(
-        Step(
-            name="forget",
-            actor="destination",
-            source="ComputeManager._unshelve_instance: instance.host",
-            act=forget,
-        ),
-        *SETTLING,
-    ),
+    after=SETTLING,
     rollback=(
         UNPLUG,
         Undo(

@@ -12,7 +12,7 @@ from fakevm.migrate.request import MigrationRequest
 from fakevm.model import PluggedVif, Server, Vm
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import Port
-from fakevm.vms import addresses, vifs
+from fakevm.vms import addresses, given, vifs
 
 
 class Checked:
@@ -199,8 +199,8 @@ def _looked_up(
     def nic(port: Port) -> Nic:
         guest, network = guests.get(port.id), networks[port.network_id]
         ips = guest.fixed_ips if guest else addresses.fixed_ips(port, network, "dhcp")
-        given = port.id not in server.nics or port.id in server.given
-        return Nic(port=port, network=network, fixed_ips=ips, guest=guest, given=given)
+        of_user = given.is_given(server, port.id)
+        return Nic(port=port, network=network, fixed_ips=ips, guest=guest, given=of_user)
 
     return tuple(map(nic, ports))
 
@@ -211,4 +211,6 @@ def _in_order(nics: Iterable[Nic], server: Server) -> tuple[Nic, ...]:
     Where nobody can tell it, in the order of their ports.
     """
     number = {port_id: place for place, port_id in enumerate(server.nics)}
-    return tuple(sorted(nics, key=lambda n: (n.name, number.get(n.port.id, 0), n.port.created_at)))
+    return tuple(
+        sorted(nics, key=lambda n: (n.name, number.get(n.port.id, len(number)), n.port.created_at))
+    )

@@ -9,7 +9,7 @@ from fakevm.errors import ConflictError
 from fakevm.neutron.values import Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
-from fakevm.vms import overview, vifs
+from fakevm.vms import given, overview, vifs
 from fakevm.vms.addresses import Addressing
 from fakevm.vms.boot import unbind
 from fakevm.vms.ports import alone, give
@@ -74,19 +74,18 @@ def detach(lab: Parts, port: Port, *, keep: bool = False, timeout_s: float) -> D
             )
         agent = lab.agent(port.host)
         here = [one for one in agent.vifs() if one.instance_id == port.device_id]
-        # Only its host knows whether it was given; what is unbound can be deleted.
-        given = keep or all(one.preserve_on_delete for one in here if one.port_id == port.id)
+        server = given.noted(lab, lab.server(port.device_id), here, host=port.host)
+        unbinds = keep or given.is_given(server, port.id)
         if {one.port_id for one in here} == {port.id}:
             lab.say(f"it was the last NIC of VM {here[0].vm_name}, which ends with it")
         journal = Journal(tell=note(lab.events, port.device_id))
-        # Once it is unplugged nobody knows any more whether it was given.
         with deferred():
             with journal.step("unplug", agent.host, source="LibvirtDriver.detach_interface"):
                 agent.unplug(port.id)
             source = "neutron.API.deallocate_port_for_instance"
-            with journal.step("unbind" if given else "delete", agent.host, source=source):
-                if given:
+            with journal.step("unbind" if unbinds else "delete", agent.host, source=source):
+                if unbinds:
                     unbind(lab, port)
                 else:
                     lab.neutron.delete_port(port.id)
-    return DetachedPort(port_id=port.id, deleted=not given)
+    return DetachedPort(port_id=port.id, deleted=not unbinds)

@@ -18,7 +18,7 @@ from fakevm.errors import (
     WaitTimeoutError,
     for_each,
 )
-from fakevm.model import FixedIp, Vm
+from fakevm.model import FixedIp, Server, Vm
 from fakevm.neutron.api import DEVICE_OWNER
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
@@ -114,17 +114,18 @@ class Boot:
         Of one that was given, a failure takes it from the VM again (API._unbind_ports).
         """
         # Of what a VM of this name had before, a new one has nothing.
-        anew: dict[str, Any] = {
-            "project_id": port.project_id,
-            "nics": (),
-            "given": (),
-            "resized_from": "",
-        }
+        anew = {"project_id": port.project_id, "resized_from": ""}
+        known = Server(instance_id=self._vm.instance_id)
+        if self._running:
+            anew, known = {}, self._lab.events.server(self._vm.instance_id)
+        server = vms.given.with_nic(known, port.id, given=given)
         self._lab.events.register(
             self._vm.instance_id,
             host=self._agent.host,
             name=self._vm.name,
-            **({} if self._running else anew),
+            nics=server.nics,
+            given=server.given,
+            **anew,
         )
         body: dict[str, Any] = {
             "device_id": self._vm.instance_id,
@@ -262,8 +263,8 @@ def start_clients(agent: Configures, port_id: str) -> None:
 def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     """Unplug a VM's NICs, unbind the ports that it was given, delete the others; return all ids.
 
-    Only a port's host knows whether it was given, or Nova of a VM that is shelved; where they can't
-    tell, it is unbound. A port that nobody ever bound was made for the VM.
+    One of which neither its host nor Nova can tell is unbound; one that nobody ever bound was made
+    for the VM. What Neutron refuses does not keep the others, and is raised at the end.
     nova: ComputeManager._shutdown_instance, neutron.API.deallocate_for_instance.
     """
     found = lab.neutron.ports(device_id=instance_id)
@@ -271,30 +272,29 @@ def delete_vm(lab: Parts, instance_id: str) -> list[str]:
     for port in ports:
         lab.check_host_of(port)
     server = lab.server(instance_id)
-    created = {
-        port.id
-        for port in ports
-        if not port.host
-        and (not port.device_owner or (port.id in server.nics and port.id not in server.given))
-    }
-    # Once a port is unplugged nobody knows any more whether it was given.
     with deferred():
         for host in sorted({port.host for port in ports} - {""}):
             try:
                 agent = lab.agent(host)
                 here = [one for one in agent.vifs() if one.instance_id == instance_id]
-                created |= {one.port_id for one in here if not one.preserve_on_delete}
+                server = vms.given.noted(lab, server, here, host=host)
                 for_each([one.port_id for one in here], agent.unplug)
             except FakevmError as error:
                 lab.say(f"{error}; `fakevm cleanup` removes what is left there")
-        for port in ports:
-            if port.id not in created:
-                unbind(lab, port)
-                told = f"port {port.id} was unbound: it was given to the VM, or may have been"
-                lab.say(f"{told}; `fakevm delete-port {port.id}` deletes it")
-        for port in ports:
-            if port.id in created:
+
+        def was_made(port: Port) -> bool:
+            never_bound = not (port.host or port.device_owner)
+            return never_bound or not vms.given.is_given(server, port.id)
+
+        def let_go(port: Port) -> None:
+            if was_made(port):
                 lab.neutron.delete_port(port.id)
+                return
+            unbind(lab, port)
+            told = f"port {port.id} was unbound: it was given to the VM, or may have been"
+            lab.say(f"{told}; `fakevm delete-port {port.id}` deletes it")
+
+        for_each(sorted(ports, key=was_made), let_go)
     return [port.id for port in ports]
 
 

@@ -16,7 +16,7 @@ from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import addresses, overview, vifs
+from fakevm.vms import addresses, given, overview, vifs
 from fakevm.vms.addresses import Addressing
 from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.placement import host_for
@@ -204,8 +204,8 @@ def _plug_again(
     before = next((one for one in present if one.port_id == port.id), None)
     if before and not addressing:
         ips = addresses.as_before(ips, before)
-    # Unplugged, nobody knows whether it was given to the VM: what is unbound can be deleted.
-    preserve = before is None or before.preserve_on_delete
+    server = lab.server(port.device_id)
+    preserve = before.preserve_on_delete if before else given.is_given(server, port.id)
     vif = vifs.vif(port, network, port, ips, preserve_on_delete=preserve)
     with _undone_on_failure() as undo:
         if before is None:
@@ -213,7 +213,7 @@ def _plug_again(
         # Were it cut off, the undo could overtake it.
         paused = before is not None and before.paused
         with deferred():
-            vm = vifs.vm_of_port(port, present, lab.server(port.device_id))
+            vm = vifs.vm_of_port(port, present, server)
             agent.plug(vif, vm, paused=paused)
         if not paused:
             clock = Clock(lab.neutron, start=time.monotonic())
@@ -230,8 +230,8 @@ def _plug_elsewhere(
             vm = vifs.vm_of_port(port)
             # Its NIC would talk with the MAC of the one on the active host.
             agent = lab.agent(host)
-            # Whether it was given to the VM knows the other host alone.
-            vif = vifs.vif(port, network, binding, ips, preserve_on_delete=True)
+            preserve = given.is_given(lab.server(port.device_id), port.id)
+            vif = vifs.vif(port, network, binding, ips, preserve_on_delete=preserve)
             agent.plug(vif, vm, paused=True)
             return joined(port, host, agent.vifs(port.id)[0])
     raise ConflictError(

@@ -38,6 +38,17 @@ def calls(world: World, host: str = "compute-1") -> list[str]:
     return made
 
 
+def refuse_once(world: World, method: str) -> None:
+    """Have Neutron refuse the next call of a method."""
+
+    def before(called: str) -> None:
+        if called == method:
+            world.neutron.before = lambda _method: None
+            raise ConflictError("Neutron: refused")
+
+    world.neutron.before = before
+
+
 @pytest.mark.parametrize(
     ("verb", "expected"),
     [
@@ -125,6 +136,38 @@ def test_a_vm_that_is_deleted_while_it_is_shelved_keeps_what_it_was_given(
     assert set(world.neutron.ports_by_id) == {given}
     # A new one of this name has nothing of it.
     assert boot(lab)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("refused", ["update_port", "delete_port"])
+def test_what_neutron_refuses_of_a_vm_s_end_keeps_nothing_else_and_is_done_again(
+    lab: Lab, world: World, refused: str, forgotten: bool
+) -> None:
+    own, given, other = boot(lab), give(lab, world), lab.create_port(REQUEST).row.port_id
+    if forgotten:
+        world.events.stop()
+        world.events.start()
+    refuse_once(world, refused)
+    with world.lab() as first, pytest.raises(ConflictError, match="refused"):
+        first.delete_vm("vm")
+    left = {i for i, port in world.neutron.ports_by_id.items() if port.device_id}
+    assert left == ({own} if refused == "delete_port" else {given})
+    assert other not in world.neutron.ports_by_id
+    assert not world.hosts["compute-1"].vifs_by_port
+    # Its host can't tell any more whose they were.
+    with world.lab() as second:
+        assert second.delete_vm("vm") == [*left]
+    assert set(world.neutron.ports_by_id) == {given}
+
+
+def test_a_detach_that_neutron_refused_is_done_again(lab: Lab, world: World) -> None:
+    boot(lab)
+    second = lab.create_port(REQUEST).row.port_id
+    refuse_once(world, "delete_port")
+    with pytest.raises(ConflictError, match="refused"):
+        lab.detach(second)
+    assert lab.detach(second).deleted
+    assert second not in world.neutron.ports_by_id
 
 
 def test_of_a_shelved_vm_that_nova_forgot_no_port_is_deleted(lab: Lab, world: World) -> None:
@@ -255,6 +298,24 @@ def test_a_vm_that_was_evacuated_or_unplugged_keeps_its_name(lab: Lab, world: Wo
     lab.unplug(port_id)
     assert [row.vm_name for row in lab.rows()] == ["vm"]
     assert lab.plug(port_id).vm_name == "vm"
+
+
+def test_a_vm_that_was_evacuated_is_deleted_with_its_own_ports(lab: Lab, world: World) -> None:
+    own, given = boot(lab), give(lab, world)
+    world.engine.end("compute-1")
+    del lab.containers
+    lab.migrate(own, MigrationRequest(destination="compute-2", kind="evacuate"))
+    assert not world.hosts["compute-2"].vifs_by_port[own].preserve_on_delete
+    assert sorted(lab.delete_vm("vm")) == sorted([own, given])
+    assert set(world.neutron.ports_by_id) == {given}
+
+
+def test_a_port_that_was_unplugged_is_still_the_vm_s_own(lab: Lab, world: World) -> None:
+    own = boot(lab)
+    lab.unplug(own)
+    lab.plug(own)
+    lab.delete_vm("vm")
+    assert not world.neutron.ports_by_id
 
 
 def test_an_evacuation_waits_for_no_event_that_has_been(
