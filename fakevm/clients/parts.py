@@ -22,7 +22,7 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.model import Server
-from fakevm.names import ADMIN, KEYSTONE_PORT, NEUTRON_PORT, USERS, is_uuid
+from fakevm.names import ADMIN, KEYSTONE_PORT, NEUTRON_PORT, USERS
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import NeutronAgent, Port
 
@@ -374,16 +374,6 @@ class Parts:
         if not container.running:
             raise UnavailableError(f"{name} is {container.state}", hint=_mend(container))
         return container
-
-    def find(self, ref: str, *, whole: bool = True) -> Port:
-        """Return the port that a user names by UUID, name, or the UUID's beginning."""
-        return names.find_port(ref, self._ports_for(ref, whole=whole))
-
-    def _ports_for(self, ref: str, *, whole: bool) -> list[Port]:
-        """Return the one port with this UUID, or all that a user may mean."""
-        fields = () if whole else PLACE
-        found = self.neutron.ports(id=ref, fields=fields) if is_uuid(ref) else []
-        return found or self.neutron.ports(fields=fields)
 
     def ask_hosts(self, ask: Callable[[Agent], T]) -> dict[str, T | FakevmError]:
         """Ask every compute host at once; who does not answer has his error in his place."""

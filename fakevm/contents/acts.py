@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 from fakevm import migrate, vms
-from fakevm.clients.parts import Parts
 from fakevm.contents.change import Change
 from fakevm.contents.plan import Plan
 from fakevm.contents.present import Present
@@ -18,6 +17,7 @@ from fakevm.errors import FakevmError, NotFoundError
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
+from fakevm.vms.lookup import Lookup
 from fakevm.vms.requests import AS_NOVA, PortRequest
 
 # As many threads as Neutron's API has: more requests at once only wait there, and may take longer
@@ -51,7 +51,7 @@ class Acts:
 
     def __init__(
         self,
-        lab: Parts,
+        lab: Lookup,
         plan: Plan,
         present: Present,
         *,

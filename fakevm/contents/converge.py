@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 
-from fakevm.clients.parts import Parts
 from fakevm.contents import plan, present, raw
 from fakevm.contents.acts import Acts
 from fakevm.contents.change import Change, Key
@@ -17,6 +16,7 @@ from fakevm.contents.raw import Raw
 from fakevm.contents.things import Ref, Thing
 from fakevm.errors import FakevmError, raise_all
 from fakevm.protocol.interrupt import deferred
+from fakevm.vms.lookup import Lookup
 
 # Most of them wait for a VM.
 AT_ONCE = 12
@@ -49,7 +49,7 @@ class Converged:
 
 
 def converge(
-    lab: Parts,
+    lab: Lookup,
     things: Sequence[Thing],
     *,
     prune: bool,
@@ -79,7 +79,7 @@ def converge(
 
 
 def remove(
-    lab: Parts,
+    lab: Lookup,
     which: Ref,
     known: Raw,
     *,

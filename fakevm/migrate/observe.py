@@ -10,7 +10,6 @@ from typing import Self, cast
 
 from fakevm.backends.backend import PortFact
 from fakevm.clients.agents import Agent
-from fakevm.clients.parts import Parts
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.migrate.look import Look
@@ -31,6 +30,7 @@ from fakevm.reports.migration import (
     MoveOutcome,
     PortStatus,
 )
+from fakevm.vms.lookup import Lookup
 
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.
 POLL_S = 0.1
@@ -48,7 +48,7 @@ class Observer:
 
     def __init__(
         self,
-        lab: Parts,
+        lab: Lookup,
         move: Move,
         requests: Sequence[HttpRequest],
         *,

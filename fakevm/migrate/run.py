@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 
-from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError
 from fakevm.migrate.checked import Checked
 from fakevm.migrate.look import Look
@@ -18,10 +17,11 @@ from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Protocol, carry_out
 from fakevm.reports.migration import MigrationReport
+from fakevm.vms.lookup import Lookup
 
 
 def migrate(
-    lab: Parts,
+    lab: Lookup,
     port: Port,
     request: MigrationRequest,
     *,

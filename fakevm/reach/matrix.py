@@ -14,6 +14,7 @@ from fakevm.reach import expected, read, sweep
 from fakevm.reach.expected import Verdict
 from fakevm.reach.topology import Nic, Topology
 from fakevm.vms import overview, several
+from fakevm.vms.lookup import Lookup
 from fakevm.vms.several import Target
 
 # VMs that ask again, at once.
@@ -71,7 +72,7 @@ class Matrix:
         return tuple(pair for pair in self.pairs if pair.failed)
 
 
-def ping(lab: Parts, refs: Sequence[str] = ()) -> Matrix:
+def ping(lab: Lookup, refs: Sequence[str] = ()) -> Matrix:
     """Ping from each of these VMs to each other one, of all VMs if none is named."""
     start = time.monotonic()
     # Its import goes on while the hosts are asked.

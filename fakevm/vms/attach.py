@@ -54,7 +54,7 @@ def attach(
                 f"port {port.id} is bound to {port.host} already", hint=f"fakevm plug {port.id}"
             )
         give(lab, port, network, vm, wanted, addressing, plugging, timeout_s)
-    return overview.row(lab, lab.find(port.id))
+    return overview.row(lab, lab.neutron.port(port.id))
 
 
 def detach(lab: Parts, port: Port, *, keep: bool = False, timeout_s: float) -> DetachedPort:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fakevm import names, vms
-from fakevm.clients.parts import Parts
+from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConfigError, ConflictError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class Lookup(Parts):
 
     def find_all(self, ref: str, *, whole: bool = True) -> list[Port]:
         """Return the port that a user names, or all of a VM's."""
-        ports = self._ports_for(ref, whole=whole)
+        fields = () if whole else PLACE
+        one = self.neutron.ports(id=ref, fields=fields) if names.is_uuid(ref) else []
+        ports = one or self.neutron.ports(fields=fields)
         if exact := [port for port in ports if ref in (port.id, port.name)]:
             return [names.find_port(ref, exact)]
         # Another port's UUID may begin with a VM's name, as with "db".

@@ -123,7 +123,7 @@ def plug(
             _plug_again(lab, port, network, addressing, timeout_s)
         else:
             return _plug_elsewhere(lab, port, network, str(wanted), addressing or "dhcp")
-    return overview.row(lab, lab.find(port.id))
+    return overview.row(lab, lab.neutron.port(port.id))
 
 
 def alone(lab: Parts, vm: Vm, timeout_s: float) -> AbstractContextManager[None]:

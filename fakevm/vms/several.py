@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.vms.lookup import Lookup
 
 # What a selector may say of VMs beside their names.
 _KEYS = ("host", "network")
@@ -90,7 +91,7 @@ def selected(lab: Parts, targets: Sequence[Target], selectors: Sequence[str]) ->
     return [target for target in targets if (target.host, target.instance_id) in chosen]
 
 
-def named(lab: Parts, targets: Sequence[Target], ref: str) -> Target:
+def named(lab: Lookup, targets: Sequence[Target], ref: str) -> Target:
     """Return the one that is named by its name or id, or by a VIF of its."""
     found = [target for target in targets if ref in (target.vm_name, target.instance_id)]
     if not found:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fakevm.clients.parts import Parts
 from fakevm.display.several import show
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
+from fakevm.vms.lookup import Lookup
 from fakevm.vms.several import Result, Target, named, selected
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.neutron import FakeNeutron
@@ -19,8 +19,8 @@ ALL = (DB, WEB_1, WEB_2)
 
 
 @pytest.fixture
-def lab() -> Parts:
-    return Parts(
+def lab() -> Lookup:
+    return Lookup(
         "fakevm", engine=FakeEngine(make_container("neutron-api")), neutron=FakeNeutron({})
     )
 
@@ -36,19 +36,19 @@ def lab() -> Parts:
     ],
 )
 def test_vms_are_selected_by_name_and_host(
-    lab: Parts, selectors: list[str], expected: list[Target]
+    lab: Lookup, selectors: list[str], expected: list[Target]
 ) -> None:
     assert selected(lab, ALL, selectors) == expected
 
 
-def test_a_selector_that_means_nothing_is_an_error(lab: Parts) -> None:
+def test_a_selector_that_means_nothing_is_an_error(lab: Lookup) -> None:
     with pytest.raises(NotFoundError, match="'mail-\\*' means no VM of db, web-1, web-2"):
         selected(lab, ALL, ["db", "mail-*"])
     with pytest.raises(ConfigError, match="host=NAME or network=NAME is expected"):
         selected(lab, ALL, ["colour=red"])
 
 
-def test_one_vm_is_named_by_its_name_or_id(lab: Parts) -> None:
+def test_one_vm_is_named_by_its_name_or_id(lab: Lookup) -> None:
     assert named(lab, ALL, "db") is named(lab, ALL, "id-of-db") is DB
     twin = Target(vm_name="db", instance_id="another", host="compute-1", port_ids=())
     with pytest.raises(ConflictError, match="several VMs are named 'db': another, id-of-db"):
