@@ -237,7 +237,10 @@ class Lab(Looks):
         )
 
     def abort_migration(self, ref: str) -> list[str]:
-        """Clean up after a migration whose process was killed; return what was done, in words."""
+        """Clean up after a migration or a shelve whose process was killed.
+
+        Return what was done, in words.
+        """
         return migrate.abort.abort(self, self.find(ref, any_nic=True))
 
     def confirm_migration(self, ref: str) -> str:

@@ -145,7 +145,7 @@ def _words(ctx: click.Context, begun: str) -> list[Offer]:
 @click.option("--repeat", metavar="N", type=click.IntRange(min=1), help="Go back and forth.")
 @click.option("--dry-run", is_flag=True, help="Only show the steps.")
 @click.option("--trace", is_flag=True, help="Show each request to Neutron on stderr.")
-@click.option("--abort", is_flag=True, help="Clean up after a migration that was killed.")
+@click.option("--abort", is_flag=True, help="Clean up after one that was killed, or a shelve.")
 @click.option("--late-tap", is_flag=True, help="Make the device after its OVS port.")
 @click.option("--no-migrating-to", is_flag=True, help="Leave `migrating_to` unwritten.")
 @click.option("--skip-wait", is_flag=True, help="Do not wait for network-vif-plugged.")

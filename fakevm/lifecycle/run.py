@@ -103,7 +103,10 @@ class Lifecycle:
         hosts = sorted({port.host for port in ports})
         if len(hosts) > 1:
             told = ", ".join(f"port {port.id} on {port.host or 'no host'}" for port in ports)
-            raise ConflictError(f"VM {self._vm.name} is in several places: {told}")
+            raise ConflictError(
+                f"VM {self._vm.name} is in several places: {told}",
+                hint=f"fakevm migrate --abort {ports[0].id}",
+            )
         if not hosts[0]:
             raise ConflictError(
                 f"VM {self._vm.name} is on no host", hint=f"fakevm unshelve {self._vm.name}"

@@ -104,7 +104,7 @@ class Checked:
             if port.host != home:
                 raise ConflictError(
                     f"VM {port.device_id} is on {home}, but its port {port.id} is on {port.host}",
-                    hint=f"fakevm delete-port {port.id}",
+                    hint=f"fakevm migrate --abort {port.id}",
                 )
             for binding in self._lab.neutron.bindings(port.id):
                 if not binding.active:
@@ -210,7 +210,6 @@ def _in_order(nics: Iterable[Nic], server: Server) -> tuple[Nic, ...]:
 
     Where nobody can tell it, in the order of their ports.
     """
-    number = {port_id: place for place, port_id in enumerate(server.nics)}
     return tuple(
-        sorted(nics, key=lambda n: (n.name, number.get(n.port.id, len(number)), n.port.created_at))
+        sorted(nics, key=lambda n: (n.name, given.place(server, n.port.id), n.port.created_at))
     )

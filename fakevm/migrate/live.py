@@ -10,6 +10,7 @@ from fakevm.migrate.move import (
     Move,
     announce,
     bind_by_host_id,
+    bring_back,
     plug_destination,
     register_waiters,
     unbind_source,
@@ -83,7 +84,7 @@ def deactivate(move: Move) -> None:
     for nic in move.nics:
         binding = move.neutron.binding(nic.port.id, move.destination_name)
         if binding is not None and binding.active:
-            move.neutron.activate_binding(nic.port.id, move.source_name)
+            bring_back(move.neutron, move.neutron.port(nic.port.id), move.source_name)
             # The source's L2 agent deletes the OVS port of a binding that is not active any more.
             assert move.source
             move.source.plug(move.vif(nic, nic.port), move.vm, paused=True, nic=nic.name)

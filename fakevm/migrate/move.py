@@ -224,21 +224,42 @@ def bind_by_host_id(move: Move, nics: Iterable[Nic], host: str) -> None:
     nova: API._update_port_binding_for_instance.
     """
     for nic in nics:
-        body: dict[str, Any] = {"binding:host_id": host, "device_owner": nic.port.device_owner}
-        if MIGRATING_TO in nic.port.profile:
-            body["binding:profile"] = without_migrating_to(nic.port.profile)
-        answer = move.neutron.update_port(nic.port.id, body)
-        if answer.vif_type == "binding_failed":
-            raise ConflictError(
-                f"Neutron could not bind port {nic.port.id} to {host}", hint="fakevm status"
-            )
-        move.answers[nic.port.id] = answer
+        move.answers[nic.port.id] = _bound(move.neutron, nic.port, host)
+
+
+def bring_back(neutron: Ports, port: Port, host: str) -> Port:
+    """Have a port on one of its hosts, by the binding that it has there or by a new one."""
+    binding = neutron.binding(port.id, host)
+    if binding is not None and not binding.active:
+        neutron.activate_binding(port.id, host)
+        port = neutron.port(port.id)
+    # What ML2 deactivates it unbinds, and does not bind when that is activated again
+    # (Ml2Plugin.activate), but at the next write.
+    return port if port.host == host and port.bound else _bound(neutron, port, host)
+
+
+def _bound(neutron: Ports, port: Port, host: str) -> Port:
+    body: dict[str, Any] = {"binding:host_id": host, "device_owner": port.device_owner}
+    if MIGRATING_TO in port.profile:
+        body["binding:profile"] = without_migrating_to(port.profile)
+    answer = neutron.update_port(port.id, body)
+    if answer.vif_type == "binding_failed":
+        raise ConflictError(
+            f"Neutron could not bind port {port.id} to {host}", hint="fakevm status"
+        )
+    return answer
 
 
 def announce(move: Move) -> dict[str, Port]:
-    """Write `migrating_to` into each port's profile; return the ports with it."""
+    """Write `migrating_to` into each port's profile; return the ports with it.
+
+    nova: API._setup_migration_port_profile.
+    """
     announced: dict[str, Port] = {}
     for nic in move.listed:
+        is_there = nic.port.host == move.destination_name
+        if is_there or nic.port.profile.get(MIGRATING_TO) == move.destination_name:
+            continue
         profile = {**nic.port.profile, MIGRATING_TO: move.destination_name}
         port = move.neutron.update_port(nic.port.id, {"binding:profile": profile})
         announced[nic.port.id] = replace(port, profile=profile)

@@ -26,6 +26,11 @@ def with_nic(server: Server, port_id: str, *, given: bool) -> Server:
     return replace(server, nics=nics, given=(*others, port_id) if given else others)
 
 
+def place(server: Server, port_id: str) -> int:
+    """Return a NIC's place among a server's, as they were plugged; unknown ones are the last."""
+    return server.nics.index(port_id) if port_id in server.nics else len(server.nics)
+
+
 def noted(lab: Parts, server: Server, plugged: Iterable[PluggedVif], *, host: str) -> Server:
     """Have Nova know what the VM's host has of its NICs, and return what it knows then.
 

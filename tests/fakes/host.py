@@ -216,8 +216,12 @@ class FakeHost:
         return port_id in self.vifs_by_port and self.wires
 
     def cut_off(self, port_id: str) -> None:
-        """Do the L2 agent's work on a port whose binding was deactivated: delete the OVS port."""
+        """Do the L2 agent's work on a port whose binding was deactivated: delete the OVS port.
+
+        With it goes what the host knows of the VIF but its device.
+        """
         if port_id in self.vifs_by_port:
+            self.paused.discard(port_id)
             self._change(port_id, ofport=None, vlan_tag=None, error="no OVS port")
 
     def _begin(self, method: str, port_id: str) -> None:

@@ -163,6 +163,10 @@ class FakeNeutron(Neutron):
                     self.ports_by_id[port_id] = port
                 case unknown:
                     raise AssertionError(f"no such attribute: {unknown}")
+        port = self.ports_by_id[port_id]
+        if port.host and not port.bound and "binding:host_id" not in body:
+            # Whatever is written, ML2 binds what is not bound.
+            self._bind(port_id, port.host)
         return self.ports_by_id[port_id]
 
     def delete_port(self, port_id: str) -> None:
@@ -226,13 +230,23 @@ class FakeNeutron(Neutron):
         if bindings[host].active:
             raise ConflictError(f"Neutron: the binding of port {port_id} to {host} is active")
         for name, binding in bindings.items():
-            status = "ACTIVE" if name == host else "INACTIVE"
-            bindings[name] = replace(binding, status=status)
+            if name == host:
+                bindings[name] = replace(binding, status="ACTIVE")
+            elif binding.active:
+                # As ML2 leaves it.
+                bindings[name] = replace(
+                    binding, status="INACTIVE", vif_type="unbound", vif_details={}
+                )
         before = self.ports_by_id[port_id]
         # The L2 agent there deletes the OVS port of a binding that was deactivated.
         self.hosts[before.host].cut_off(port_id)
         self.ports_by_id[port_id] = replace(
-            before, host=host, status="DOWN", profile=bindings[host].profile
+            before,
+            host=host,
+            status="DOWN",
+            vif_type=bindings[host].vif_type,
+            vif_details=bindings[host].vif_details,
+            profile=bindings[host].profile,
         )
         self._wire(port_id)
 
@@ -383,6 +397,9 @@ class FakeNeutron(Neutron):
             vif_details=VIF_DETAILS,
             status="DOWN",
         )
+        if alive:
+            # It may be plugged there by now.
+            self._wire(port_id)
 
     def _plugged(self, host: str, port_id: str) -> None:
         port = self.ports_by_id.get(port_id)
