@@ -19,7 +19,8 @@ class Checked:
     """What a migration needs, looked up; whatever is wrong with it is an error here."""
 
     def __init__(self, lab: Parts, port: Port, request: MigrationRequest) -> None:
-        if not port.bound or not port.device_id:
+        self._evacuates = request.kind == "evacuate"
+        if not port.device_id or not (port.bound or self._evacuates):
             raise ConflictError(
                 f"port {port.id} is not bound to a host", hint=f"fakevm plug {port.id}"
             )
@@ -35,7 +36,10 @@ class Checked:
         self._ports = lab.neutron.ports(device_id=port.device_id)
         # Another migration may have ended since the port was looked up.
         self._port = next((one for one in self._ports if one.id == port.id), port)
-        self._check_ports()
+        self._source = self._evacuated_from() if self._evacuates else self._port.host
+        if not self._evacuates:
+            # Of an evacuation Nova asks nothing of the sort; one that failed is done again.
+            self._check_ports()
         self._check_unconfirmed()
         self._check_source()
         lab.running_compute(self._destination)
@@ -45,8 +49,8 @@ class Checked:
         """Return the move, by this Neutron."""
         source: Host | None = None
         guests: dict[str, PluggedVif] = {}
-        if self._source_state == "running":
-            agent = self._lab.agent(self._port.host)
+        if self._state(self._source) == "running":
+            agent = self._lab.agent(self._source)
             guests = {one.port_id: one for one in agent.vifs()}
             source = agent
         self._check_guests(guests)
@@ -54,7 +58,7 @@ class Checked:
             move_of(
                 *(self._lab, self._ports, guests, self._server),
                 vm=vifs.vm_of_port(self._port, guests.values(), self._server),
-                source=(self._port.host, source),
+                source=(self._source, source),
                 destination=(self._destination, self._lab.agent(self._destination)),
             ),
             neutron=neutron,
@@ -62,28 +66,44 @@ class Checked:
             switches=self._request.switches,
         )
 
-    @property
-    def _source_state(self) -> str:
-        """Docker's word for the source's container, "" if there is none."""
-        return next((c.state for c in self._lab.computes if c.service == self._port.host), "")
+    def _state(self, host: str) -> str:
+        """Return Docker's word for a host's container, "" if there is none."""
+        return next((c.state for c in self._lab.computes if c.service == host), "")
+
+    def _evacuated_from(self) -> str:
+        """Return the host that is down; "": the VM is on none.
+
+        An evacuation that failed may have bound some of the ports to the destination, or all; Nova
+        has the VM on its host as before.
+        """
+        for port in self._ports:
+            self._lab.check_host_of(port)
+        away = {"", self._destination}
+        hosts = {port.host for port in self._ports} - away or {self._server.host or ""} - away
+        up = [host for host in sorted(hosts) if self._state(host) in ("running", "paused")]
+        if up and not self._request.force:
+            state = self._state(up[0])
+            raise ConflictError(
+                f"{up[0]} is {'up' if state == 'running' else state}: a VM is evacuated from a host"
+                " that is down",
+                hint=f"fakevm migrate {self._destination} {self._port.id}; or --force",
+            )
+        return min(sorted(hosts), key=lambda host: host in up, default=self._port.host)
 
     def _check_source(self) -> None:
         port, request = self._port, self._request
-        state = self._source_state
-        if request.source and self._lab.host(request.source) != port.host:
-            raise ConflictError(f"port {port.id} is on {port.host}, not on {request.source}")
-        if port.host == self._destination:
+        state = self._state(self._source)
+        if not self._source:
+            raise ConflictError(f"VM {port.device_id} is on no host", hint=f"fakevm plug {port.id}")
+        if request.source and self._lab.host(request.source) != self._source:
+            raise ConflictError(f"port {port.id} is on {self._source}, not on {request.source}")
+        if self._source == self._destination:
             raise ConflictError(
-                f"the VM is on {port.host} already", hint="another host: fakevm status"
+                f"the VM is on {self._source} already", hint="another host: fakevm status"
             )
-        if request.kind == "evacuate":
-            if state in ("running", "paused") and not request.force:
-                up = "up" if state == "running" else state
-                raise ConflictError(
-                    f"{port.host} is {up}: a VM is evacuated from a host that is down",
-                    hint=f"fakevm migrate {self._destination} {port.id}; or --force",
-                )
-        elif state == "paused":
+        if self._evacuates:
+            return
+        if state == "paused":
             # Its VMs are there as soon as it goes on.
             self._lab.running_compute(port.host)
         elif state != "running":
@@ -136,7 +156,7 @@ class Checked:
             )
 
     def _check_guests(self, guests: dict[str, PluggedVif]) -> None:
-        if self._request.kind == "evacuate":
+        if self._evacuates:
             return
         for port in self._ports:
             if port.id not in guests:

@@ -21,12 +21,14 @@ def announce_and_remember(move: Move) -> None:
 
 
 def bind(move: Move) -> None:
-    """Bind every port to the destination, without `migrating_to` again."""
-    bind_by_host_id(
-        move,
-        [replace(nic, port=move.port(nic)) for nic in move.listed],
-        move.destination_name,
-    )
+    """Bind every port to the destination, without `migrating_to` again.
+
+    But those that an evacuation which failed has bound there
+    (nova: API._update_port_binding_for_instance).
+    """
+    known = [replace(nic, port=move.port(nic)) for nic in move.listed]
+    elsewhere = [n for n in known if n.port.host != move.destination_name or not n.port.bound]
+    bind_by_host_id(move, elsewhere, move.destination_name)
 
 
 EVACUATE = Protocol(
@@ -54,7 +56,7 @@ EVACUATE = Protocol(
             of="announce",
             name="withdraw",
             actor="destination",
-            source="neutron.API._clear_migration_port_profile",
+            source="fakevm: Nova leaves it in what was not bound anew",
             act=withdraw,
         ),
     ),

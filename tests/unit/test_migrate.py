@@ -144,6 +144,15 @@ def test_a_failure_before_activation_leaves_no_trace(
     move(lab, vm[0], "compute-3")
 
 
+def test_a_port_that_is_brought_back_is_bound_there(lab: Lab, world: World, vm: list[str]) -> None:
+    before = dict(world.neutron.ports_by_id)
+    break_it(world, "neutron", "activate_binding", after=1)
+    # Nothing is written to the port's profile, by which ML2 would bind it.
+    with pytest.raises(UnavailableError):
+        move(lab, vm[0], "compute-3", switches=Switches(migrating_to=False, wait=False))
+    assert world.neutron.ports_by_id == before
+
+
 @pytest.mark.parametrize(("whose", "method"), FAILURES[:-1])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
 def test_an_interrupt_before_activation_leaves_no_trace(
@@ -493,6 +502,43 @@ def test_a_vm_is_evacuated_from_a_host_that_is_down(lab: Lab, world: World, vm: 
     assert set(world.hosts["compute-3"].vifs_by_port) == set(vm)
     assert world.hosts["compute-3"].paused == set()
     assert {world.neutron.ports_by_id[port_id].host for port_id in vm} == {"compute-3"}
+
+
+@pytest.mark.parametrize(
+    ("whose", "method", "after"),
+    [
+        # The first port is bound, the second is not; both are, and the guest does not start.
+        ("neutron", "update_port", 3),
+        ("compute-3", "plug", 0),
+    ],
+)
+def test_an_evacuation_that_failed_is_done_again(
+    lab: Lab, world: World, vm: list[str], whose: str, method: str, after: int
+) -> None:
+    world.engine.end("compute-2")
+    world.neutron.alive["compute-2"] = False
+    del lab.containers
+    break_it(world, whose, method, after=after)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        move(lab, vm[0], "compute-3", kind="evacuate")
+    # What was written of those that are still there cannot be bound.
+    for port_id, port in world.neutron.ports_by_id.items():
+        if port.host == "compute-2":
+            world.neutron.ports_by_id[port_id] = replace(port, vif_type="binding_failed")
+    world.neutron.writes.clear()
+    report = move(lab, vm[0], "compute-3", kind="evacuate")
+    assert (report.outcome, report.source) == ("moved", "compute-2")
+    assert {lab.show(port_id).differs for port_id in vm} == {""}
+    # Of a port that has moved nothing is written again.
+    assert {i for _, i in world.neutron.writes} == (set() if method == "plug" else {vm[1]})
+    with pytest.raises(ConflictError, match="is on compute-3 already"):
+        move(lab, vm[0], "compute-3", kind="evacuate")
+
+
+def test_a_vm_on_no_host_is_not_evacuated(lab: Lab, world: World, vm: list[str]) -> None:
+    lab.shelve("vm")
+    with pytest.raises(ConflictError, match="is on no host"):
+        move(lab, vm[0], "compute-3", kind="evacuate")
 
 
 def test_a_host_that_is_paused_is_not_down(lab: Lab, world: World, vm: list[str]) -> None:
