@@ -79,16 +79,18 @@ class Boot:
         vm: Vm,
         agent: Agent,
         *,
+        known: bool,
         running: bool,
         plugging: Plugging,
         journal: Journal,
         clock: Clock,
         undo: ExitStack,
     ) -> None:
-        """`running`: the VM has a NIC already, so that this one is attached."""
+        """`known`: the VM has ports by now; `running`: NICs, so that this one is attached."""
         self._lab = lab
         self._vm = vm
         self._agent = agent
+        self._known = known
         self._running = running
         self._plugging = plugging
         self._journal = journal
@@ -115,10 +117,10 @@ class Boot:
         """
         # Of what a VM of this name had before, a new one has nothing.
         anew = {"project_id": port.project_id, "resized_from": ""}
-        known = Server(instance_id=self._vm.instance_id)
-        if self._running:
-            anew, known = {}, self._lab.events.server(self._vm.instance_id)
-        server = vms.given.with_nic(known, port.id, given=given)
+        before = Server(instance_id=self._vm.instance_id)
+        if self._known:
+            anew, before = {}, self._lab.events.server(self._vm.instance_id)
+        server = vms.given.with_nic(before, port.id, given=given)
         self._lab.events.register(
             self._vm.instance_id,
             host=self._agent.host,

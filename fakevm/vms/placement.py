@@ -9,7 +9,7 @@ from fakevm.vms import vifs
 
 
 def host_for(lab: Parts, vm: Vm, ref: str | None, *, unshelving: bool = False) -> tuple[str, bool]:
-    """Return the host for a VM's new port, and whether the VM is there already.
+    """Return the host for a VM's new port, and whether it has ports there by now.
 
     It is where the VM is, as asked, or the least busy one. ConflictError: the VM is shelved.
     """

@@ -46,23 +46,21 @@ def create(
     if request.security_groups and not request.port_security:
         raise ConfigError("a port without port security has no security groups")
     with alone(lab, vm, timeout_s):
-        host, running = host_for(lab, vm, request.host)
+        host, known = host_for(lab, vm, request.host)
         project = lab.neutron.project_id(request.project)
         groups = [lab.neutron.security_group_id(ref, project) for ref in request.security_groups]
         body = user_body(request, vm, network, groups, project)
 
         def build(host: str, *, starts: bool) -> tuple[Port, list[PluggedVif]]:
             agent = lab.agent(host)
-            if running:
-                _check_awake(agent, vm)
-            with booting(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
+            with booting(lab, vm, agent, known=known, plugging=plugging, clock=clock) as boot:
                 port = boot.bind(boot.create(body))
                 ips = fixed_ips(lab, port, network, request.addressing)
                 boot.plug(port, network, ips, preserve=False, timeout_s=timeout_s, starts=starts)
                 return port, agent.vifs(port.id)
 
         if request.reschedule:
-            host = _failed_on(lab, host, request.reschedule, running=running, build=build)
+            host = _failed_on(lab, host, request.reschedule, running=known, build=build)
         port, plugged = build(host, starts=True)
     (row,) = join([replace(port, status="ACTIVE")], {host: plugged})
     return CreatedPort(row=replace(row, network=network.name), timings=clock.timings())
@@ -150,21 +148,30 @@ def fixed_ips(
     return addresses.fixed_ips(port, network, addressing, silent=silent)
 
 
-def _check_awake(agent: Agent, vm: Vm) -> None:
-    """Refuse another NIC to a VM that is paused, which would not be."""
-    if any(one.paused for one in agent.vifs() if one.instance_id == vm.instance_id):
+def _runs(agent: Agent, vm: Vm) -> bool:
+    """Tell whether a VM runs on its host, and has not only its ports bound to it.
+
+    Refuse another NIC to one that is paused, which would not be.
+    """
+    here = [one for one in agent.vifs() if one.instance_id == vm.instance_id]
+    if any(one.paused for one in here):
         raise ConflictError(f"VM {vm.name} is paused", hint=f"fakevm unpause {vm.name}")
+    return bool(here)
 
 
 @contextmanager
 def booting(
-    lab: Parts, vm: Vm, agent: Agent, *, running: bool, plugging: Plugging, clock: Clock
+    lab: Parts, vm: Vm, agent: Agent, *, known: bool, plugging: Plugging, clock: Clock
 ) -> Iterator[Boot]:
-    """Give what boots a VM, or attaches to it; undone if the block fails."""
+    """Give what boots a VM, or attaches to it; undone if the block fails.
+
+    known: it has ports that are bound to the host.
+    """
     with _undone_on_failure() as undo:
         yield Boot(
             *(lab, vm, agent),
-            running=running,
+            known=known,
+            running=known and _runs(agent, vm),
             plugging=plugging,
             journal=Journal(tell=note(lab.events, vm.instance_id)),
             clock=clock,
@@ -183,15 +190,15 @@ def give(
     timeout_s: float,
 ) -> None:
     """Bind a port that a user made to a VM's host, and plug it."""
-    host, running = host_for(lab, vm, wanted)
+    host, known = host_for(lab, vm, wanted)
+    # One that could not be bound may be the VM's own.
+    own = port.device_id and not given.is_given(lab.server(port.device_id), port.id)
     agent = lab.agent(host)
-    if running:
-        _check_awake(agent, vm)
     clock = Clock(lab.neutron, start=time.monotonic())
-    with booting(lab, vm, agent, running=running, plugging=plugging, clock=clock) as boot:
-        bound = boot.bind(port, given=True)
+    with booting(lab, vm, agent, known=known, plugging=plugging, clock=clock) as boot:
+        bound = boot.bind(port, given=not own)
         ips = fixed_ips(lab, bound, network, addressing)
-        boot.plug(bound, network, ips, preserve=True, timeout_s=timeout_s)
+        boot.plug(bound, network, ips, preserve=not own, timeout_s=timeout_s)
 
 
 def _plug_again(

@@ -318,6 +318,23 @@ def test_a_port_that_was_unplugged_is_still_the_vm_s_own(lab: Lab, world: World)
     assert not world.neutron.ports_by_id
 
 
+def test_a_vm_that_has_no_nic_boots_with_what_could_not_be_bound(lab: Lab, world: World) -> None:
+    own = boot(lab)
+    lab.unplug(own)
+    port = world.neutron.ports_by_id[own]
+    world.neutron.ports_by_id[own] = replace(port, vif_type="binding_failed")
+    calls(world)
+    assert lab.plug(own).differs == ""
+    # Paused until its network is there, as at any boot.
+    assert calls(world) == ["plug", "resume", "configure"]
+    lab.unplug(own)
+    lab.create_port(REQUEST)
+    assert calls(world)[1:] == ["plug", "resume", "configure"]
+    # It is the VM's own all the same.
+    lab.delete_vm("vm")
+    assert not world.neutron.ports_by_id
+
+
 def test_an_evacuation_waits_for_no_event_that_has_been(
     lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
