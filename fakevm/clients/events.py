@@ -16,8 +16,9 @@ from fakevm.names import PROJECT
 
 __all__ = ["Choice", "Entry", "Events", "WaitEnd", "Waiter", "cursor_at"]
 
-# How a wait for an event ended: it came; it did not in time, which was not fatal; nobody waited.
-WaitEnd = Literal["event", "timeout", "nobody"]
+# How a wait for events ended: they came; one said "failed", or did not come in time, which was not
+# fatal; nobody waited.
+WaitEnd = Literal["event", "failed", "timeout", "nobody"]
 
 # The longest that is waited in one request.
 _POLL_S = 20.0
@@ -31,6 +32,10 @@ _LOOK_S = 0.1
 
 # What an event was answered with that nobody got.
 _REFUSALS = {400: "without a tag", 404: "no such server", 422: "the server is on no host"}
+
+
+class EventFailedError(FakevmError):
+    """Neutron says that what was waited for has failed."""
 
 
 class Look(Protocol):
@@ -260,8 +265,8 @@ class Waiter:
         """Wait until each port has its event; return them by port.
 
         `host` has the VIFs. Raises WaitTimeoutError with the ports that are missing, and
-        FakevmError for the first event that says anything but "completed"; wait again to go on with
-        the other ports.
+        EventFailedError for the first event that says anything but "completed"; wait again to go on
+        with the other ports.
         """
         deadline = time.monotonic() + timeout_s
         while self._missing:
@@ -294,7 +299,7 @@ class Waiter:
         self._missing.remove(port_id)
         self._found[port_id] = entry
         if entry.status != "completed":
-            raise FakevmError(
+            raise EventFailedError(
                 f"Neutron says that {self._name} has {entry.status} for port {port_id}",
                 hint=f"fakevm show {port_id}",
             )

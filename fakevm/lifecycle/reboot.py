@@ -41,7 +41,8 @@ def register(move: Move) -> None:
 
     Before the unplug: nothing is read anew after it, so of the others no event is expected.
     """
-    register_waiters(move, [nic for nic in move.nics if nic.port.status != "ACTIVE"])
+    down = [n for n in move.nics if n.port.admin_state_up and n.port.status != "ACTIVE"]
+    register_waiters(move, down)
 
 
 UNPLUG: Step[Move] = Step(

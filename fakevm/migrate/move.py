@@ -153,10 +153,10 @@ class Move:
 def register_waiters(move: Move, nics: Iterable[Nic] | None = None) -> None:
     """Wait for the VIFs' events from here on, before the plug: what comes earlier is lost.
 
-    Of all NICs, if none are named; of a port that is administratively down none comes.
+    Of all NICs, if none are named: also of a port that is administratively down, of which none
+    comes (nova: ComputeManager._get_neutron_events_for_live_migration).
     """
-    chosen = move.nics if nics is None else nics
-    port_ids = [nic.port.id for nic in chosen if nic.port.admin_state_up]
+    port_ids = [nic.port.id for nic in (move.nics if nics is None else nics)]
     move.waiter = move.events.waiter(move.vm.instance_id, VIF_PLUGGED, port_ids)
 
 
@@ -180,6 +180,12 @@ def wait_until_plugged(move: Move, host: str = "") -> None:
             error.add_note(
                 f"port {', '.join(early)} is ACTIVE all the same: its event came before the waiter,"
                 " where Nova would wait in vain, too"
+            )
+        down = [n.port.id for n in move.nics if not n.port.admin_state_up]
+        if no_event := [port_id for port_id in move.waiter.missing if port_id in down]:
+            error.add_note(
+                f"port {', '.join(no_event)} is administratively down: no event comes of it, for"
+                " which Nova waits in vain, too"
             )
         raise
 

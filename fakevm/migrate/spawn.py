@@ -15,12 +15,13 @@ from fakevm.protocol.steps import Step, Undo
 def register(move: Move) -> None:
     """Wait for the events of those VIFs that are not ACTIVE by now, before the plug.
 
-    Of one whose L2 agent was quicker the event has been, and is lost. Nova reads the ports anew
+    Of one whose L2 agent was quicker the event has been, and is lost; of one that is
+    administratively down none comes (neutron.API._build_vif_model). Nova reads the ports anew
     after it bound them, and waits only for those that were not active then
     (LibvirtDriver._get_neutron_events). It reads first and registers then; here no event is lost
     between the two, which would only be by chance.
     """
-    register_waiters(move)
+    register_waiters(move, [nic for nic in move.nics if nic.port.admin_state_up])
     assert move.waiter
     move.waiter.leave_out(
         [i for i in move.waiter.missing if move.neutron.port(i).status == "ACTIVE"]

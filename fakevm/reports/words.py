@@ -84,6 +84,8 @@ def wait_ended(report: Json) -> str:
             return "at once: nobody waited"
         case "timeout":
             return "by the timeout, without the event"
+        case "failed":
+            return "by an event that says failed"
     if not waits or waits[0]["outcome"] != "done":
         return ""
     heard = [

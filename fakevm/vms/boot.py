@@ -205,7 +205,7 @@ class Boot:
         try:
             complete(self._lab, self._agent, port, self._clock, timeout_s=timeout_s)
         except WaitTimeoutError as error:
-            if waited != "timeout":
+            if waited not in ("timeout", "failed"):
                 raise
             self._lab.say(str(error))
 

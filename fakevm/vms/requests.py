@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fakevm import clients
 from fakevm.errors import FakevmError, WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -52,15 +54,28 @@ class Plugging:
         """Wait for network-vif-plugged; tell how that ended, where no event is not fatal."""
         if not self.vif_plugging_timeout_s or not waiter.missing:
             return "nobody"
-        try:
-            waiter.wait(self.vif_plugging_timeout_s, host=host)
-        except WaitTimeoutError as error:
-            if self.vif_plugging_is_fatal:
-                error.add_note(f"{host}: its L2 agent has not wired the VIF, or Neutron is busy")
-                raise
-            warn(f"{error}; going on (--no-vif-plugging-is-fatal)")
-            return "timeout"
-        return "event"
+        deadline = time.monotonic() + self.vif_plugging_timeout_s
+        going_on = "going on (--no-vif-plugging-is-fatal)"
+        end: WaitEnd = "event"
+        while True:
+            try:
+                waiter.wait(max(0.0, deadline - time.monotonic()), host=host)
+            except WaitTimeoutError as error:
+                if self.vif_plugging_is_fatal:
+                    error.add_note(
+                        f"{host}: its L2 agent has not wired the VIF, or Neutron is busy"
+                    )
+                    raise
+                warn(f"{error}; {going_on}")
+                return "timeout"
+            except clients.events.EventFailedError as error:
+                if self.vif_plugging_is_fatal:
+                    raise
+                # The others are still waited for (nova: LibvirtDriver._neutron_failed_callback).
+                warn(f"{error}; {going_on}")
+                end = "failed"
+            else:
+                return end
 
 
 # Nova's defaults.

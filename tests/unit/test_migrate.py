@@ -312,6 +312,32 @@ def test_a_report_says_whether_anybody_waited_for_the_plug(
     assert move(lab, vm[0], "compute-3", switches=switches).waited == waited
 
 
+def test_an_event_that_says_failed_is_fatal_only_where_plugging_is(
+    lab: Lab, world: World, vm: list[str]
+) -> None:
+    emit = world.neutron.emit
+    instance_id = world.neutron.ports_by_id[vm[0]].device_id
+
+    def failed(_host: str, port_id: str) -> None:
+        """Have Neutron say so of the first VIF; of the second it says nothing yet."""
+        if port_id == vm[0]:
+            world.events.emit("network-vif-plugged", instance_id, port_id, status="failed")
+
+    world.hosts["compute-3"].on_plug = failed
+    world.neutron.emit = lambda name, vm_id, port_id: (
+        emit(name, vm_id, port_id) if port_id == vm[1] else None
+    )
+    with pytest.raises(FakevmError, match=f"has failed for port {vm[0]}"):
+        move(lab, vm[0], "compute-3")
+    plugging = Plugging(vif_plugging_timeout_s=10, vif_plugging_is_fatal=False)
+    report = move(lab, vm[0], "compute-3", switches=Switches(plugging=plugging))
+    assert report.outcome == "moved"
+    assert [words for words in world.said if "going on" in words] == [
+        f"Neutron says that network-vif-plugged has failed for port {vm[0]}; going on"
+        " (--no-vif-plugging-is-fatal)"
+    ]
+
+
 def test_what_a_killed_migration_left_is_told_and_aborted(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
@@ -465,7 +491,16 @@ def test_a_port_that_is_down_keeps_no_vm_from_moving(
     if kind == "evacuate":
         world.engine.end("compute-2")
         del lab.containers
-    assert move(lab, vm[0], "compute-3", kind=kind).outcome == "moved"
+    switches = Switches()
+    if kind == "live":
+        # Nova waits for the event of each VIF, in vain.
+        soon = Switches(plugging=Plugging(vif_plugging_timeout_s=0.05))
+        with pytest.raises(WaitTimeoutError) as caught:
+            move(lab, vm[0], "compute-3", switches=soon)
+        assert f"port {vm[0]} is administratively down" in caught.value.__notes__[-1]
+        assert vm[1] not in str(caught.value)
+        switches = Switches(wait=False)
+    assert move(lab, vm[0], "compute-3", kind=kind, switches=switches).outcome == "moved"
     there = world.hosts["compute-3"].vifs_by_port
     # What runs on keeps the address that it had.
     assert [there[port_id].addresses != () for port_id in vm] == [kind == "live", True]
