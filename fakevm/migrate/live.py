@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from fakevm.errors import ConflictError, FakevmError
 from fakevm.migrate.move import (
     SETTLING,
     Move,
@@ -69,13 +70,27 @@ def run_at_source(move: Move) -> None:
 
 
 def activate(move: Move) -> None:
-    """Make the destination's bindings the active ones: from here on the VM is there."""
+    """Make the destination's bindings the active ones: from here on the VM is there.
+
+    What Neutron can't tell is left to `finish`. nova: neutron.API.migrate_instance_start.
+    """
     for nic in move.nics:
         move.activating_at = move.activating_at or time.time()
-        binding = move.neutron.binding(nic.port.id, move.destination_name)
-        # Nova: there is nothing to activate, or it was done before.
-        if binding is not None and not binding.active:
+        try:
+            binding = move.neutron.binding(nic.port.id, move.destination_name)
+        except FakevmError as error:
+            move.warn(f"port {nic.port.id} is not activated: {error}")
+            continue
+        if binding is None:
+            # So has none of the others.
+            break
+        if binding.active:
+            continue
+        try:
             move.neutron.activate_binding(nic.port.id, move.destination_name)
+        except ConflictError as error:
+            # It was done meanwhile.
+            move.warn(f"port {nic.port.id}: {error}")
     move.activated_at = move.activated_at or time.time()
 
 

@@ -312,6 +312,24 @@ def test_a_report_says_whether_anybody_waited_for_the_plug(
     assert move(lab, vm[0], "compute-3", switches=switches).waited == waited
 
 
+@pytest.mark.parametrize("method", ["binding", "activate_binding"])
+def test_a_binding_that_can_t_be_asked_for_or_is_active_by_now_is_left_as_it_is(
+    lab: Lab, world: World, vm: list[str], method: str
+) -> None:
+    left = [ConflictError("Neutron: no")]
+
+    def once(called: str) -> None:
+        if called == method and left:
+            raise left.pop()
+
+    world.neutron.before = once
+    # By `activate again` it is done.
+    assert move(lab, vm[0], "compute-3").outcome == "moved"
+    assert not left
+    assert any(f"port {vm[0]}" in words and "Neutron: no" in words for words in world.said)
+    assert {lab.show(port_id).differs for port_id in vm} == {""}
+
+
 def test_an_event_that_says_failed_is_fatal_only_where_plugging_is(
     lab: Lab, world: World, vm: list[str]
 ) -> None:
