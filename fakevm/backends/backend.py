@@ -102,6 +102,9 @@ class Backend(ABC):
     # Memory that is needed when nothing goes on yet: without compute hosts, and by each of them.
     lab_mb: int
     host_mb: int
+    # How long after a binding was deactivated its host may still cut the VIF off, for which it has
+    # been told; 0: it does not.
+    cuts_off_within_s: float = 0.0
     # Whether DHCP agents serve the VMs; who else does, does it in each host.
     dhcp_agents: bool
     # By the word that follows the backend's name on the command line.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakevm.errors import ConflictError, for_each
-from fakevm.migrate.move import MIGRATING_TO, bring_back, without_migrating_to
+from fakevm.migrate.move import MIGRATING_TO, bring_back, plug_anew, without_migrating_to
 from fakevm.neutron.values import Port
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms import addresses, boot, given, vifs
@@ -120,7 +120,9 @@ class _Leftover:
                 network = self._lab.neutron.network_of(port)
                 ips = addresses.fixed_ips(port, network, "dhcp")
                 preserve = given.is_given(self._server, port.id)
-                agent.plug(vifs.vif(port, network, port, ips, preserve_on_delete=preserve), vm)
+                plug_anew(
+                    agent, vifs.vif(port, network, port, ips, preserve_on_delete=preserve), vm
+                )
                 self._tell(f"plugged port {port.id} on {self._home}")
         # Content if it runs. What the guest had is lost with who was to hand it on: it boots.
         agent.resume(self._instance_id)

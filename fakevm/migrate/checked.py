@@ -203,6 +203,7 @@ def move_of(
         destination=destination[1],
         events=lab.events,
         timeout_s=lab.neutron.timeout_s,
+        cuts_off_within_s=lab.backend.cuts_off_within_s,
         warn=lab.say,
     )
 

@@ -9,9 +9,11 @@ from fakevm.errors import ConflictError, FakevmError
 from fakevm.migrate.move import (
     SETTLING,
     Move,
+    Nic,
     announce,
     bind_by_host_id,
     bring_back,
+    plug_anew,
     plug_destination,
     register_waiters,
     unbind_source,
@@ -25,6 +27,9 @@ from fakevm.protocol.steps import Protocol, Step, Undo
 # What Nova writes into the destination's binding, and nothing of the source's profile
 # (nova/objects/migrate_data.py, VIFMigrateData: OS_VIF_DELEGATION).
 PROFILE = {"os_vif_delegation": True}
+
+# How often the source is asked whether it has cut off a VIF.
+CUT_OFF_POLL_S = 0.1
 
 
 def bind(move: Move) -> None:
@@ -96,13 +101,20 @@ def activate(move: Move) -> None:
 
 def deactivate(move: Move) -> None:
     """Bring those NICs back whose bindings were activated before another's failed."""
+    source = move.source
+    assert source
+    back: list[Nic] = []
     for nic in move.nics:
         binding = move.neutron.binding(nic.port.id, move.destination_name)
         if binding is not None and binding.active:
             bring_back(move.neutron, move.neutron.port(nic.port.id), move.source_name)
-            # The source's L2 agent deletes the OVS port of a binding that is not active any more.
-            assert move.source
-            move.source.plug(move.vif(nic, nic.port), move.vm, paused=True, nic=nic.name)
+            back.append(nic)
+    deadline = time.monotonic() + move.cuts_off_within_s
+    for nic in back:
+        # What is plugged before the source has cut it off would be cut off, too.
+        while time.monotonic() < deadline and any(not v.error for v in source.vifs(nic.port.id)):
+            time.sleep(CUT_OFF_POLL_S)
+        plug_anew(source, move.vif(nic, nic.port), move.vm, paused=True, nic=nic.name)
 
 
 def resume(move: Move) -> None:

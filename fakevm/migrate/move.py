@@ -68,6 +68,9 @@ class Host(Protocol):
     def unplug(self, port_id: str) -> bool:
         """Unplug a port."""
 
+    def vifs(self, port_id: str | None = None) -> list[PluggedVif]:
+        """Return what is plugged, all of it or one port's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Nic:
@@ -124,6 +127,8 @@ class Move:
     events: Events
     # How long a port may take to become ACTIVE, and the guest to get its addresses.
     timeout_s: float
+    # How long a host may take to cut off a VIF whose binding was deactivated.
+    cuts_off_within_s: float = 0.0
     switches: Switches = field(default_factory=Switches)
     warn: Callable[[str], None] = lambda _text: None
     # The destination's answers, by port.
@@ -205,6 +210,14 @@ def plug_nic(move: Move, nic: Nic, *, paused: bool) -> None:
         late_tap=move.switches.late_tap,
         nic=nic.name,
     )
+
+
+def plug_anew(host: Host, vif: Vif, vm: Vm, *, paused: bool = False, nic: str = "") -> None:
+    """Plug a VIF whose OVS port the L2 agent has deleted."""
+    if vif.vif_details.get("ovs_hybrid_plug"):
+        # os-vif makes no port of a veth pair that is there.
+        host.unplug(vif.port_id)
+    host.plug(vif, vm, paused=paused, nic=nic)
 
 
 def unplug_destination(move: Move) -> None:

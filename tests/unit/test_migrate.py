@@ -153,6 +153,33 @@ def test_a_port_that_is_brought_back_is_bound_there(lab: Lab, world: World, vm: 
     assert world.neutron.ports_by_id == before
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_port_that_is_brought_back_outlives_its_l2_agent_s_next_loop(
+    lab: Lab, world: World, vm: list[str], monkeypatch: pytest.MonkeyPatch, hybrid: bool
+) -> None:
+    here = world.hosts["compute-2"]
+    if hybrid:
+        for port_id, port in world.neutron.ports_by_id.items():
+            details = {**port.vif_details, "ovs_hybrid_plug": True}
+            world.neutron.ports_by_id[port_id] = replace(port, vif_details=details)
+    cut_off, loops = here.cut_off, list[threading.Timer]()
+
+    def in_next_loop(port_id: str) -> None:
+        loops.append(threading.Timer(0.3, cut_off, [port_id]))
+        loops[-1].start()
+
+    monkeypatch.setattr(here, "cut_off", in_next_loop)
+    here.calls.clear()
+    break_it(world, "neutron", "activate_binding", after=1)
+    with pytest.raises(UnavailableError):
+        move(lab, vm[0], "compute-3")
+    for loop in loops:
+        loop.join()
+    assert here.vifs_by_port[vm[0]].error == ""
+    plugs = [call for call in here.calls if call[0] in ("plug", "unplug")]
+    assert plugs == [("unplug", vm[0])] * hybrid + [("plug", vm[0])]
+
+
 @pytest.mark.parametrize(("whose", "method"), FAILURES[:-1])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
 def test_an_interrupt_before_activation_leaves_no_trace(
