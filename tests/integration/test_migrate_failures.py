@@ -107,6 +107,27 @@ def test_what_a_killed_migration_left_is_named_and_mended(
 
 
 @pytest.mark.nightly
+def test_a_vm_that_was_killed_between_its_nics_ends_on_one_host(lab: Lab, cloud: Cloud) -> None:
+    networks = [cloud.network(cidr=f"10.72.{number}.0/24") for number in (2, 3)]
+    looks = [cloud.guest(network, "looks on", "compute-1") for network in networks]
+    nics = [cloud.guest(network, "moves", "compute-2") for network in networks]
+    process = start_until(lab, "activate", "compute-3", nics[0].port_id)
+    process.kill()
+    process.communicate(timeout=30)
+    activate = f"/ports/{nics[0].port_id}/bindings/compute-3/activate"
+    assert lab.sdk.network.put(activate).status_code == 200
+    assert "--abort" in lab.fakevm.fails(4, "reboot", nics[0].instance_id)
+
+    lab.fakevm.ok("migrate", "--abort", nics[1].port_id)
+    for one, other in zip(looks, nics, strict=True):
+        other.assert_wholly_on("compute-2")
+        one.ping(other.ip)
+    # They are its own as before.
+    lab.fakevm.ok("delete-vm", nics[0].instance_id)
+    assert all(lab.sdk.network.find_port(nic.port_id) is None for nic in nics)
+
+
+@pytest.mark.nightly
 def test_a_vm_whose_cold_migration_was_killed_boots_where_it_is_bound(
     lab: Lab, guests: tuple[Guest, Guest]
 ) -> None:

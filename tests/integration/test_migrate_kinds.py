@@ -65,6 +65,9 @@ def test_a_host_that_returns_leaves_evacuated_vms_alone(lab: Lab, cloud: Cloud) 
     b.assert_wholly_on("compute-3")
     a.ping(b.ip)
     a.ping(stays.ip)
+    # No host could tell whose its port is.
+    lab.fakevm.ok("delete-vm", b.instance_id)
+    assert lab.sdk.network.find_port(b.port_id) is None
 
 
 @pytest.mark.nightly

@@ -72,3 +72,15 @@ def test_names_that_nothing_has_are_not_found(lab: Lab) -> None:
     for name in (*NAMES.values(), "n" * 300):
         error = lab.fakevm.fails(3, "show", name)
         assert name.split()[0][:8] in error
+
+
+@pytest.mark.nightly
+def test_a_vm_s_name_wins_over_the_beginning_of_another_s_port(lab: Lab, cloud: Cloud) -> None:
+    network = cloud.network(cidr="10.5.1.0/24")
+    other = cloud.guest(network, "other", "compute-1")
+    name = other.port_id[:4]
+    named = cloud.guest(network, name, "compute-2")
+    assert lab.fakevm.json("show", name)["port_id"] == named.port_id
+    assert named.ip in lab.fakevm.ok("exec", name, "--", "ip", "-br", "address")
+    assert other.ip in lab.fakevm.ok("exec", other.port_id[:8], "--", "ip", "-br", "address")
+    assert lab.fakevm.json("delete-port", name) == [{"port_id": named.port_id}]
