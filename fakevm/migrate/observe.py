@@ -54,15 +54,20 @@ class Observer:
         *,
         probes: Sequence[str],
         rate: float,
+        probe_s: float,
         watch: bool,
         arrived: str,
     ) -> None:
-        """`arrived`: the step before which the VM is plugged at the destination."""
+        """probe_s: how long the flows may take to flow.
+
+        `arrived`: the step before which the VM is plugged at the destination.
+        """
         self._lab = lab
         self._arrived = arrived
         self._move = move
         self._requests = requests
         self._rate = rate if probes else 0.0
+        self._probe_s = probe_s
         self._cursor = lab.events.cursor()
         self._neutron_version = lab.neutron_version
         self._backend = lab.backend.described(
@@ -92,7 +97,7 @@ class Observer:
         """Let every flow flow, so that what is lost is lost by the migration."""
         if self._probe:
             self._probe.start()
-            self._probe.wait_until_flowing(self._move.timeout_s)
+            self._probe.wait_until_flowing(self._probe_s)
             time.sleep(BEFORE_S)
 
     def before(self, step: Step[Move] | Undo[Move]) -> None:

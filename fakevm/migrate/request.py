@@ -31,6 +31,8 @@ class MigrationRequest:
     # Ports of VMs that probe, or "dhcp"; packets a second for each flow.
     probes: Sequence[str] = ()
     rate: float = 100.0
+    # How long they may take to hear from each other before it begins; None: as `timeout_s`.
+    probe_s: float | None = None
     # Also without probes: ask for the ports' status all the time.
     watch: bool = False
     # How long a port may take to become ACTIVE, and the guest to get its addresses.

@@ -53,6 +53,7 @@ def migrate(
                 *(lab, move, requests),
                 probes=request.probes,
                 rate=request.rate,
+                probe_s=request.timeout_s if request.probe_s is None else request.probe_s,
                 watch=request.watch,
                 arrived=_after_plug(steps),
             )

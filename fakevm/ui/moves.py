@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fakevm.display import moving, output
-from fakevm.errors import ConflictError
+from fakevm.errors import ConflictError, FakevmError
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
 from fakevm.reach.graph import Graph
@@ -29,6 +29,12 @@ KEPT = 20
 # How often it is shown what is seen of one.
 SHOWN_S = 0.3
 
+# How long its prober may take to hear from the VM: where it can't, nobody waits longer.
+PROBED_S = 5.0
+
+# Gets what tells how far a migration is.
+Begin = Callable[[Callable[[], "Look"]], None]
+
 OpenLab = Callable[[Callable[[str], None]], Lab]
 
 
@@ -42,6 +48,8 @@ class Running:
     # Who probes it; "": nobody could.
     prober: str
     began: float
+    # Why the prober could not, in words.
+    unprobed: str = ""
     # What was said, a line a step.
     steps: list[str] = field(default_factory=list)
     state: Literal["running", "moved", "failed"] = "running"
@@ -54,10 +62,13 @@ class Running:
 class Moves:
     """The latest migrations of a page."""
 
-    def __init__(self, open_lab: OpenLab, *, tell: Callable[[], None]) -> None:
+    def __init__(
+        self, open_lab: OpenLab, *, tell: Callable[[], None], probed_s: float = PROBED_S
+    ) -> None:
         """`tell` is called whenever there is news of one."""
         self._open_lab = open_lab
         self._tell = tell
+        self._probed_s = probed_s
         self._lock = threading.Lock()
         self._moves: deque[Running] = deque(maxlen=KEPT)
         self._threads: list[threading.Thread] = []
@@ -115,15 +126,13 @@ class Moves:
 
     def _carry_out(self, move: Running) -> None:
         reports: list[MigrationReport] = []
-        probes = [move.prober] if move.prober else []
-        request = MigrationRequest(destination=move.destination, probes=probes)
         error = ""
         try:
             with (
                 self._open_lab(lambda line: self._note(move, line)) as lab,
                 self._shown(move) as show,
             ):
-                lab.migrate(move.instance_id, request, on_begin=show, on_report=reports.append)
+                self._migrate(lab, move, on_begin=show, on_report=reports.append)
         # A bug, too, is told: what has ended does not run.
         except Exception as caught:
             error = in_words(caught)
@@ -132,8 +141,43 @@ class Moves:
             move.state, move.verdict, move.now = ("failed" if error else "moved"), told, []
         self._tell()
 
+    def _migrate(
+        self,
+        lab: Lab,
+        move: Running,
+        *,
+        on_begin: Begin,
+        on_report: Callable[[MigrationReport], None],
+    ) -> None:
+        """Migrate with a prober; where it hears nothing of the VM, without one."""
+        unprobed = ""
+        begun = False
+
+        def begin(look: Callable[[], Look]) -> None:
+            nonlocal begun
+            begun = True
+            if unprobed:
+                with self._lock:
+                    move.prober, move.unprobed = "", unprobed
+            on_begin(look)
+
+        request = MigrationRequest(
+            destination=move.destination,
+            probes=[move.prober] if move.prober else [],
+            probe_s=self._probed_s,
+        )
+        try:
+            lab.migrate(move.instance_id, request, on_begin=begin, on_report=on_report)
+        except FakevmError as error:
+            # What has begun did not fail by its prober.
+            if begun or not request.probes:
+                raise
+            unprobed = str(error)
+            request = replace(request, probes=())
+            lab.migrate(move.instance_id, request, on_begin=begin, on_report=on_report)
+
     @contextmanager
-    def _shown(self, move: Running) -> Iterator[Callable[[Callable[[], Look]], None]]:
+    def _shown(self, move: Running) -> Iterator[Begin]:
         """Show what is seen of a migration from when it begins to the block's end."""
         over = threading.Event()
 

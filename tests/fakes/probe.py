@@ -29,6 +29,8 @@ class FakeNet:
         self.vm_on = vm_on
         # Flows of which nothing gets through.
         self.dropped: set[str] = set()
+        # Nothing gets through.
+        self.silent = False
         # How many ends run; what the program says on stderr instead of running.
         self.running = 0
         self.refusal = ""
@@ -60,6 +62,10 @@ class FakeNet:
         """Return whether an end has its NIC up."""
         return host in (None, self.vm_on)
 
+    def drops(self, flow: str) -> bool:
+        """Return whether nothing of a flow gets through."""
+        return self.silent or flow in self.dropped
+
     def listen(self, flow: str, end: _End) -> None:
         with self._lock:
             self._receivers[flow].append(end)
@@ -68,7 +74,7 @@ class FakeNet:
         with self._lock:
             receivers = list(self._receivers[flow])
         for end in receivers:
-            if self.up(end.host) and flow not in self.dropped:
+            if self.up(end.host) and not self.drops(flow):
                 end.tell(flow, "received", seq)
 
 
@@ -175,7 +181,7 @@ class _End:
         self.tell(flow, "sent", slot)
         if order["role"] == "send":
             self._net.pass_on(flow, slot)
-        elif flow not in self._net.dropped and self._net.vm_on:
+        elif self._net.vm_on and not self._net.drops(flow):
             self.tell(flow, "received", slot)
 
     def _print(self) -> None:

@@ -186,6 +186,54 @@ def test_a_vm_is_moved_and_its_steps_are_told(server: Server) -> None:
     wait_until("its new place", lambda: state(server)["vms"][web]["host"] == "compute-3")
 
 
+def moved_unprobed(world: World) -> dict[str, Any]:
+    """Return what is told of a migration of web, which nobody can probe."""
+    with world.lab() as lab:
+        graph = lab.graph()
+    moves = Moves(world.lab_saying, tell=lambda: None, probed_s=0.2)
+    moves.start(graph, web_of(graph), "compute-3")
+    moves.finish()
+    (move,) = moves.told()
+    assert (move["state"], move["prober"]) == ("moved", ""), move
+    return move
+
+
+def test_a_vm_that_lets_no_probes_in_moves_without(world: World, net: FakeNet) -> None:
+    with world.lab() as lab:
+        for name, host in (("db", "compute-1"), ("web", "compute-2")):
+            lab.create_port(PortRequest(network="net", instance=name, host=host))
+    net.silent = True
+    move = moved_unprobed(world)
+    assert move["unprobed"].startswith("no packet came through within 0.2 s: UDP port")
+    assert move["steps"][0] == "bind (conductor)"
+    assert "Nobody probed" in move["verdict"]
+
+
+def test_a_vm_without_addresses_moves_without_probes(world: World, net: FakeNet) -> None:
+    with world.lab() as lab:
+        for name, host in (("db", "compute-1"), ("web", "compute-2")):
+            lab.create_port(PortRequest(network="net", instance=name, host=host))
+    vifs = world.hosts["compute-2"].vifs_by_port
+    vifs |= {port: replace(vif, addresses=()) for port, vif in vifs.items()}
+    assert "no addresses of the same IP version" in moved_unprobed(world)["unprobed"]
+
+
+def test_what_fails_without_probes_too_has_failed_and_blames_no_prober(
+    server: Server, world: World
+) -> None:
+    told = seen(server)
+    (web,) = (one for one, vm in told["vms"].items() if vm["name"] == "web")
+    stopped = [
+        replace(one, state="exited") if one.service == "compute-3" else one
+        for one in world.engine.all_containers
+    ]
+    world.engine.all_containers[:] = stopped
+    ask(server, "/migrate", body={"vm": web, "host": "compute-3"})
+    wait_until("the failure", lambda: state(server)["moves"][0]["state"] == "failed")
+    (move,) = state(server)["moves"]
+    assert (move["verdict"], move["unprobed"]) == ("compute-3 is exited", "")
+
+
 @pytest.mark.parametrize(
     ("vm", "host", "words"),
     [
