@@ -91,6 +91,7 @@ class Looks(Lookup):
 
     def status(self) -> Status:
         """Return the lab at a glance; what does not answer is shown as such."""
+        self.look_again()
         return labs.status.of(self)
 
     def watch(self) -> Iterator[Status]:

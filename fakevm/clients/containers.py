@@ -81,6 +81,11 @@ class Container:
         return self.state == "running"
 
     @property
+    def mend(self) -> str:
+        """The command that makes it run again."""
+        return f"docker {'unpause' if self.state == 'paused' else 'start'} {self.name}"
+
+    @property
     def is_well(self) -> bool:
         """Whether it runs, and no health check says otherwise."""
         return self.running and self.health in ("healthy", "")

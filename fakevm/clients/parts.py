@@ -10,7 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from fakevm import backends, clients, lazy, names, neutron
+from fakevm import backends, clients, lazy, names
 from fakevm.clients.containers import KEYSTONE, Container, Recipe
 from fakevm.clients.engine import Engine
 from fakevm.clients.process import ExitError, connect, run
@@ -22,7 +22,7 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.model import Server
-from fakevm.names import ADMIN, KEYSTONE_PORT, NEUTRON_PORT, USERS
+from fakevm.names import ADMIN, NEUTRON_PORT
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import NeutronAgent, Port
 
@@ -135,7 +135,7 @@ class Parts:
                 if container.service in str(error):
                     continue
                 if not container.running:
-                    error.add_note(f"{container.service} is {container.state}: {_mend(container)}")
+                    error.add_note(f"{container.service} is {container.state}: {container.mend}")
                 elif container.health == "unhealthy" or not self._does_its_work(container):
                     log = f"docker logs {container.name}"
                     error.add_note(f"{container.service} is unhealthy: {log}")
@@ -172,6 +172,17 @@ class Parts:
             for name in self._found_by_containers:
                 self.__dict__.pop(name, None)
 
+    def _as_it_is(self, find: Callable[[], Container]) -> Container:
+        """Return what is found, or why not of the containers as they are now."""
+        known = "containers" in self.__dict__
+        try:
+            return find()
+        except (NotFoundError, UnavailableError):
+            if not known:
+                raise
+        self.look_again()
+        return find()
+
     @property
     def _found_by_containers(self) -> tuple[str, ...]:
         """What is kept that hangs on the containers."""
@@ -195,13 +206,16 @@ class Parts:
 
     def service(self, name: str) -> Container:
         """Return the container of one of the lab's services, which runs."""
+        return self._as_it_is(lambda: self._service(name))
+
+    def _service(self, name: str) -> Container:
         found = [container for container in self.containers if container.service == name]
         for container in found:
             if container.running:
                 return container
         state = f"is {found[0].state}" if found else "is missing"
         raise UnavailableError(
-            f"the lab's {name} {state}", hint=_mend(found[0]) if found else "fakevm up"
+            f"the lab's {name} {state}", hint=found[0].mend if found else "fakevm up"
         )
 
     def file(self, service: str, path: str) -> str:
@@ -244,22 +258,10 @@ class Parts:
     def logins(self) -> Mapping[str, Login]:
         """The users of the lab's Keystone, by name; none, where it has none."""
         if self.joined:
-            told = self._engine.recipe(self.service(EVENTS)).environment
-            url, request = told["FAKEVM_KEYSTONE_URL"], told["FAKEVM_KEYSTONE_LOGIN"]
-            return {ADMIN: neutron.login.Login.of_request(url, request)} if request else {}
+            return clients.keystone.elsewhere(self._engine.recipe(self.service(EVENTS)))
         if not any(container.auth == KEYSTONE for container in self.containers):
             return {}
-        container = self.service(KEYSTONE)
-        recipe = self._engine.recipe(container)
-        return {
-            username: neutron.login.Login(
-                auth_url=f"http://127.0.0.1:{recipe.ports[KEYSTONE_PORT]}/v3",
-                username=username,
-                project=project,
-                password=recipe.environment["FAKEVM_KEYSTONE_PASSWORD"],
-            )
-            for username, project in USERS.items()
-        }
+        return clients.keystone.users(self._engine.recipe(self.service(KEYSTONE)))
 
     @cached_property
     def api_recipe(self) -> Recipe:
@@ -367,12 +369,15 @@ class Parts:
 
     def running_compute(self, ref: str) -> Container:
         """Return the container of a compute host that runs."""
+        return self._as_it_is(lambda: self._running_compute(ref))
+
+    def _running_compute(self, ref: str) -> Container:
         # Found once: who captures looks again meanwhile, and a host may be gone then.
         computes = {container.service: container for container in self.computes}
         name = names.find_host(ref, {name: found.id for name, found in computes.items()})
         container = computes[name]
         if not container.running:
-            raise UnavailableError(f"{name} is {container.state}", hint=_mend(container))
+            raise UnavailableError(f"{name} is {container.state}", hint=container.mend)
         return container
 
     def ask_hosts(self, ask: Callable[[Agent], T]) -> dict[str, T | FakevmError]:
@@ -386,8 +391,3 @@ class Parts:
 
         hosts = [container.service for container in self.computes]
         return dict(zip(hosts, clients.at_once.each(answer, hosts), strict=True))
-
-
-def _mend(container: Container) -> str:
-    """Return the command that makes a container run again."""
-    return f"docker {'unpause' if container.state == 'paused' else 'start'} {container.name}"

@@ -38,8 +38,9 @@ class State:
     vms: Mapping[str, Mapping[str, Any]] | None = None
     # The latest, oldest first.
     events: tuple[Mapping[str, Any], ...] = ()
-    # Why the picture is old, in words.
+    # Why the picture is old, and why there are no new events, in words.
     trouble: str = ""
+    deaf: str = ""
 
 
 class Feed:
@@ -141,8 +142,12 @@ class Feed:
                     # The other thread says what is wrong.
                     self._over.wait(self._look_s)
                     continue
+                except Exception as error:
+                    self._publish(deaf=in_words(error))
+                    self._over.wait(self._look_s)
+                    continue
+                self._publish(entries, deaf="")
                 if entries:
-                    self._publish(entries)
                     self._happened.set()
 
 

@@ -29,6 +29,7 @@ from fakevm.vms.vifs import vm_of
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 from tests.unit.conftest import World
+from tests.waiting import wait_until
 
 REQUEST = PortRequest(network="net", instance="vm", host="compute-1")
 
@@ -278,6 +279,42 @@ def test_a_lab_connects_again_to_an_agent_that_ended(lab: Lab, world: World) -> 
     while not agent.lost:
         assert time.monotonic() < deadline
     assert lab.show(port_id).plugged_host == "compute-1"
+
+
+def test_a_lab_that_is_kept_sees_what_starts_again(lab: Lab, world: World) -> None:
+    assert lab.agent("compute-1").info().host == "compute-1"
+    world.engine.end("compute-1")
+    world.agents["compute-1"].die()
+    wait_until("the lost stream", lambda: lab._agents["compute-1"].lost)
+    with pytest.raises(UnavailableError, match="compute-1 is exited"):
+        lab.agent("compute-1")
+    with pytest.raises(UnavailableError, match="compute-1 is exited"):
+        lab.running_compute("compute-1")
+    world.engine.begin("compute-1")
+    assert lab.agent("compute-1").info().host == "compute-1"
+    # While all is as it was known, nobody is asked.
+    looks = world.engine.looks
+    for _ in range(3):
+        lab.agent("compute-1")
+    assert world.engine.looks == looks
+
+    world.engine.end("nova-events")
+    lab.look_again()
+    with pytest.raises(UnavailableError, match="nova-events is exited"):
+        lab.service("nova-events")
+    world.engine.begin("nova-events")
+    assert lab.service("nova-events").running
+    # Also what is begun later.
+    world.engine.all_containers.append(make_container("compute-4"))
+    assert lab.running_compute("compute-4").service == "compute-4"
+
+
+def test_a_lab_that_is_kept_has_the_status_of_now(lab: Lab, world: World) -> None:
+    assert {one.state for one in lab.status().hosts} == {"healthy"}
+    world.engine.end("compute-2")
+    assert {one.host: one.state for one in lab.status().hosts}["compute-2"] == "exited"
+    world.engine.begin("compute-2")
+    assert {one.state for one in lab.status().hosts} == {"healthy"}
 
 
 def test_plug_again_changes_nothing(lab: Lab, world: World) -> None:

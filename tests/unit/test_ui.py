@@ -7,13 +7,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
 
+from fakevm.clients.events import Events
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.lab import Lab
+from fakevm.model import Entry
 from fakevm.reach.graph import Graph
 from fakevm.ui.feed import Feed
 from fakevm.ui.moves import Moves, prober
@@ -109,6 +112,55 @@ def test_a_bug_is_told_and_the_page_goes_on(world: World) -> None:
         bugs.clear()
         wait_until("the end of the trouble", lambda: not feed.after(0, timeout_s=1).trouble)
         assert feed.after(0, timeout_s=1).svg
+
+
+def test_a_bug_among_the_events_is_told_and_the_page_hears_again(world: World) -> None:
+    bugs = [KeyError("cursor")]
+
+    class Buggy(Lab):
+        @cached_property
+        def events(self) -> Events:
+            return Deaf(super().events)
+
+    class Deaf(Events):
+        def __init__(self, events: Events) -> None:
+            self._events = events
+
+        def read(self, *args: Any, **options: Any) -> tuple[list[Entry], int]:
+            if bugs:
+                raise bugs[0]
+            return self._events.read(*args, **options)
+
+        def close(self) -> None:
+            self._events.close()
+
+    def open_lab() -> Lab:
+        return Buggy(engine=world.engine, neutron=world.neutron, open_stream=world.stream)
+
+    with Feed(open_lab, look_s=0.01) as feed:
+        wait_until("the bug", lambda: feed.after(0, timeout_s=1).deaf)
+        assert feed.after(0, timeout_s=1).deaf == "a bug: KeyError: 'cursor'"
+        wait_until("the picture", lambda: feed.after(0, timeout_s=1).svg)
+        # A look that is well does not hide it.
+        assert (feed.after(0, timeout_s=1).deaf, feed.after(0, timeout_s=1).trouble) == (
+            "a bug: KeyError: 'cursor'",
+            "",
+        )
+        bugs.clear()
+        wait_until("the end of the bug", lambda: not feed.after(0, timeout_s=1).deaf)
+        with world.lab() as lab:
+            lab.create_port(PortRequest(network="net", instance="web", host="compute-2"))
+        wait_until("an event", lambda: feed.after(0, timeout_s=1).events)
+
+
+def test_events_are_heard_again_of_a_service_that_begins_later(world: World) -> None:
+    world.engine.end("nova-events")
+    with Feed(world.lab, look_s=0.01) as feed:
+        wait_until("the picture", lambda: feed.after(0, timeout_s=1).svg)
+        world.engine.begin("nova-events")
+        with world.lab() as lab:
+            lab.create_port(PortRequest(network="net", instance="web", host="compute-2"))
+        wait_until("an event", lambda: feed.after(0, timeout_s=1).events)
 
 
 def graph_of(world: World) -> Graph:
