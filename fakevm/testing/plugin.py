@@ -272,11 +272,26 @@ def _words(left: Sequence[Made]) -> str:
     return ", ".join(map(testing.removal.said, left))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+# The innermost: after pytest itself, which ends the fixtures of a test that was interrupted, and
+# before who tells the end.
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Take labs down, or clean them; where that fails, so does the run, and pytest tells the rest.
 
     A worker of pytest-xdist's, which has no terminal, hands on what failed.
     """
+    try:
+        yield
+    except BaseException as error:
+        # After which pytest sums up nothing.
+        for text in _end(session):
+            error.add_note(_not_removed(text))
+        raise
+    _end(session)
+
+
+def _end(session: pytest.Session) -> list[str]:
+    """End what the run has; return what failed."""
     config = session.config
     failed = config.stash.setdefault(_FAILED, [])
     ends: list[Callable[[], object]] = []
@@ -290,6 +305,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if hasattr(config, "workeroutput"):
         config.workeroutput["fakevm"] = failed
+    return failed
+
+
+def _not_removed(text: str) -> str:
+    return f"fakevm: not all is removed: {text}"
 
 
 def _close(config: pytest.Config) -> None:
@@ -309,4 +329,4 @@ def pytest_terminal_summary(
 ) -> None:
     """Tell what failed at the end."""
     for text in dict.fromkeys(config.stash.get(_FAILED, ())):
-        terminalreporter.write_line(f"fakevm: not all is removed: {text}", red=True)
+        terminalreporter.write_line(_not_removed(text), red=True)

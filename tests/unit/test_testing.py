@@ -324,22 +324,55 @@ DOCKER = """#!/bin/sh
 """
 
 
-@pytest.mark.parametrize("argv", [(), ("-n", "1")])
-def test_an_end_that_fails_is_told_after_all_tests_and_fails_the_run(
-    tmp_path: Path, argv: tuple[str, ...]
-) -> None:
-    program = tmp_path / "bin" / "docker"
+def half_an_engine(folder: Path) -> Mapping[str, str]:
+    """Return the environment in which an engine says that it has nothing, and then no more."""
+    program = folder / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(DOCKER, encoding="utf-8")
     program.chmod(0o755)
     path = f"{program.parent}:{os.environ['PATH']}"
-    engine = f"unix://{tmp_path}/docker.sock"
-    done = run_pytest(tmp_path, *argv, tests=PASSES, PATH=path, DOCKER_HOST=engine)
+    return {"PATH": path, "DOCKER_HOST": f"unix://{folder}/docker.sock"}
+
+
+@pytest.mark.parametrize("argv", [(), ("-n", "1")])
+def test_an_end_that_fails_is_told_after_all_tests_and_fails_the_run(
+    tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    done = run_pytest(tmp_path, *argv, tests=PASSES, **half_an_engine(tmp_path))
     told = re.findall("^fakevm: not all is removed: the Docker engine", done.stdout, re.M)
     assert len(told) == 1, done.stdout
     assert "1 passed" in done.stdout.splitlines()[-1]
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+# A run holds its lab's name until its end.
+INTERRUPTED = """
+import pytest
+from fakevm.testing.run import reserved
+
+@pytest.fixture
+def late(request, pytestconfig):
+    with pytest.raises(pytest.fail.Exception):
+        request.getfixturevalue("lab")
+    yield
+    with reserved(pytestconfig.getoption("fakevm_lab")) as name:
+        print("free at the fixture's end:", name)
+    raise RuntimeError("Neutron does not answer")
+
+def test_interrupted(late):
+    raise KeyboardInterrupt
+"""
+
+
+def test_after_ctrl_c_fixtures_end_before_the_lab(tmp_path: Path) -> None:
+    lab = f"interrupted-{os.getpid()}"
+    argv = ("-s", "--fakevm-lab", lab)
+    done = run_pytest(tmp_path, *argv, tests=INTERRUPTED, **half_an_engine(tmp_path))
+    assert f"free at the fixture's end: {lab}-2" in done.stdout, done.stdout
+    assert "RuntimeError: Neutron does not answer" in done.stdout + done.stderr
+    # And the lab ends, also where a fixture can't.
+    assert "fakevm: not all is removed: the Docker engine" in done.stdout + done.stderr
 
 
 def test_options_and_markers_choose_tests(tmp_path: Path) -> None:
