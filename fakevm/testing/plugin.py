@@ -39,6 +39,9 @@ _HOSTS = pytest.StashKey[int]()
 # What failed at the end, in words.
 _FAILED = pytest.StashKey[list[str]]()
 
+# What a test begins with that has no lab.
+_NO_LAB = "there is no lab: "
+
 # When a test began, in seconds since the epoch.
 _BEGAN = pytest.StashKey[float]()
 
@@ -168,8 +171,10 @@ def lab(request: pytest.FixtureRequest, _fakevm: Session, backend: str, lab_word
     """A lab, which all tests of the session have."""
     try:
         return _fakevm.lab(backend, lab_words, _told(request.config))
-    except FakevmError:
-        pytest.fail(f"there is no lab: {_fakevm.failed}", pytrace=False)
+    except FakevmError as error:
+        # Nothing of how it came about: it is told of each test in its own words.
+        words = f"{_NO_LAB}{testing.session.told(error)}"
+    pytest.fail(words, pytrace=False)
 
 
 @pytest.fixture
@@ -207,12 +212,19 @@ def _told(config: pytest.Config) -> Callable[[str], None]:
 # Around each test
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where there is no lab, one test says so, and the others are skipped."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Where there is no lab, one test says why, and the others are skipped."""
     item.stash[_BEGAN] = time.time()
-    if _uses_a_lab(item) and _session(item.config).failed:
-        pytest.skip("there is no lab, as an earlier error says")
+    try:
+        yield
+    except pytest.fail.Exception as failure:
+        words = str(failure.msg)
+        if not words.startswith(_NO_LAB) or _session(item.config).tells(words):
+            raise
+    else:
+        return
+    pytest.skip("there is no lab, as an earlier error says")
 
 
 @pytest.hookimpl(wrapper=True)

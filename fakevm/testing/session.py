@@ -36,8 +36,9 @@ class Session:
         self._hosts = hosts
         self._handed = handed
         self._worker = worker
-        # Why there is no lab.
-        self.failed = ""
+        # By a lab's name, why it is not there; and what a test has told of that already.
+        self._failed: dict[str, FakevmError] = {}
+        self._told: set[str] = set()
         # Since when the last lab is up, and what was done when, in seconds since the epoch.
         self.up_since = 0.0
         self.steps: list[tuple[float, str]] = []
@@ -62,7 +63,13 @@ class Session:
     # Labs
 
     def lab(self, backend: str, words: LabWords, tell: Callable[[str], None]) -> Lab:
-        """Return the run's lab of a backend, begun if it is not there; `tell`: the user."""
+        """Return the run's lab of a backend, begun if it is not there; `tell`: the user.
+
+        One that can't be begun is not begun again.
+        """
+        called = self.run.name(backend, words)
+        if called in self._failed:
+            raise self._failed[called]
         if self._labs is None:
             self._labs = Labs(
                 self.run, self.options, computes=self._hosts, say=self._step, tell=tell
@@ -73,7 +80,7 @@ class Session:
             tell(f"the lab {name} begins")
             lab = self._labs.lab(name, backend, words, lambda made: self._things.hear(name, made))
         except FakevmError as error:
-            self.failed = told(error)
+            self._failed[called] = error
             raise
         # What its beginning was is no part of a test.
         self.steps.clear()
@@ -81,6 +88,12 @@ class Session:
         hosts = len(lab.computes)
         tell(f"the lab {name} is up: {backend}, {hosts} hosts, {time.monotonic() - began:.0f} s")
         return lab
+
+    def tells(self, words: str) -> bool:
+        """Tell whether these words are news to the user, who has them now."""
+        news = words not in self._told
+        self._told.add(words)
+        return news
 
     def hosts_of(self, lab: Lab, count: int) -> list[str]:
         """Return so many compute hosts of a lab; those that it lacks are begun."""

@@ -310,6 +310,27 @@ def test_without_docker_one_test_says_so_in_one_line(tmp_path: Path) -> None:
     assert "there is no lab, as an earlier error says" in done.stdout
 
 
+SEVERAL = """
+import pytest
+
+@pytest.fixture(scope="session")
+def lab_words(backend):
+    return {"firewall": "the newest"} if backend == "ovn" else {}
+
+def test_one(lab): pass
+def test_other(cloud): pass
+"""
+
+
+def test_a_lab_that_does_not_come_skips_its_own_tests_alone(tmp_path: Path) -> None:
+    argv = ("--fakevm-backend", "ovs,ovn")
+    done = run_pytest(tmp_path, *argv, tests=SEVERAL, **half_an_engine(tmp_path))
+    assert re.search(r"2 skipped, 2 errors in", done.stdout), done.stdout
+    first, second = re.findall("^there is no lab: (.*)", done.stdout, re.M)
+    assert "docker compose" in first
+    assert "firewall: openvswitch, iptables_hybrid, noop is expected" in second
+
+
 PASSES = """
 import pytest
 
