@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion
 
 from fakevm.backends import known
 from fakevm.errors import ConfigError
-from fakevm.labs import releases
 from fakevm.testing.options import Options
 
 
@@ -64,7 +65,22 @@ def refusal(needs: Needs, options: Options, *, backend: str) -> str:
         return f"needs a lab of {' or '.join(needs.backends)}; this is one of {backend}"
     if options.hosts is not None and needs.hosts > options.hosts:
         return f"needs {needs.hosts} hosts; --fakevm-hosts is {options.hosts}"
-    release = options.neutron or releases.DEFAULT
-    if not needs.neutron.contains(release, prereleases=True):
-        return f"needs Neutron {needs.neutron}; --fakevm-neutron is {release}"
+    if options.neutron and not _contains(needs.neutron, options.neutron):
+        return f"needs Neutron {needs.neutron}; --fakevm-neutron is {options.neutron}"
     return ""
+
+
+def outdated(needs: Needs, release: str) -> str:
+    """Return why a test can't run on a lab with this release of Neutron; "": it can."""
+    if _contains(needs.neutron, release):
+        return ""
+    return f"needs Neutron {needs.neutron}; the lab has {release}"
+
+
+def _contains(asked: SpecifierSet, release: str) -> bool:
+    """Tell whether a release is one of those; of what is no version nobody knows."""
+    if not asked:
+        return True
+    with suppress(InvalidVersion):
+        return asked.contains(release, prereleases=True)
+    return False

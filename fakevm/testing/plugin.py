@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # By which a test that uses a lab is known: also one whose project has its own fixture `lab`.
 _USES = "_fakevm"
 
+# What looks whether its lab has the release of Neutron that it needs.
+_RELEASE = "_fakevm_release"
+
 _OPTIONS = pytest.StashKey[Options]()
 
 # There is one as soon as a test wants a lab: what it imports is none of other tests' time.
@@ -116,6 +119,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=reason))
         else:
             hosts = max(hosts, needs.hosts)
+            fixtures: list[str] = getattr(item, "fixturenames", [])
+            if needs.neutron and _RELEASE not in fixtures:
+                # Before all others, also those of the module.
+                fixtures.insert(0, _RELEASE)
     config.stash[_HOSTS] = hosts
 
 
@@ -146,6 +153,12 @@ def _uses_a_lab(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def _fakevm(request: pytest.FixtureRequest) -> Session:
     return _session(request.config)
+
+
+@pytest.fixture
+def _fakevm_release(request: pytest.FixtureRequest, lab: Lab) -> None:
+    if reason := testing.needs.outdated(_needs(request.node), lab.neutron_version):
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -106,6 +106,6 @@ def test_a_missing_rule_is_read_off_the_first_screen_and_nothing_stays(
     # What was left is gone, and told; the lab, which was there, is there.
     (told,) = re.findall("test_leaves left behind, and the plug-in removed: (.*)", said)
     assert sorted(told.split(", ")) == ["VM stray", "network raw", "router stray"]
-    assert "needs Neutron >99; --fakevm-neutron is 28.0.2" in said
+    assert "needs Neutron >99; the lab has 28.0.2" in said
     assert named(lab) == before
     assert lab.fakevm.json("cleanup", "--dry-run") == []

@@ -63,6 +63,8 @@ def test_a_test_runs_on_the_backends_that_it_and_the_options_allow(
         ({"hosts": 3}, {"hosts": 2}, "needs 3 hosts; --fakevm-hosts is 2"),
         ({"hosts": 3}, {}, ""),
         ({"neutron": ">=28"}, {}, ""),
+        # Of a lab that is there, or as its project wants it, the release is not known yet.
+        ({"neutron": ">=29"}, {}, ""),
         (
             {"neutron": ">=28"},
             {"neutron": "27.0.4"},
@@ -74,6 +76,21 @@ def test_only_what_the_options_make_impossible_is_skipped(
     words: Mapping[str, Any], options: Mapping[str, Any], reason: str
 ) -> None:
     assert needs.refusal(needs.of([words]), Options(**options), backend="ovs") == reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "reason"),
+    [
+        (">=28", "28.0.2", ""),
+        (">=29", "29.0.0", ""),
+        ("", "26.0.6", ""),
+        (">=29", "28.0.2", "needs Neutron >=29; the lab has 28.0.2"),
+        # What no tag of Python's package index is called.
+        (">=29", "mine", "needs Neutron >=29; the lab has mine"),
+    ],
+)
+def test_the_lab_s_own_release_counts(asked: str, has: str, reason: str) -> None:
+    assert needs.outdated(needs.of([{"neutron": asked}]), has) == reason
 
 
 def test_the_nearest_marker_wins() -> None:
@@ -329,6 +346,34 @@ def test_a_lab_that_does_not_come_skips_its_own_tests_alone(tmp_path: Path) -> N
     first, second = re.findall("^there is no lab: (.*)", done.stdout, re.M)
     assert "docker compose" in first
     assert "firewall: openvswitch, iptables_hybrid, noop is expected" in second
+
+
+RELEASES = """
+import pytest
+from types import SimpleNamespace
+
+@pytest.fixture(scope="session")
+def lab(_fakevm):
+    return SimpleNamespace(name="old", neutron_version="27.0.4")
+
+@pytest.fixture(scope="module")
+def network(lab):
+    raise RuntimeError("which an old Neutron does not know")
+
+@pytest.mark.fakevm(neutron=">=28")
+def test_new(network): pass
+
+@pytest.mark.fakevm(neutron="<28")
+def test_old(lab): pass
+"""
+
+
+def test_a_test_of_another_release_than_the_lab_s_is_skipped_before_its_fixtures(
+    tmp_path: Path,
+) -> None:
+    done = run_pytest(tmp_path, tests=RELEASES)
+    assert re.search(r"1 passed, 1 skipped in", done.stdout), done.stdout
+    assert "needs Neutron >=28; the lab has 27.0.4" in done.stdout
 
 
 PASSES = """
