@@ -121,14 +121,18 @@ def parse(words: str) -> Rule:
 
 
 def of_neutron(found: Mapping[str, Any], group: str | None) -> Rule:
-    """Return a rule of Neutron's; `group`: the name of its remote group."""
+    """Return a rule of Neutron's; `group`: the name of its remote group.
+
+    Of an address in a network, as 10.0.0.5/24, Neutron's firewalls take the network.
+    """
+    prefix = found["remote_ip_prefix"]
     return Rule(
         direction=found["direction"],
         ethertype=found["ethertype"],
         protocol=_named(found["protocol"], found["ethertype"] == "IPv6"),
         port_min=found["port_range_min"],
         port_max=found["port_range_max"],
-        prefix=found["remote_ip_prefix"],
+        prefix=prefix and str(ipaddress.ip_network(prefix, strict=False)),
         group=group,
     )
 

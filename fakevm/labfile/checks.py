@@ -41,17 +41,24 @@ def missing(word: str, known: Collection[str], what: str) -> str:
 
 def interfaces_of(file: LabFile, router: Router) -> Iterator[tuple[int, str, Subnet, str | None]]:
     """Yield a router's interfaces: their place, network, subnet, and the address if it is given."""
-    by_name = {
-        name: (network, subnet)
-        for network, one in file.networks.items()
-        for subnet, name in zip(one.subnets, subnet_names(network, one), strict=True)
-    }
+    by_word = subnets_by_word(file)
     for place, interface in enumerate(router.interfaces):
         if interface.subnet in file.networks:
             for subnet in file.networks[interface.subnet].subnets:
                 yield place, interface.subnet, subnet, interface.ip_address
-        elif interface.subnet in by_name:
-            yield (place, *by_name[interface.subnet], interface.ip_address)
+        else:
+            for network, subnet in by_word.get(interface.subnet, [])[:1]:
+                yield place, network, subnet, interface.ip_address
+
+
+def subnets_by_word(file: LabFile) -> dict[str, list[tuple[str, Subnet]]]:
+    """Return the subnets that each name and each CIDR means, with their networks."""
+    found: dict[str, list[tuple[str, Subnet]]] = {}
+    for network, one in file.networks.items():
+        for subnet, name in zip(one.subnets, subnet_names(network, one), strict=True):
+            for word in {name, subnet.cidr} - {""}:
+                found.setdefault(word, []).append((network, subnet))
+    return found
 
 
 def _settings(file: LabFile) -> Iterator[Found]:
@@ -74,14 +81,8 @@ def _settings(file: LabFile) -> Iterator[Found]:
 
 
 def _networks(file: LabFile) -> Iterator[Found]:
-    names: dict[str, str] = {}
     for name, network in file.networks.items():
         here: Path = ("networks", name)
-        for place, called in enumerate(subnet_names(name, network)):
-            if called in names:
-                what = f"network {names[called]!r} has a subnet with the name {called!r}, too"
-                yield (*here, "subnets", place), what
-            names[called] = name
         if network.network_type in ("vlan", "flat") and not network.physical_network:
             what = f"a {network.network_type} network needs physical_network, as physnet1"
             yield (*here, "network_type"), what
@@ -97,8 +98,8 @@ def _networks(file: LabFile) -> Iterator[Found]:
 def _subnet(here: Path, subnet: Subnet) -> Iterator[Found]:
     network = ipaddress.ip_network(subnet.cidr)
     inside: list[tuple[Path, str]] = []
-    # Neutron's gateway of a single address is beside it.
-    if subnet.gateway_ip and network.num_addresses > 1:
+    # Neutron's gateway of a single address is beside it, and a router of IPv6 may advertise itself.
+    if subnet.gateway_ip and network.num_addresses > 1 and not _is_link_local(subnet.gateway_ip):
         inside.append((("gateway_ip",), subnet.gateway_ip))
     for place, pool in enumerate(subnet.allocation_pools):
         inside += [
@@ -170,12 +171,14 @@ def _router(file: LabFile, here: Path, router: Router) -> Iterator[Found]:
             yield there, missing(gateway.network, file.networks, "network")
         elif not file.networks[gateway.network].external:
             yield there, f"network {gateway.network!r} is not external (external: true)"
-    subnets = [name for net, one in file.networks.items() for name in subnet_names(net, one)]
+    subnets = subnets_by_word(file)
     for place, interface in enumerate(router.interfaces):
         there = (*here, "interfaces", place)
         if interface.subnet not in (*file.networks, *subnets):
             known = (*file.networks, *subnets)
             yield there, missing(interface.subnet, known, "network or subnet")
+        elif interface.subnet not in file.networks and len(subnets[interface.subnet]) > 1:
+            yield there, f"{interface.subnet!r} means several subnets"
         elif not any(found == place for found, *_ in interfaces_of(file, router)):
             yield there, f"network {interface.subnet!r} has no subnet"
     found = list(interfaces_of(file, router))
@@ -185,6 +188,9 @@ def _router(file: LabFile, here: Path, router: Router) -> Iterator[Found]:
             yield (*there, "ip_address"), f"{address} is not in {subnet.cidr}"
         if not address and "gateway_ip" in subnet.model_fields_set and not subnet.gateway_ip:
             yield there, f"{subnet.cidr} has no gateway_ip: ip_address is needed here"
+        if not address and subnet.gateway_ip and _is_link_local(subnet.gateway_ip):
+            what = f"the gateway {subnet.gateway_ip} is not in {subnet.cidr}"
+            yield there, f"{what}: ip_address is needed here"
     for (_, one_net, one, _), (place, other_net, other, _) in combinations(found, 2):
         if _overlap(one.cidr, other.cidr):
             what = (
@@ -311,6 +317,12 @@ def _no_nic(file: LabFile, word: str) -> str:
         names = ", ".join(filter(None, nic_names(word, file.vms[word])))
         return f"VM {word!r} has several NICs: {names}"
     return missing(word, nics(file), "NIC or VM")
+
+
+def _is_link_local(address: str) -> bool:
+    """Tell whether it is an address of IPv6 that each link has."""
+    found = ipaddress.ip_address(address)
+    return found.version == IPV6 and found.is_link_local
 
 
 def _overlap(one: str, other: str) -> bool:

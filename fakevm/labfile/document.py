@@ -35,14 +35,17 @@ def read(data: bytes, file: str) -> LabFile:
     return found
 
 
-def checked(values: Mapping[str, Any]) -> LabFile | list[Found]:
-    """Return what a lab file's values say, or all that is wrong in them, and where."""
+def checked(values: Mapping[str, Any], about: Path = ()) -> LabFile | list[Found]:
+    """Return what a lab file's values say, or all that is wrong in them, and where.
+
+    Of what does not fit together only what is `about` counts.
+    """
     try:
         found = LabFile.model_validate(values)
     except model.ValidationError as error:
         known = model.schema()
         return [_problem(known, one) for one in error.errors()]
-    return list(checks.of(found)) or found
+    return [one for one in checks.of(found) if one[0][: len(about)] == about] or found
 
 
 def _problem(schema: Mapping[str, Any], error: Mapping[str, Any]) -> Found:

@@ -155,7 +155,7 @@ class Subnet(Part):
     nullable = frozenset({"gateway_ip"})
 
     cidr: Cidr
-    name: Name | None = None
+    name: Annotated[Text, Field(max_length=NAME_LEN)] | None = None
     # Null: none. Left out: the first address.
     gateway_ip: Address | None = None
     enable_dhcp: bool = True
@@ -192,7 +192,7 @@ class Gateway(Part):
 
 
 class Interface(Part):
-    """A router's end on a subnet; short: a subnet's name, or a network's for all of its subnets."""
+    """A router's end; short: a subnet's name or CIDR, or a network's name for all its subnets."""
 
     short = "subnet"
 

@@ -13,7 +13,8 @@ def subnet_names(network: str, found: Network) -> list[str]:
     names = []
     for subnet in found.subnets:
         version = "v6" if ":" in subnet.cidr else "v4"
-        names.append(subnet.name or _numbered(f"{network}-{version}", seen))
+        usual = f"{network}-{version}"
+        names.append(subnet.name if subnet.name is not None else _numbered(usual, seen))
     return names
 
 

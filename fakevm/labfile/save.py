@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +14,9 @@ from fakevm.contents import present, raw, rules
 from fakevm.contents.present import Present
 from fakevm.contents.things import Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError
-from fakevm.labfile import checks
-from fakevm.labs import decide, releases
-from fakevm.labs.settings import (
-    CONFIG,
-    NEUTRON_SRC,
-    NOTHING,
-    WITH_KEYSTONE,
-    Existing,
-    Wishes,
-    options_of,
-)
+from fakevm.labfile import checks, settings
+from fakevm.labs import decide
+from fakevm.labs.settings import Existing, Wishes
 
 # What Neutron gives a network by its type on a lab's wires of 1500 bytes; of those that are left
 # out of a file, the lab's own type is meant.
@@ -52,19 +44,21 @@ def of(lab: Parts, *, engine: Engine) -> Saved:
     if not lab.joined and lab.home == lab.name:
         containers = [one for one in lab.containers if one.lab == lab.name]
         existing = decide.existing_of(lab.name, Wishes(), containers, (), engine=engine)
-    settings = settings_of(existing) if existing.containers else {}
-    return saved(lab.name, settings, present.of(raw.read(lab)))
+    own = settings.words_of(existing) if existing.containers else {}
+    return saved(lab.name, own, present.of(raw.read(lab)))
 
 
-def saved(lab: str, settings: Mapping[str, Any], there: Present) -> Saved:
-    """Return what a file says of a lab; ConflictError, where names are not unique."""
+def saved(lab: str, own: Mapping[str, Any], there: Present) -> Saved:
+    """Return what a file says of a lab with these settings; ConflictError: names are not unique."""
     if there.ambiguous:
         names = ", ".join(sorted(f"{one.kind} {one.names[0]!r}" for one in there.ambiguous))
         raise ConflictError(
             f"names are keys in a lab file, and these are not unique, or empty: {names}",
             hint="fakevm openstack … set --name ANOTHER ID",
         )
-    saving = _Saving(there)
+    computes = own.get("computes")
+    hosts = [f"compute-{number}" for number in range(1, computes + 1)] if computes else None
+    saving = _Saving(there, hosts)
     parts = {
         "networks": saving.networks(),
         "routers": saving.routers(),
@@ -75,42 +69,14 @@ def saved(lab: str, settings: Mapping[str, Any], there: Present) -> Saved:
         "floating_ips": saving.floating_ips(),
     }
     said = {key: value for key, value in parts.items() if value}
-    return Saved(values={"name": lab, **settings, **said}, unsaid=(*there.unsaid, *saving.unsaid))
-
-
-def settings_of(existing: Existing) -> dict[str, Any]:
-    """Return the settings of a lab that are not as they would be anyway."""
-    backend = existing.backend
-    found: dict[str, Any] = {"computes": len(existing.hosts)}
-    if backend is None:
-        return found
-    found["backend"] = backend.name
-    if existing.neutron_version not in ("", releases.DEFAULT):
-        found["neutron"] = existing.neutron_version
-    if existing.host_neutron:
-        found["host_neutron"] = dict(existing.host_neutron)
-    if existing.has_keystone:
-        found["auth"] = WITH_KEYSTONE
-    for option in options_of(backend):
-        value = existing.handed(option).lower() if option.values else existing.handed(option)
-        key = option.name.replace("-", "_")
-        if not value or value in option.values[:1] or key == "auth":
-            continue
-        if not option.values and key != "l2_agent":
-            found[key] = value.split(",")
-        else:
-            found[key] = {"true": True, "false": False}.get(value, value)
-    for key, what in (("config", CONFIG), ("neutron_src", NEUTRON_SRC)):
-        if (folder := existing.handed(what)) and folder != str(NOTHING):
-            found[key] = folder
-    if existing.packages:
-        found["packages"] = list(existing.packages)
-    return found
+    return Saved(values={"name": lab, **own, **said}, unsaid=(*there.unsaid, *saving.unsaid))
 
 
 class _Saving:
-    def __init__(self, there: Present) -> None:
+    def __init__(self, there: Present, hosts: Collection[str] | None) -> None:
+        """hosts: those that VMs of the file may be on; None: any."""
         self._things = there.things
+        self._hosts = hosts
         self.unsaid: list[str] = []
 
     def _of(self, kind: Kind) -> list[Thing]:
@@ -183,11 +149,26 @@ class _Saving:
                 found.append(network)
                 continue
             for one in ends:
-                subnet = self._things[one.made_with["subnet_id"]].attributes["name"]
-                ip = one.attributes["ip_address"]
-                whole = {"subnet": subnet, "ip_address": ip}
-                found.append(subnet if one.made_with["_at_gateway"] else whole)
+                word = self._word_of_subnet(self._things[one.made_with["subnet_id"]])
+                if word is None:
+                    self.unsaid.append(f"{one.ref}, which no word means alone")
+                    continue
+                whole = {"subnet": word, "ip_address": one.attributes["ip_address"]}
+                found.append(word if one.made_with["_at_gateway"] else whole)
         return found
+
+    def _word_of_subnet(self, subnet: Thing) -> str | None:
+        """Return what means this subnet alone: its name, its network's, or its CIDR."""
+        network, cidr = subnet.ref.names
+        meant = Counter(
+            word
+            for one in self._of("subnet")
+            for word in {one.attributes["name"], one.ref.names[1]}
+        )
+        for word in filter(None, (subnet.attributes["name"], cidr)):
+            if meant[word] == 1 and ref("network", word) not in self._things:
+                return str(word)
+        return network if len(self._parts("subnet", network)) == 1 else None
 
     def groups(self) -> dict[str, Any]:
         """Return security groups; Neutron's own one only if somebody has changed it."""
@@ -227,8 +208,9 @@ class _Saving:
         found = {}
         for vm in self._of("vm"):
             name, host = vm.ref.names[0], vm.attributes["host"]
-            if not host:
-                self.unsaid.append(f"{vm.ref}, which is on no host")
+            if not self._is_said(vm):
+                where = f"{host}, no host of this lab" if host else "no host"
+                self.unsaid.append(f"{vm.ref}, which is on {where}")
                 continue
             seen = Counter[str]()
             nics = []
@@ -251,7 +233,7 @@ class _Saving:
         found = {}
         for trunk in self._of("trunk"):
             name = trunk.ref.names[0]
-            word = self._word_of(trunk.made_with["port_id"])
+            word = self._word_of(trunk.made_with["port_id"], trunk)
             if word is None:
                 continue
             subs = []
@@ -275,18 +257,31 @@ class _Saving:
         found = {}
         for one in self._of("floating_ip"):
             nic = one.attributes["port_id"]
-            word = self._word_of(nic) if nic else None
+            word = self._word_of(nic, one) if nic else None
             if word is None:
                 continue
             network = _name(one.attributes["floating_network_id"])
             address = one.attributes["floating_ip_address"]
             found[word] = {"network": network, "floating_ip_address": address}
+            ips = [ip["ip_address"] for ip in self._things[nic].attributes["fixed_ips"]]
+            if sum(":" not in ip for ip in ips) > 1:
+                found[word]["fixed_ip_address"] = one.attributes["fixed_ip_address"]
         return found
 
-    def _word_of(self, port: Ref) -> str | None:
-        """Return what means a NIC in a file: its port's name, or its VM's that has no other one."""
+    def _is_said(self, vm: Thing) -> bool:
+        host = vm.attributes["host"]
+        return bool(host) and (self._hosts is None or host in self._hosts)
+
+    def _word_of(self, port: Ref, user: Thing) -> str | None:
+        """Return what means a NIC in a file: its port's name, or its VM's that has no other one.
+
+        user: what it has.
+        """
         vm = port.names[0]
-        if ref("vm", vm) not in self._things or not self._things[ref("vm", vm)].attributes["host"]:
+        if ref("vm", vm) not in self._things:
+            return None
+        if not self._is_said(self._things[ref("vm", vm)]):
+            self.unsaid.append(f"{user.ref}, whose VM is not said")
             return None
         if len(self._parts("nic", vm)) == 1:
             return vm

@@ -1,4 +1,4 @@
-"""What a lab file wishes of the lab itself, beside what options and variables say: pure."""
+"""The settings of the lab itself in a lab file: what it wishes, what a lab has: pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import Any
 
 from fakevm.errors import ConfigError
 from fakevm.labfile.model import LabFile
-from fakevm.labs.settings import Settings, Wishes, is_path, options_of
+from fakevm.labs import releases
+from fakevm.labs.settings import (
+    CONFIG,
+    NEUTRON_SRC,
+    NOTHING,
+    WITH_KEYSTONE,
+    Existing,
+    Settings,
+    Wishes,
+    is_path,
+    options_of,
+)
 
 # The keys that are options of every lab, or of a backend's.
 _OPTIONS = (
@@ -45,6 +56,36 @@ def wishes_of(file: LabFile, folder: Path, given: Wishes, environ: Mapping[str, 
         else tuple(_package(folder, spec) for spec in file.packages),
         host_neutron={**file.host_neutron, **given.host_neutron},
     )
+
+
+def words_of(existing: Existing) -> dict[str, Any]:
+    """Return the settings of a lab that are not as they would be anyway, in a file's words."""
+    backend = existing.backend
+    found: dict[str, Any] = {"computes": len(existing.hosts)}
+    if backend is None:
+        return found
+    found["backend"] = backend.name
+    if existing.neutron_version not in ("", releases.DEFAULT):
+        found["neutron"] = existing.neutron_version
+    if existing.host_neutron:
+        found["host_neutron"] = dict(existing.host_neutron)
+    if existing.has_keystone:
+        found["auth"] = WITH_KEYSTONE
+    for option in options_of(backend):
+        value = existing.handed(option).lower() if option.values else existing.handed(option)
+        key = option.name.replace("-", "_")
+        if not value or value in option.values[:1] or key == "auth":
+            continue
+        if not option.values and key != "l2_agent":
+            found[key] = value.split(",")
+        else:
+            found[key] = {"true": True, "false": False}.get(value, value)
+    for key, what in (("config", CONFIG), ("neutron_src", NEUTRON_SRC)):
+        if (folder := existing.handed(what)) and folder != str(NOTHING):
+            found[key] = folder
+    if existing.packages:
+        found["packages"] = list(existing.packages)
+    return found
 
 
 def differences(wanted: Settings, there: Settings) -> list[str]:

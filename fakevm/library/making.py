@@ -58,7 +58,7 @@ class Making:
         return self._beside(_one(found, "network", wanted, "fakevm openstack network list"))
 
     def subnet(self, wanted: Handle | str) -> str:
-        """Read a network, or the one that has the subnet of this name; return its id or the name.
+        """Read a network, or the one that has the subnet of this name or CIDR; return its id or it.
 
         As a router's interface has it.
         """
@@ -67,6 +67,8 @@ class Making:
         if found := self.part.networks(name=[wanted]):
             return self._beside(only(found, f"network {wanted}"))
         subnets = self.part.rows("subnets", name=[wanted])
+        if not subnets and "/" in wanted:
+            subnets = self.part.rows("subnets", cidr=[wanted])
         if not subnets:
             raise _missing("network or subnet", wanted, "fakevm openstack subnet list")
         subnet = only(subnets, f"subnet {wanted}")
@@ -200,11 +202,7 @@ class Making:
     def _told(self, row: Found) -> dict[str, Any]:
         """Return a network that is there in a file's words, as far as others depend on them."""
         subnets = [
-            {
-                "cidr": one["cidr"],
-                "gateway_ip": one["gateway_ip"],
-                **({"name": one["name"]} if one["name"] else {}),
-            }
+            {key: one[key] for key in ("cidr", "gateway_ip", "name")}
             for one in self.part.subnets_of(row["id"])
         ]
         return {
@@ -215,8 +213,11 @@ class Making:
 
 
 def checked(what: str, values: Mapping[str, Any], own: tuple[str, ...] = ()) -> LabFile:
-    """Return what a lab file's words say; ConfigError: of what, and where below `own`."""
-    found = labfile.document.checked(plain(values))
+    """Return what a lab file's words say; ConfigError: of what, and where below `own`.
+
+    What stands beside that is there, and as Neutron lets it be.
+    """
+    found = labfile.document.checked(plain(values), about=own)
     if isinstance(found, LabFile):
         return found
     first, *others = (f"{what}: {_told(path, words, own)}" for path, words in found)

@@ -134,7 +134,21 @@ vms: {1: {nics: [{network: 10, mac_address: 11:22:33:44:55:06}, on]}}
     assert found.vms["1"].nics[0].mac_address == "11:22:33:44:55:06"
 
 
-NETS = "networks: {blue: {subnets: [10.1.0.0/24]}, red: {subnets: [10.1.0.0/16]}}\n"
+NETS = """\
+networks:
+  blue: {subnets: [10.1.0.0/24]}
+  red: {subnets: [10.1.0.0/16]}
+  one: {subnets: [{cidr: 10.3.0.0/24, name: same}]}
+  other: {subnets: [{cidr: 10.3.0.0/24, name: same}]}
+  far: {subnets: [{cidr: 2001:db8::/64, gateway_ip: fe80::1}]}
+"""
+
+
+def test_what_neutron_takes_is_taken() -> None:
+    far = "{subnet: far, ip_address: 2001:db8::1}"
+    text = f"{NETS}routers: {{r: {{interfaces: [one, 10.1.0.0/24, {far}]}}}}"
+    found = document.read(text.encode(), "f")
+    assert [subnet.name for subnet in found.networks["other"].subnets] == ["same"]
 
 
 @pytest.mark.parametrize(
@@ -170,10 +184,30 @@ NETS = "networks: {blue: {subnets: [10.1.0.0/24]}, red: {subnets: [10.1.0.0/16]}
         ("computes: 2\nvms: {a: {host: compute-3, nics: [blue]}}", "there is no host 'compute-3'"),
         ("security_groups: {web: {rules: [ingress tcp 80 from wbe]}}", "and 'wbe' is no CIDR"),
         ("floating_ips: {a: blue}", "there is no NIC or VM 'a' in this file"),
+        (
+            "routers: {r: {interfaces: [{subnet: same, ip_address: 10.3.0.9}]}}",
+            "'same' means several subnets",
+        ),
+        (
+            "routers: {r: {interfaces: [10.3.0.0/24]}}",
+            "'10.3.0.0/24' means several subnets",
+        ),
+        (
+            "routers: {r: {interfaces: [far]}}",
+            "the gateway fe80::1 is not in 2001:db8::/64: ip_address is needed here",
+        ),
+        (
+            "networks: {a: {subnets: [{cidr: 10.1.0.0/24, gateway_ip: 10.2.0.1}]}}",
+            "10.2.0.1 is not in 10.1.0.0/24",
+        ),
+        (
+            "networks: {a: {subnets: [{cidr: 'fd00::/64', gateway_ip: 'fd01::1'}]}}",
+            "fd01::1 is not in fd00::/64",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_told(text: str, told: str) -> None:
-    found = problems(NETS + text)
+    found = problems(text if text.startswith("networks:") else NETS + text)
     assert any(told in one for one in found), found
 
 

@@ -105,6 +105,30 @@ def _network(name: str) -> dict[str, Any]:
     return {"name": name, "shared": False, "router:external": False, "admin_state_up": True}
 
 
+def test_networks_that_others_made_are_as_neutron_lets_them_be(lab: Lab, cloud: FakeCloud) -> None:
+    made = {
+        "one": ("10.1.0.0/24", {"name": "subnet"}),
+        "other": ("10.2.0.0/24", {"name": "subnet"}),
+        "local": ("2001:db8::/64", {"gateway_ip": "fe80::1"}),
+        # Beside its subnet: Neutron can't tell whether it is right.
+        "beside": ("10.3.0.0/24", {"gateway_ip": "10.9.0.1"}),
+    }
+    common = {"enable_dhcp": False, "dns_nameservers": [], "host_routes": []}
+    for name, (cidr, more) in made.items():
+        network = cloud.write("POST", "/networks", {"network": _network(name)})["network"]["id"]
+        version = 6 if ":" in cidr else 4
+        subnet = {"network_id": network, "cidr": cidr, "ip_version": version, **common, **more}
+        cloud.write("POST", "/subnets", {"subnet": subnet})
+    lab.router("edge", interfaces=["one", "other"])
+    lab.router("third", interfaces=["10.2.0.0/24"])
+    assert lab.save().values["routers"]["third"] == {"interfaces": ["other"]}
+    with pytest.raises(ConflictError, match="several of the name subnet subnet"):
+        lab.router("another", interfaces=["subnet"])
+    with pytest.raises(ConfigError, match=r"interfaces\[0\]: the gateway fe80::1 is not in"):
+        lab.router("another", interfaces=["local"])
+    assert len(lab.vm("web", on="compute-1", networks=[*made]).ports) == 4
+
+
 def test_one_object_needs_no_look_at_all_of_the_lab(lab: Lab, cloud: FakeCloud) -> None:
     net = lab.network("blue", subnets=[STATIC])
     cloud.asked.clear()
