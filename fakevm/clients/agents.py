@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import queue
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,12 @@ from typing import Any, Literal
 from fakevm.clients.rpc import Connection, Item, known, result
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, PluggedVm, Vif, Vm
+
+# Of a command's stdin, what a line has.
+_PIECE = 64 * 1024
+
+# How long the word that ends a command may wait for its stdin, of which it may read nothing.
+CANCEL_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +197,26 @@ class Execution:
             return
 
     def send(self, data: bytes) -> None:
-        """Write to the command's stdin; b"" closes it."""
-        encoded = base64.b64encode(data).decode()
-        self._agent.notify("exec.stdin", {"id": self._id, "data": encoded})
+        """Write to the command's stdin; b"" closes it. Waits while it reads nothing."""
+        # The agent bounds its lines, and what others ask goes between them.
+        for start in range(0, len(data) or 1, _PIECE):
+            encoded = base64.b64encode(data[start : start + _PIECE]).decode()
+            self._agent.notify("exec.stdin", {"id": self._id, "data": encoded})
+
+    def feed(self, data: bytes) -> None:
+        """Write all that there is to the command's stdin and close it, in the background.
+
+        So that its output is read meanwhile, without which it may read no more.
+        """
+
+        def write() -> None:
+            # The command may have ended, or the host with it: that is told with its output.
+            with suppress(FakevmError):
+                if data:
+                    self.send(data)
+                self.send(b"")
+
+        threading.Thread(target=write, name="stdin", daemon=True).start()
 
     def resize(self, rows: int, cols: int) -> None:
         """Tell the command the terminal's new size."""
@@ -200,7 +224,7 @@ class Execution:
 
     def cancel(self) -> None:
         """End the command and its children."""
-        self._agent.notify("exec.cancel", {"id": self._id})
+        self._agent.notify("exec.cancel", {"id": self._id}, within_s=CANCEL_S)
 
 
 def plugged_vif(found: Mapping[str, Any]) -> PluggedVif:

@@ -97,9 +97,12 @@ class Connection:
         finally:
             self.forget(request_id)
 
-    def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        """Send what has no answer."""
-        self._write({"jsonrpc": "2.0", "method": method, "params": params})
+    def notify(
+        self, method: str, params: Mapping[str, Any], *, within_s: float | None = None
+    ) -> None:
+        """Send what has no answer; where it can't be sent by then, hang up."""
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        self._write(message, within_s=within_s)
 
     def forget(self, request_id: int) -> None:
         """Drop what still comes for a request."""
@@ -140,13 +143,17 @@ class Connection:
         self._write({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         return request_id, answers
 
-    def _write(self, message: Mapping[str, Any]) -> None:
+    def _write(self, message: Mapping[str, Any], *, within_s: float | None = None) -> None:
         line = json.dumps(message, ensure_ascii=False).encode() + b"\n"
+        if not self._writing.acquire(timeout=-1 if within_s is None else within_s):
+            self.close()
+            raise self._ended()
         try:
-            with self._writing:
-                self._stream.write(line)
+            self._stream.write(line)
         except OSError as error:
             raise self._lost or self._ended() from error
+        finally:
+            self._writing.release()
 
     def _read(self) -> None:
         rest = b""

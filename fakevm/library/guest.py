@@ -77,10 +77,7 @@ class Guest(Handle):
         agent = self.lab.agent(port.host)
         with agent.execute(port.id, argv, timeout_s=timeout_s, stdin=stdin is not None) as running:
             if stdin is not None:
-                if stdin:
-                    running.send(stdin.encode())
-                # Its end.
-                running.send(b"")
+                running.feed(stdin.encode())
             for stream, piece in running.output():
                 said[stream].append(piece)
             exit_code = running.exit_code

@@ -37,6 +37,9 @@ Program = Callable[[bytearray, Callable[[str, bytes], None], threading.Event], i
 # The size of a piece of what `flood` says.
 FLOOD = 4096
 
+# The longest line that the agent takes (fakevm_agent/server/client.py).
+LINE_MAX = 8 * 1024 * 1024
+
 
 @dataclass
 class FakeHost:
@@ -296,6 +299,9 @@ class FakeAgent:
     def _serve(self, sock: socket.socket) -> None:
         with sock, sock.makefile("rb") as lines:
             for line in lines:
+                if len(line) > LINE_MAX:
+                    # As the agent: it can't tell where the next one begins.
+                    return
                 message = json.loads(line)
                 if "id" in message:
                     threading.Thread(target=self._answer, args=(sock, message), daemon=True).start()

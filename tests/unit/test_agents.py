@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fakevm.clients import agents
 from fakevm.clients.agents import Agent, Execution
 from fakevm.clients.rpc import BACKLOG
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
-from tests.fakes.host import FLOOD, FakeAgent, FakeHost, FakeStream
+from tests.fakes.host import FLOOD, LINE_MAX, FakeAgent, FakeHost, FakeStream
+from tests.waiting import wait_until
 
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"
 VM = Vm(instance_id="11111111-0000-4000-8000-000000000001", name="vm")
@@ -188,6 +190,52 @@ def test_stdin_is_passed_to_its_end(agent: Agent) -> None:
     for data in (b"one ", "день".encode(), b""):
         execution.send(data)
     assert run(execution) == ("one день".encode(), b"", 0)
+
+
+def test_much_stdin_is_passed_in_lines_that_the_agent_takes(agent: Agent) -> None:
+    much = bytes(range(256)) * (LINE_MAX // 256)
+    with agent.execute(PORT, ["cat"], stdin=True) as execution:
+        execution.feed(much)
+        assert run(execution) == (much, b"", 0)
+
+
+class Stuck:
+    """A stream to an agent that takes a request, and then nothing more."""
+
+    def __init__(self) -> None:
+        self.stuck, self.closed = threading.Event(), threading.Event()
+        self._requests = 1
+
+    def read(self) -> bytes:
+        self.closed.wait()
+        return b""
+
+    def write(self, _data: bytes) -> None:
+        if self._requests:
+            self._requests -= 1
+            return
+        self.stuck.set()
+        self.closed.wait()
+        raise BrokenPipeError
+
+    def close(self) -> None:
+        self.closed.set()
+
+    @property
+    def complaint(self) -> str:
+        return ""
+
+
+def test_a_command_that_reads_nothing_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "CANCEL_S", 0.1)
+    stream = Stuck()
+    agent = Agent("compute-1", stream)
+    with agent.execute(PORT, ["sleep"], stdin=True) as execution:
+        execution.feed(b"words")
+        assert stream.stuck.wait(5)
+    # The word that ends it does not get through: so the agent sees that nobody is there.
+    assert stream.closed.is_set()
+    wait_until("the end of the stream", lambda: agent.lost)
 
 
 def test_many_commands_do_not_mix(agent: Agent) -> None:
