@@ -58,7 +58,7 @@ def of(lab: Parts) -> Graph:
     """Return the lab as it is now."""
     rows = vms.overview.rows(lab)
     kinds = ("networks", "subnets", "routers", "ports")
-    networks, subnets, routers, ports = each(lab.neutron.listed, kinds)
+    networks, subnets, routers, ports = each(lab.neutron.listed_if_known, kinds)
     nodes, edges = drawn(rows, networks=networks, subnets=subnets, routers=routers, ports=ports)
     return Graph(
         lab=lab.name,

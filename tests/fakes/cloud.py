@@ -49,10 +49,6 @@ _DEFAULTS: Mapping[str, Row] = {
 _EXTENSIONS: Mapping[str, Any] = {"port_security_enabled": True, "qos_policy_id": None}
 
 
-# Of plug-ins that it has not.
-_LACKED = ("address-groups",)
-
-
 class FakeCloud(FakeNeutron):
     """Knows no quota and no race; refuses what it does not know, and what is in use."""
 
@@ -64,6 +60,8 @@ class FakeCloud(FakeNeutron):
         }
         # By port.
         self.more: dict[str, Row] = {}
+        # Collections of plug-ins that are not loaded.
+        self.lacked = {"address-groups"}
         # Attributes of extensions that are not loaded.
         self.unknown: set[str] = set()
         self.tags: dict[str, list[str]] = {}
@@ -88,7 +86,7 @@ class FakeCloud(FakeNeutron):
         self.asked.append(path)
         whole, _, query = path.partition("?")
         kind, _, object_id = whole.strip("/").removeprefix("qos/").partition("/")
-        if kind in _LACKED:
+        if kind in self.lacked:
             raise NotFoundError("Neutron: the resource could not be found")
         if kind == "ports":
             rows = [self._port_row(port) for port in self.ports_by_id.values()]

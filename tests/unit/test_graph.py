@@ -9,6 +9,9 @@ import pytest
 from fakevm.display import graph as display
 from fakevm.reach.graph import Edge, Graph, Node, drawn
 from fakevm.vms.rows import Row
+from tests.fakes.cloud import FakeCloud
+from tests.unit.conftest import World
+from tests.unit.test_labfile import up
 
 NETWORKS = [
     {"id": "a", "name": "front", "admin_state_up": True},
@@ -56,6 +59,17 @@ def test_a_network_that_came_between_two_answers_is_drawn_later() -> None:
     )
     assert graph.edges == ()
     assert {node.kind for node in graph.nodes} == {"vm", "router"}
+
+
+def test_a_lab_without_a_router_plug_in_is_drawn(world: World, cloud: FakeCloud) -> None:
+    cloud.lacked |= {"routers"}
+    text = """\
+networks: {blue: {subnets: [{cidr: 10.1.0.0/24, enable_dhcp: false}]}}
+vms: {web: {host: compute-1, nics: [blue]}}
+"""
+    with world.lab() as lab:
+        assert not up(lab, text).errors
+        assert {node.kind for node in lab.graph().nodes} == {"vm", "network"}
 
 
 def test_what_is_used_is_drawn() -> None:
