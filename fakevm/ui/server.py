@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import secrets
@@ -74,8 +75,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
+            told = " is in use" if error.errno == errno.EADDRINUSE else f": {error.strerror}"
             raise ConflictError(
-                f"port {port} on {ADDRESS} is in use", hint="fakevm ui --port ANOTHER"
+                f"port {port} on {ADDRESS}{told}", hint="fakevm ui --port ANOTHER"
             ) from error
 
     def shutdown(self) -> None:

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from fakevm.cli.root import COMMANDS, cli
+from fakevm.evidence.collect import WITHIN_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,3 +156,8 @@ def test_each_command_each_class_and_each_job_has_a_page() -> None:
     # Each is in the contents, which the first page has.
     contents = set(re.findall(r"^[\w/-]+$", pages["index.md"], re.MULTILINE))
     assert {name.rpartition(".")[0] for name in pages} - {"index"} <= contents
+
+
+def test_the_bound_of_evidence_is_the_one_that_is_documented() -> None:
+    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    assert f"{WITHIN_S:g} at most" in text

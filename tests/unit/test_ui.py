@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -386,6 +389,18 @@ def test_a_version_is_a_number(server: Server, after: str) -> None:
 def test_a_port_that_is_in_use_is_told(server: Server) -> None:
     with pytest.raises(ConflictError, match="is in use"):
         Server("fakevm", server.feed, server.moves, port=server.server_port)
+
+
+def test_a_port_that_is_not_the_user_s_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bind(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(ConflictError) as caught:
+        Server("fakevm", server.feed, server.moves, port=80)
+    assert str(caught.value) == "port 80 on 127.0.0.1: Permission denied"
 
 
 def test_a_lab_that_nobody_watches_is_left_alone(world: World) -> None:
