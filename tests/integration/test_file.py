@@ -91,11 +91,34 @@ def test_a_lab_is_as_its_file_says(lab: Lab, tmp_path: Path) -> None:
     assert not [n for n in lab.sdk.network.networks() if n.name.startswith("file-")]
 
 
+def odd_things(lab: Lab) -> None:
+    """Make by hand what Neutron takes: subnets without a name, a rule with host bits."""
+    neutron = lab.sdk.network
+    red = neutron.find_network("file-red", ignore_missing=False)
+    edge = neutron.find_router("file-edge", ignore_missing=False)
+    group = neutron.find_security_group("file-web", ignore_missing=False)
+    more = {"network_id": red.id, "enable_dhcp": False}
+    neutron.create_subnet(cidr="2001:db8:82::/64", ip_version=6, gateway_ip="fe80::1", **more)
+    nameless = neutron.create_subnet(cidr="10.82.1.0/24", ip_version=4, **more)
+    neutron.add_interface_to_router(edge, subnet=nameless.id)
+    neutron.create_security_group_rule(
+        security_group_id=group.id,
+        direction="ingress",
+        protocol="tcp",
+        port_range_min=22,
+        port_range_max=22,
+        remote_ip_prefix="10.82.0.5/24",
+    )
+
+
 @pytest.mark.nightly
 def test_what_is_saved_makes_the_same_again(lab: Lab) -> None:
     try:
         changes(lab, text=FILE)
+        odd_things(lab)
         saved = lab.fakevm.ok("save")
+        assert "{cidr: '2001:db8:82::/64', name: '', gateway_ip: 'fe80::1'" in saved
+        assert "ingress tcp 22 from 10.82.0.0/24" in saved
         assert changes(lab, "--dry-run", text=saved) == []
         changes(lab, "--prune", text=EMPTY)
         assert "create vm file-web" in changes(lab, text=saved)

@@ -112,6 +112,8 @@ def test_a_test_s_objects(lab: Lab, library: Library) -> None:
         str(caught.value),
     )
     assert lab.fakevm.run(*caught.value.hint.split()[3:]).exit_code == 1
+    much = "much " * 4_000_000
+    assert client.exec("cat", stdin=much).stdout == much
     assert "LISTEN" not in web.exec("ss", "-Hltn", check=True).stdout
 
     # A group that changes is the same group, whose VM is reached then.

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.integration.cloud import Cloud
+from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
 from tests.waiting import wait_until
 
@@ -25,11 +25,27 @@ def ask(url: str, path: str, **body: str) -> Any:
         return json.loads(answer.read())
 
 
+def moved(url: str, guest: Guest) -> Any:
+    """Move a VM to compute-3; return what the page has of it in the end."""
+    ask(url, "/migrate", vm=guest.instance_id, host="compute-3")
+
+    def ended() -> list[Any]:
+        moves = ask(url, "/state")["moves"]
+        mine = [one for one in moves if one["instance_id"] == guest.instance_id]
+        return [one for one in mine if one["state"] != "running"]
+
+    (move,) = wait_until("the migration", ended)
+    assert move["state"] == "moved", move
+    return move
+
+
 @pytest.mark.nightly
 def test_the_page_follows_the_lab_and_moves_a_vm(lab: Lab, cloud: Cloud) -> None:
     network = cloud.network(cidr="10.77.0.0/24")
     cloud.guest(network, "stays", "compute-1")
     goes = cloud.guest(network, "goes", "compute-2")
+    # It lets no probes in.
+    shut = cloud.guest(network, "shut", "compute-2", group=cloud.security_group())
     process = lab.fakevm.start("ui")
     try:
         assert process.stdout
@@ -39,18 +55,16 @@ def test_the_page_follows_the_lab_and_moves_a_vm(lab: Lab, cloud: Cloud) -> None
         picture = wait_until("the picture", lambda: ask(url, "/state")["svg"])
         for word in ("stays", "goes", goes.ip, *lab.hosts()):
             assert f">{word}" in picture
-        ask(url, "/migrate", vm=goes.instance_id, host="compute-3")
-        move = wait_until(
-            "the migration",
-            lambda: [m for m in ask(url, "/state")["moves"] if m["state"] != "running"],
-        )[0]
-        assert move["state"] == "moved", move
+        move = moved(url, goes)
         assert "unplug (source)" in move["steps"]
         assert "The VM lost" in move["verdict"]
         wait_until(
             "its new place",
             lambda: ask(url, "/state")["vms"][goes.instance_id]["host"] == "compute-3",
         )
+        unprobed = moved(url, shut)
+        assert unprobed["unprobed"].startswith("no packet came through within 5 s: ")
+        assert "Nobody probed" in unprobed["verdict"]
         assert any(event["name"] == "network-vif-plugged" for event in ask(url, "/state")["events"])
     finally:
         process.send_signal(signal.SIGINT)
