@@ -106,7 +106,9 @@ class _Saving:
             told |= _unless(has, "port_security_enabled", True)
             told["qos_policy"] = _name(has["qos_policy_id"])
             subnets, seen = [], Counter[str]()
-            for subnet in self._parts("subnet", name):
+            # Neutron lists them in no order, and "blue-v4" comes before "blue-v4-2".
+            mine = self._parts("subnet", name)
+            for subnet in sorted(mine, key=lambda one: (one.attributes["name"], one.ref)):
                 subnets.append(_subnet(name, subnet, seen))
             found[name] = _said({**told, "subnets": subnets})
         return found
@@ -237,7 +239,7 @@ class _Saving:
             if word is None:
                 continue
             subs = []
-            for sub in self._parts("sub_port", name):
+            for sub in sorted(self._parts("sub_port", name), key=lambda one: int(one.ref.names[1])):
                 port = self._things[sub.attributes["port_id"]]
                 tag = int(sub.ref.names[1])
                 called = port.made_with["name"]

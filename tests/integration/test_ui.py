@@ -44,8 +44,6 @@ def test_the_page_follows_the_lab_and_moves_a_vm(lab: Lab, cloud: Cloud) -> None
     network = cloud.network(cidr="10.77.0.0/24")
     cloud.guest(network, "stays", "compute-1")
     goes = cloud.guest(network, "goes", "compute-2")
-    # It lets no probes in.
-    shut = cloud.guest(network, "shut", "compute-2", group=cloud.security_group())
     process = lab.fakevm.start("ui")
     try:
         assert process.stdout
@@ -62,6 +60,9 @@ def test_the_page_follows_the_lab_and_moves_a_vm(lab: Lab, cloud: Cloud) -> None
             "its new place",
             lambda: ask(url, "/state")["vms"][goes.instance_id]["host"] == "compute-3",
         )
+        # It lets no probes in.
+        shut = cloud.guest(network, "shut", "compute-2", group=cloud.security_group())
+        wait_until("the VM", lambda: shut.instance_id in ask(url, "/state")["vms"])
         unprobed = moved(url, shut)
         assert unprobed["unprobed"].startswith("no packet came through within 5 s: ")
         assert "Nobody probed" in unprobed["verdict"]

@@ -63,9 +63,27 @@ def test_subnets_may_have_one_name_and_a_gateway_that_is_link_local(
         subnet(cloud, network, "10.1.0.0/24", name="subnet")
     subnet(cloud, "red", "2001:db8::/64", name="red-v6", gateway_ip="fe80::1")
     assert saved(lab).values["networks"]["red"]["subnets"] == [
-        {"cidr": "10.1.0.0/24", "enable_dhcp": False, "name": "subnet"},
         {"cidr": "2001:db8::/64", "enable_dhcp": False, "gateway_ip": "fe80::1"},
+        {"cidr": "10.1.0.0/24", "enable_dhcp": False, "name": "subnet"},
     ]
+
+
+def test_what_neutron_lists_in_no_order_is_saved_in_one(lab: Lab, cloud: FakeCloud) -> None:
+    up(
+        lab,
+        """\
+networks: {blue: {subnets: [10.2.0.0/24, 10.1.0.0/24]}}
+vms: {web: {nics: [{network: blue, addressing: static}]}}
+trunks:
+  t: {port: web, sub_ports: [{network: blue, segmentation_id: 9}]}
+""",
+    )
+    before = lab.save().values
+    for _ in range(2):
+        rows = cloud.rows["subnets"]
+        cloud.rows["subnets"] = dict(reversed(rows.items()))
+        assert saved(lab).values == before
+    assert before["networks"]["blue"]["subnets"] == ["10.2.0.0/24", "10.1.0.0/24"]
 
 
 ROUTER = """\
