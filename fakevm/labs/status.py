@@ -126,7 +126,7 @@ def _outages(
 
 
 def _runs(lab: Parts) -> dict[str, str]:
-    """Return what the lab runs; nothing where its API's container has ended, or is gone."""
+    """Return what the lab runs, or has run; nothing where its API's container is gone."""
     with suppress(FakevmError):
         found = Existing(recipes={"neutron-api": lab.api_recipe})
         given = {

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from click.shell_completion import BashComplete, get_completion_class
 
+from fakevm import shortcut
 from fakevm.cli import complete
 from fakevm.cli.root import COMMANDS, cli
 from fakevm.names import published
@@ -198,8 +199,12 @@ def neutron(docker: Docker) -> Iterator[ListingApi]:
 
 
 @pytest.fixture
-def events(docker: Docker, neutron: ListingApi) -> Iterator[LocalNovaEvents]:
+def events(
+    docker: Docker, neutron: ListingApi, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalNovaEvents]:
     """nova-events of that lab."""
+    # On a machine that is as busy as a test's.
+    monkeypatch.setattr(shortcut.offers, "ANSWER_S", 30.0)
     with closing(LocalNovaEvents()) as events:
         docker.sockets["fakevm-nova-events-1"] = events.path
         docker.write()
