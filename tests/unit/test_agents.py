@@ -233,7 +233,7 @@ def test_a_command_that_reads_nothing_can_be_left(monkeypatch: pytest.MonkeyPatc
     with agent.execute(PORT, ["sleep"], stdin=True) as execution:
         execution.feed(b"words")
         assert stream.stuck.wait(5)
-    # The word that ends it does not get through: so the agent sees that nobody is there.
+    # The word that ends it does not get through: nobody waits for that.
     assert stream.closed.is_set()
     wait_until("the end of the stream", lambda: agent.lost)
 

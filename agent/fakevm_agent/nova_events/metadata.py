@@ -15,6 +15,12 @@ from fakevm_agent.nova_events.nova_api import Answer, Request
 # Of what Nova has, the VM's description, in any of its versions.
 _DESCRIPTION = re.compile(r"/openstack/(latest|20[0-9]{2}-[0-9]{2}-[0-9]{2})/meta_data\.json")
 
+# dnsmasq's limit, the lowest that Nova knows of.
+_HOSTNAME_LEN = 63
+
+# [api]dhcp_domain of Nova, as it is by default.
+_DOMAIN = "novalocal"
+
 
 def is_for(path: str) -> bool:
     """Tell whether a request is for Nova's metadata API, which has a port of its own there."""
@@ -42,13 +48,23 @@ def answer(request: Request, servers: Mapping[str, Server], *, secret: str) -> A
         body={
             "uuid": instance_id,
             "name": name,
-            "hostname": name,
+            "hostname": hostname(name, instance_id),
             "project_id": tenant_id,
             "availability_zone": "nova",
             "launch_index": 0,
             "meta": {},
         },
     )
+
+
+def hostname(name: str, instance_id: str) -> str:
+    """Return what Nova calls a server in its own network.
+
+    nova: utils.sanitize_hostname, API._populate_instance_names where it leaves nothing.
+    """
+    latin = name.encode("latin-1", "ignore").decode("latin-1")[:_HOSTNAME_LEN]
+    kept = re.sub(r"[^\w-]+", "", re.sub(r"[ _.]", "-", latin)).lower().strip("-")
+    return f"{kept or f'Server-{instance_id}'}.{_DOMAIN}"
 
 
 def _fault(status: int, message: str) -> Answer:

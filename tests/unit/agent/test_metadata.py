@@ -31,7 +31,24 @@ def test_a_vm_is_told_who_it_is(version: str) -> None:
     told = metadata.answer(request, SERVERS, secret="secret")
     assert told.status == 200
     assert (told.body["uuid"], told.body["name"]) == (VM, "web")
+    assert told.body["hostname"] == "web.novalocal"
     assert told.body["project_id"] == "project"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("web", "web"),
+        ("My Web_1.example", "my-web-1-example"),
+        ("-web!", "web"),
+        ("wéb ☃", "wéb"),
+        ("x" * 70, "x" * 63),
+        ("☃", f"Server-{VM}"),
+        (VM, VM),
+    ],
+)
+def test_a_vm_s_hostname_is_the_one_that_nova_gives(name: str, expected: str) -> None:
+    assert metadata.hostname(name, VM) == f"{expected}.novalocal"
 
 
 @pytest.mark.parametrize(
