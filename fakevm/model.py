@@ -160,7 +160,7 @@ class Server:
     # "": not known.
     name: str = ""
     project_id: str = ""
-    # Of a server that is shelved: the ports that it was given, and all of its ports by NIC.
+    # The ports that it was given, and all of its ports by NIC.
     given: tuple[str, ...] = ()
     nics: tuple[str, ...] = ()
     # Where a cold migration came from that is not confirmed yet; "": there is none.
