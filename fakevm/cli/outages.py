@@ -12,8 +12,8 @@ from fakevm import outages
 from fakevm.cli import complete
 from fakevm.cli.session import SECONDS, Number, Session, lab_option, pass_session, say
 from fakevm.errors import for_each
-from fakevm.labs.subnets import ROLES
 from fakevm.names import lab_words
+from fakevm.recipe.subnets import ROLES
 
 if TYPE_CHECKING:
     from fakevm.lab import Lab

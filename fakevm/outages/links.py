@@ -9,8 +9,8 @@ from fakevm.clients.containers import Container
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, for_each
-from fakevm.labs.subnets import ROLES
 from fakevm.outages.target import container_of, order
+from fakevm.recipe.subnets import ROLES
 
 MANAGEMENT, UNDERLAY, PROVIDER = ROLES
 

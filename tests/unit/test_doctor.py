@@ -26,7 +26,6 @@ from fakevm.labs.compose import COMPOSE_VERSION
 from fakevm.labs.decide import wanted_of
 from fakevm.labs.images import Unfit
 from fakevm.labs.settings import Existing, Wishes
-from fakevm.labs.subnets import slice_of
 from fakevm.preflight import machine
 from fakevm.preflight.checks import checks, refuse
 from fakevm.preflight.doctor import examine, require
@@ -41,6 +40,7 @@ from fakevm.preflight.shared import (
     THREADS_MAX,
 )
 from fakevm.preflight.values import Check, Kernel, Machine, State, Wanted
+from fakevm.recipe.subnets import slice_of
 from tests.fakes.engine import FakeEngine, make_container
 
 ABOUT = About(

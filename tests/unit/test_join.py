@@ -14,7 +14,7 @@ from fakevm.labs.decide import wanted_of
 from fakevm.labs.join import document_of, home_of, join, leave
 from fakevm.labs.settings import Existing, Wishes, settings
 from fakevm.labs.share import files
-from fakevm.labs.subnets import ROLES
+from fakevm.recipe.subnets import ROLES
 from tests.fakes.engine import FakeEngine, make_container
 
 API = make_container("neutron-api", lab="home")
