@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakevm.labs import images, published, releases, share
+from fakevm.labs import images, published, share
+from fakevm.recipe import releases
 
 
 def names(release: str) -> dict[str, str]:

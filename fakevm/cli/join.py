@@ -9,7 +9,7 @@ import click
 from fakevm import labs, neutron
 from fakevm.cli.session import SECONDS, Session, format_option, name_option, pass_session, say
 from fakevm.display import output
-from fakevm.labs import releases
+from fakevm.recipe import releases
 
 
 @click.command()

@@ -9,7 +9,6 @@ from typing import Any
 
 from fakevm.errors import ConfigError
 from fakevm.labfile.model import LabFile
-from fakevm.labs import releases
 from fakevm.labs.settings import (
     CONFIG,
     NEUTRON_SRC,
@@ -21,6 +20,7 @@ from fakevm.labs.settings import (
     is_path,
     options_of,
 )
+from fakevm.recipe import releases
 
 # The keys that are options of every lab, or of a backend's.
 _OPTIONS = (

@@ -14,8 +14,8 @@ from fakevm import backends
 from fakevm.backends.backend import Backend, Handed, Option
 from fakevm.clients.containers import KEYSTONE, Container, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs import releases
 from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT
+from fakevm.recipe import releases
 from fakevm.recipe.subnets import ROLES, choose_slice, collisions, slice_of
 
 # What ML2 and Neutron load.

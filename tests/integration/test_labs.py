@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from openstack.exceptions import ForbiddenException
 
-from fakevm.labs import releases
+from fakevm.recipe import releases
 from tests.integration import plain, tree
 from tests.integration.cloud import Cloud
 from tests.integration.command import Fakevm, interrupt_when

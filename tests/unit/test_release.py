@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from fakevm.labs import images, published
-from fakevm.labs.releases import DEFAULT
+from fakevm.recipe.releases import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 
