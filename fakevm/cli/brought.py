@@ -10,9 +10,9 @@ from fakevm import display
 from fakevm.cli import status
 from fakevm.cli.session import say
 from fakevm.display import output
-from fakevm.labs.settings import AUTH
 from fakevm.names import ADMIN, USERS, lab_words, project
 from fakevm.neutron.login import clouds
+from fakevm.recipe.settings import AUTH
 
 if TYPE_CHECKING:
     from fakevm.contents.converge import Converged

@@ -27,8 +27,8 @@ from fakevm.cli.session import (
 )
 from fakevm.display import output
 from fakevm.errors import ConfigError, raise_all
-from fakevm.labs.settings import AUTH, NOTHING, Wishes, is_path
 from fakevm.recipe import releases
+from fakevm.recipe.settings import AUTH, NOTHING, Wishes, is_path
 
 if TYPE_CHECKING:
     from fakevm.contents.things import Thing

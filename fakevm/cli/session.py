@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from fakevm.labs.elsewhere import Elsewhere
     from fakevm.labs.images import Unfit
     from fakevm.labs.join import JoinReport
-    from fakevm.labs.settings import Wishes
     from fakevm.labs.up import UpReport
     from fakevm.preflight.values import Check
+    from fakevm.recipe.settings import Wishes
 
 F = TypeVar("F", bound=Callable[..., Any])
 

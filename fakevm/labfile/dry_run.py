@@ -8,8 +8,8 @@ from fakevm.clients.engine import Engine
 from fakevm.contents.converge import Converged, Done
 from fakevm.labfile.settings import differences
 from fakevm.labs import decide
-from fakevm.labs.settings import Wishes
 from fakevm.names import check_lab, project
+from fakevm.recipe.settings import Wishes
 
 
 @dataclass(frozen=True, kw_only=True)

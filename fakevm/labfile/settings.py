@@ -9,7 +9,8 @@ from typing import Any
 
 from fakevm.errors import ConfigError
 from fakevm.labfile.model import LabFile
-from fakevm.labs.settings import (
+from fakevm.recipe import releases
+from fakevm.recipe.settings import (
     CONFIG,
     NEUTRON_SRC,
     NOTHING,
@@ -20,7 +21,6 @@ from fakevm.labs.settings import (
     is_path,
     options_of,
 )
-from fakevm.recipe import releases
 
 # The keys that are options of every lab, or of a backend's.
 _OPTIONS = (

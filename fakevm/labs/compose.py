@@ -15,7 +15,10 @@ import yaml
 from fakevm.clients import process
 from fakevm.clients.containers import L2_AGENT_LABEL, Container, Network
 from fakevm.errors import ConflictError, UnavailableError
-from fakevm.labs.settings import (
+from fakevm.labs.share import build_context, ca_bundle
+from fakevm.names import LAB_LABEL, NOVA, project
+from fakevm.neutron.login import Login
+from fakevm.recipe.settings import (
     CONFIG,
     KEYSTONE_PASSWORD,
     NEUTRON_SRC,
@@ -24,9 +27,6 @@ from fakevm.labs.settings import (
     Settings,
     options_of,
 )
-from fakevm.labs.share import build_context, ca_bundle
-from fakevm.names import LAB_LABEL, NOVA, project
-from fakevm.neutron.login import Login
 
 # `include` in a Compose file.
 COMPOSE_VERSION = (2, 20)

@@ -11,7 +11,7 @@ from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, FakevmError
-from fakevm.labs.settings import Settings, options_of
+from fakevm.recipe.settings import Settings, options_of
 
 # Where the containers have the user's folder.
 MOUNTED = "/etc/fakevm/config"

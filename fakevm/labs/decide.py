@@ -10,9 +10,9 @@ from dataclasses import replace
 from fakevm.clients.containers import Container, Network
 from fakevm.clients.engine import Engine
 from fakevm.errors import NotFoundError
-from fakevm.labs import settings, share
-from fakevm.labs.settings import Existing, Settings, Wishes
-from fakevm.recipe import releases
+from fakevm.labs import share
+from fakevm.recipe import releases, settings
+from fakevm.recipe.settings import Existing, Settings, Wishes
 
 
 def existing_of(

@@ -17,10 +17,10 @@ from fakevm.labs import compose, share
 from fakevm.labs.compose import Compose
 from fakevm.labs.decide import existing_of, wanted_of
 from fakevm.labs.down import DownReport, down
-from fakevm.labs.settings import Settings, Wishes
 from fakevm.labs.up import places, vm_ports
 from fakevm.names import HOME_LABEL, NEUTRON_PORT, check_host, check_lab, project
 from fakevm.protocol.lock import exclusive_lab
+from fakevm.recipe.settings import Settings, Wishes
 from fakevm.recipe.subnets import ROLES
 
 # Of this machine, where a lab's API is published.

@@ -13,8 +13,8 @@ from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
 from fakevm.labs.images import is_stale
-from fakevm.labs.settings import AUTH, CONFIG, DRIVERS, NEUTRON_SRC, NOTHING, Existing
 from fakevm.model import HostInfo
+from fakevm.recipe.settings import AUTH, CONFIG, DRIVERS, NEUTRON_SRC, NOTHING, Existing
 
 # How long the backend's own service may take for its answer.
 ANSWER_S = 10.0

@@ -23,11 +23,11 @@ from fakevm.labs import (
     status,
 )
 from fakevm.labs.compose import Compose
-from fakevm.labs.settings import Existing, Settings, Wishes
 from fakevm.labs.start import RECOVERY_S, Start
 from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.values import Port
 from fakevm.protocol.lock import exclusive_lab
+from fakevm.recipe.settings import Existing, Settings, Wishes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from fakevm import clients, labfile, labs, library, preflight
 from fakevm.contents.things import Thing
 from fakevm.errors import NotFoundError
 from fakevm.labs.join import JoinReport
-from fakevm.labs.settings import Wishes
 from fakevm.labs.up import UpReport
 from fakevm.preflight.values import Check
+from fakevm.recipe.settings import Wishes
 
 
 def up(lab: str, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:

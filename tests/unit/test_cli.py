@@ -23,9 +23,9 @@ from fakevm.display import output
 from fakevm.errors import BY_NAME, ConfigError, FakevmError
 from fakevm.lab import Lab
 from fakevm.labs.down import DownReport
-from fakevm.labs.settings import NOTHING, Wishes
 from fakevm.labs.up import UpReport
 from fakevm.protocol.interrupt import Terminated
+from fakevm.recipe.settings import NOTHING, Wishes
 from fakevm.vms.requests import PortRequest
 from tests.unit.conftest import World
 

@@ -25,7 +25,6 @@ from fakevm.labs import images
 from fakevm.labs.compose import COMPOSE_VERSION
 from fakevm.labs.decide import wanted_of
 from fakevm.labs.images import Unfit
-from fakevm.labs.settings import Existing, Wishes
 from fakevm.preflight import machine
 from fakevm.preflight.checks import checks, refuse
 from fakevm.preflight.doctor import examine, require
@@ -40,6 +39,7 @@ from fakevm.preflight.shared import (
     THREADS_MAX,
 )
 from fakevm.preflight.values import Check, Kernel, Machine, State, Wanted
+from fakevm.recipe.settings import Existing, Wishes
 from fakevm.recipe.subnets import slice_of
 from tests.fakes.engine import FakeEngine, make_container
 

@@ -19,10 +19,10 @@ from fakevm.errors import ConflictError, FakevmError, NotFoundError, Unavailable
 from fakevm.labs.decide import existing_of
 from fakevm.labs.down import down
 from fakevm.labs.restart import restart
-from fakevm.labs.settings import Existing, Wishes, settings
 from fakevm.labs.start import Start
 from fakevm.labs.up import Up, _check_port
 from fakevm.protocol.lock import exclusive
+from fakevm.recipe.settings import Existing, Wishes, settings
 from tests.fakes.engine import FakeEngine, make_container
 
 
