@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from fakevm.clients.engine import Engine
 from fakevm.contents.converge import Converged, Done
 from fakevm.labfile.settings import differences
-from fakevm.labs import decide
 from fakevm.names import check_lab, project
+from fakevm.recipe import decide
 from fakevm.recipe.settings import Wishes
 
 

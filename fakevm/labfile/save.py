@@ -15,7 +15,7 @@ from fakevm.contents.present import Present
 from fakevm.contents.things import Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError
 from fakevm.labfile import checks, settings
-from fakevm.labs import decide
+from fakevm.recipe import decide
 from fakevm.recipe.settings import Existing, Wishes
 
 # What Neutron gives a network by its type on a lab's wires of 1500 bytes; of those that are left

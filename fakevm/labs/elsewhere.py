@@ -24,7 +24,6 @@ from fakevm.clients.parts import EVENTS
 from fakevm.errors import ConfigError, ConflictError, WaitTimeoutError
 from fakevm.labs import compose, images, share
 from fakevm.labs.compose import Compose
-from fakevm.labs.decide import wanted_of
 from fakevm.labs.join import JoinReport, check_free, check_names
 from fakevm.labs.start import Start
 from fakevm.names import LAB_LABEL
@@ -33,6 +32,7 @@ from fakevm.neutron.api import Neutron
 from fakevm.neutron.login import Login
 from fakevm.neutron.values import NeutronAgent
 from fakevm.protocol.lock import exclusive_lab
+from fakevm.recipe.decide import wanted_of
 from fakevm.recipe.settings import Existing, Settings, Wishes
 
 # How long Neutron may take to have the hosts in its list of agents, once they are well.

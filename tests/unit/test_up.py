@@ -16,12 +16,12 @@ from fakevm.clients.containers import Container, Network, Recipe
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
-from fakevm.labs.decide import existing_of
 from fakevm.labs.down import down
 from fakevm.labs.restart import restart
 from fakevm.labs.start import Start
 from fakevm.labs.up import Up, _check_port
 from fakevm.protocol.lock import exclusive
+from fakevm.recipe.decide import existing_of
 from fakevm.recipe.settings import Existing, Wishes, settings
 from tests.fakes.engine import FakeEngine, make_container
 
