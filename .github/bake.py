@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakevm.labs import images, published, share
-from fakevm.recipe import releases
+from fakevm.labs import images, published
+from fakevm.recipe import releases, share
 
 
 def names(release: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ import yaml
 from fakevm.clients import process
 from fakevm.clients.containers import L2_AGENT_LABEL, Container, Network
 from fakevm.errors import ConflictError, UnavailableError
-from fakevm.labs.share import build_context, ca_bundle
 from fakevm.names import LAB_LABEL, NOVA, project
 from fakevm.neutron.login import Login
 from fakevm.recipe.settings import (
@@ -27,6 +26,7 @@ from fakevm.recipe.settings import (
     Settings,
     options_of,
 )
+from fakevm.recipe.share import build_context, ca_bundle
 
 # `include` in a Compose file.
 COMPOSE_VERSION = (2, 20)

@@ -17,10 +17,10 @@ from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, ConflictError, WaitTimeoutError
 from fakevm.labs import config
-from fakevm.labs.share import ca_bundle
 from fakevm.names import LAB_LABEL, project
 from fakevm.protocol.lock import exclusive_lab
 from fakevm.recipe.settings import NEUTRON_SRC, NOTHING, Existing, Settings
+from fakevm.recipe.share import ca_bundle
 
 # Compose's name of the volume, and its label for it.
 _VOLUME = "python"

@@ -10,8 +10,7 @@ from dataclasses import replace
 from fakevm.clients.containers import Container, Network
 from fakevm.clients.engine import Engine
 from fakevm.errors import NotFoundError
-from fakevm.labs import share
-from fakevm.recipe import releases, settings
+from fakevm.recipe import releases, settings, share
 from fakevm.recipe.settings import Existing, Settings, Wishes
 
 

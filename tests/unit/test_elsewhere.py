@@ -15,12 +15,12 @@ from fakevm.clients.events import Events, Watcher
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, UnavailableError, WaitTimeoutError
 from fakevm.labs.elsewhere import Elsewhere, agents_of, check, document_of
-from fakevm.labs.share import files
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.login import Login
 from fakevm.neutron.sdk import login_of
 from fakevm.neutron.values import NeutronAgent, Port
 from fakevm.recipe.settings import Existing, Settings, Wishes, settings
+from fakevm.recipe.share import files
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.keystone import Keystone
 

@@ -11,9 +11,9 @@ from fakevm.clients.containers import Network
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.labs.join import document_of, home_of, join, leave
-from fakevm.labs.share import files
 from fakevm.recipe.decide import wanted_of
 from fakevm.recipe.settings import Existing, Wishes, settings
+from fakevm.recipe.share import files
 from fakevm.recipe.subnets import ROLES
 from tests.fakes.engine import FakeEngine, make_container
 
