@@ -10,8 +10,8 @@ from pathlib import Path
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError
 from fakevm.labs import published
-from fakevm.labs.compose import BASE_IMAGE, Compose
 from fakevm.recipe import share
+from fakevm.recipe.compose import BASE_IMAGE, Compose
 
 # What every image is made from, below the build context's root; the release's constraints, too.
 _ALL = ("images/Dockerfile", "images/common/files", "images/neutron/requirements.txt")

@@ -13,13 +13,12 @@ from fakevm.clients.containers import Container, Network
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
-from fakevm.labs import compose
-from fakevm.labs.compose import Compose
 from fakevm.labs.down import DownReport, down
 from fakevm.labs.up import places, vm_ports
 from fakevm.names import HOME_LABEL, NEUTRON_PORT, check_host, check_lab, project
 from fakevm.protocol.lock import exclusive_lab
-from fakevm.recipe import share
+from fakevm.recipe import compose, share
+from fakevm.recipe.compose import Compose
 from fakevm.recipe.decide import existing_of, wanted_of
 from fakevm.recipe.settings import Settings, Wishes
 from fakevm.recipe.subnets import ROLES

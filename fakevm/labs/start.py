@@ -12,9 +12,9 @@ from fakevm.clients.engine import Engine
 from fakevm.clients.process import run
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.labs import restart
-from fakevm.labs.compose import Compose
 from fakevm.labs.explain import telling
 from fakevm.labs.slowest import Healthy, last_healthy
+from fakevm.recipe.compose import Compose
 
 # How long a service may take that is not well to be so again: three of its health checks.
 RECOVERY_S = 65.0

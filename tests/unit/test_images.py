@@ -13,9 +13,9 @@ import pytest
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, NotFoundError, UnavailableError
 from fakevm.labs import images, published
-from fakevm.labs.compose import Compose
 from fakevm.labs.images import Unfit, is_stale, source, unfit
 from fakevm.recipe import share
+from fakevm.recipe.compose import Compose
 from tests.fakes.engine import FakeEngine
 
 RELEASE = "28.0.2"
