@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakevm.labs import images, published
-from fakevm.recipe import releases, share
+from fakevm.labs import images
+from fakevm.recipe import published, releases, share
 
 
 def names(release: str) -> dict[str, str]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError
-from fakevm.labs import published
-from fakevm.recipe import share
+from fakevm.recipe import published, share
 from fakevm.recipe.compose import BASE_IMAGE, Compose
 
 # What every image is made from, below the build context's root; the release's constraints, too.
