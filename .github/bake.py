@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakevm.labs import images
-from fakevm.recipe import published, releases, share
+from fakevm.recipe import images, published, releases, share
 
 
 def names(release: str) -> dict[str, str]:

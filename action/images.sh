@@ -12,7 +12,7 @@ import hashlib, sys
 from types import SimpleNamespace
 from fakevm import labfile
 from fakevm.cli.labs import up
-from fakevm.labs import images
+from fakevm.recipe import images
 from fakevm.recipe import releases
 
 release, backend, *words = sys.argv[1:]

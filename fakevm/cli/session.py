@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from fakevm.lab import Lab
     from fakevm.labs.down import DownReport
     from fakevm.labs.elsewhere import Elsewhere
-    from fakevm.labs.images import Unfit
     from fakevm.labs.join import JoinReport
     from fakevm.labs.up import UpReport
     from fakevm.preflight.values import Check
+    from fakevm.recipe.images import Unfit
     from fakevm.recipe.settings import Wishes
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -22,7 +22,6 @@ from fakevm.clients.containers import BACKEND_LABEL, NEUTRON_LABEL
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import EVENTS
 from fakevm.errors import ConfigError, ConflictError, WaitTimeoutError
-from fakevm.labs import images
 from fakevm.labs.join import JoinReport, check_free, check_names
 from fakevm.labs.start import Start
 from fakevm.names import LAB_LABEL
@@ -31,7 +30,7 @@ from fakevm.neutron.api import Neutron
 from fakevm.neutron.login import Login
 from fakevm.neutron.values import NeutronAgent
 from fakevm.protocol.lock import exclusive_lab
-from fakevm.recipe import compose, share
+from fakevm.recipe import compose, images, share
 from fakevm.recipe.compose import Compose
 from fakevm.recipe.decide import wanted_of
 from fakevm.recipe.settings import Existing, Settings, Wishes

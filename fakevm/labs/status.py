@@ -12,8 +12,8 @@ from fakevm.backends.backend import HostState
 from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError
-from fakevm.labs.images import is_stale
 from fakevm.model import HostInfo
+from fakevm.recipe.images import is_stale
 from fakevm.recipe.settings import AUTH, CONFIG, DRIVERS, NEUTRON_SRC, NOTHING, Existing
 
 # How long the backend's own service may take for its answer.

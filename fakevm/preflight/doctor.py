@@ -11,14 +11,13 @@ from fakevm import lazy
 from fakevm.clients.containers import About, Network
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, FakevmError
-from fakevm.labs import images
-from fakevm.labs.images import Unfit
 from fakevm.names import check_lab
 from fakevm.preflight import checks as preflight
 from fakevm.preflight import machine
 from fakevm.preflight.values import Check, Machine, Wanted
-from fakevm.recipe import compose, decide, share
+from fakevm.recipe import compose, decide, images, share
 from fakevm.recipe.compose import Compose
+from fakevm.recipe.images import Unfit
 from fakevm.recipe.settings import Existing, Settings, Wishes
 
 T = TypeVar("T")

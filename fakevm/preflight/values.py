@@ -9,7 +9,7 @@ from typing import Literal
 from fakevm.backends.backend import Backend
 from fakevm.clients.containers import About, Container
 from fakevm.errors import FakevmError
-from fakevm.labs.images import Unfit
+from fakevm.recipe.images import Unfit
 
 State = Literal["ok", "warning", "failed"]
 

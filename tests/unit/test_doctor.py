@@ -21,8 +21,6 @@ from fakevm.cli.session import Session
 from fakevm.clients.containers import About, Container, Network
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, UnavailableError
-from fakevm.labs import images
-from fakevm.labs.images import Unfit
 from fakevm.preflight import machine
 from fakevm.preflight.checks import checks, refuse
 from fakevm.preflight.doctor import examine, require
@@ -37,8 +35,10 @@ from fakevm.preflight.shared import (
     THREADS_MAX,
 )
 from fakevm.preflight.values import Check, Kernel, Machine, State, Wanted
+from fakevm.recipe import images
 from fakevm.recipe.compose import COMPOSE_VERSION
 from fakevm.recipe.decide import wanted_of
+from fakevm.recipe.images import Unfit
 from fakevm.recipe.settings import Existing, Wishes
 from fakevm.recipe.subnets import slice_of
 from tests.fakes.engine import FakeEngine, make_container

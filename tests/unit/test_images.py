@@ -12,10 +12,9 @@ import pytest
 
 from fakevm.clients.engine import Engine
 from fakevm.errors import ConflictError, NotFoundError, UnavailableError
-from fakevm.labs import images
-from fakevm.labs.images import Unfit, is_stale, source, unfit
-from fakevm.recipe import published, share
+from fakevm.recipe import images, published, share
 from fakevm.recipe.compose import Compose
+from fakevm.recipe.images import Unfit, is_stale, source, unfit
 from tests.fakes.engine import FakeEngine
 
 RELEASE = "28.0.2"

@@ -9,8 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from fakevm.labs import images
-from fakevm.recipe import published
+from fakevm.recipe import images, published
 from fakevm.recipe.releases import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
