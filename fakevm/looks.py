@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from fakevm.capture.sinks import Sink
     from fakevm.evidence.values import Evidence, Pair
     from fakevm.labfile.save import Saved
-    from fakevm.labs.config import Setting
     from fakevm.labs.status import Status
     from fakevm.logs.bug_report import BugReport
     from fakevm.logs.lines import Line, Wanted
     from fakevm.reach.graph import Graph
     from fakevm.reach.matrix import Matrix
+    from fakevm.recipe.config import Setting
     from fakevm.trace.values import Trace
     from fakevm.vms.rows import Row
 

@@ -16,9 +16,9 @@ from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import ExitError, run
 from fakevm.errors import ConfigError, ConflictError, WaitTimeoutError
-from fakevm.labs import config
 from fakevm.names import LAB_LABEL, project
 from fakevm.protocol.lock import exclusive_lab
+from fakevm.recipe import config
 from fakevm.recipe.settings import NEUTRON_SRC, NOTHING, Existing, Settings
 from fakevm.recipe.share import ca_bundle
 

@@ -25,10 +25,11 @@ from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.clients.process import run
 from fakevm.errors import ConfigError, FakevmError, NotFoundError
-from fakevm.labs import config, status
+from fakevm.labs import status
 from fakevm.logs import redaction
 from fakevm.logs.lines import BATCH
 from fakevm.names import project
+from fakevm.recipe import config
 
 # How long each command, and each question to Neutron, may take.
 COMMAND_S = 20.0
