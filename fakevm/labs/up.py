@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError
-from fakevm.labs import overlay, restart, slowest, status
+from fakevm.labs import restart, slowest, status
 from fakevm.labs.start import RECOVERY_S, Start
 from fakevm.names import check_lab, container_name, project
 from fakevm.neutron.values import Port
 from fakevm.protocol.lock import exclusive_lab
-from fakevm.recipe import compose, config, decide, images, share
+from fakevm.recipe import compose, config, decide, images, overlay, share
 from fakevm.recipe.compose import Compose
 from fakevm.recipe.settings import Existing, Settings, Wishes
 

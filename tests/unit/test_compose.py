@@ -17,10 +17,9 @@ from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.clients.containers import KEYSTONE, Network, Recipe
 from fakevm.errors import ConfigError, ConflictError
-from fakevm.labs import overlay
 from fakevm.names import KEYSTONE_PORT, NEUTRON_PORT, check_lab, project
 from fakevm.neutron.login import Login
-from fakevm.recipe import compose, releases, settings, subnets
+from fakevm.recipe import compose, overlay, releases, settings, subnets
 from fakevm.recipe.settings import Existing, Settings, Wishes
 from fakevm.recipe.share import files
 from tests.fakes.engine import make_container
