@@ -12,8 +12,7 @@ import hashlib, sys
 from types import SimpleNamespace
 from fakevm import labfile
 from fakevm.cli.labs import up
-from fakevm.recipe import images
-from fakevm.recipe import releases
+from fakevm.recipe import images, releases
 
 release, backend, *words = sys.argv[1:]
 given = SimpleNamespace(**up.make_context("up", words, resilient_parsing=True).params)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import contents, labs, lazy, lifecycle, migrate, outages, vms
+from fakevm import contents, labs, lazy, lifecycle, migrate, outages, recipe, vms
 from fakevm.errors import FakevmError, attempt_each
 from fakevm.looks import Looks
 from fakevm.protocol.clock import Clock
@@ -282,7 +282,7 @@ class Lab(Looks):
         With what is by now in the working tree and the packages that the lab was given. only: this
         process alone, as "l2-agent" or "api".
         """
-        labs.overlay.renew(self)
+        recipe.overlay.renew(self)
         return labs.restart.restart(
             self, services, only=only, engine=self._engine, timeout_s=timeout_s
         )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import capture, evidence, labfile, labs, logs, reach, trace, vms
+from fakevm import capture, evidence, labfile, labs, logs, reach, recipe, trace, vms
 from fakevm.vms.lookup import Lookup
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Looks(Lookup):
 
     def configuration(self, service: str | None = None) -> list[Setting]:
         """Return what Neutron's processes were started with, in one service or host or in all."""
-        return labs.config.settings_of(self, service)
+        return recipe.config.settings_of(self, service)
 
     def save(self) -> Saved:
         """Return the lab as it is, in a lab file's words."""

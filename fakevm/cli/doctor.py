@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fakevm import backends, labs
+from fakevm import backends, recipe
 from fakevm.cli.session import Session, format_option, name_option, pass_session
 from fakevm.display import output
 
@@ -38,7 +38,7 @@ def doctor(
 
     The exit code is 3 where it would not.
     """
-    found = session.doctor(labs.settings.Wishes(computes=computes, backend=backend))
+    found = session.doctor(recipe.settings.Wishes(computes=computes, backend=backend))
     if form == "table":
         rows = [{**vars(one), "": _MARKS[one.state]} for one in found]
         output.show(rows, form, columns=("", "check", "found", "needed", "mend"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fakevm import labs, neutron
+from fakevm import labs, neutron, recipe
 from fakevm.cli.session import SECONDS, Session, format_option, name_option, pass_session, say
 from fakevm.display import output
 from fakevm.recipe import releases
@@ -96,7 +96,7 @@ def join(
             ovn_sb=ovn_sb,
             login=neutron.sdk.login_of(os_cloud) if os_cloud else None,
         )
-        wishes = labs.settings.Wishes(neutron_version=neutron_version, config=config)
+        wishes = recipe.settings.Wishes(neutron_version=neutron_version, config=config)
         report = session.join_elsewhere(there, hosts, wishes, timeout_s=timeout_s, say=say)
     else:
         for name, given in (

@@ -1,4 +1,4 @@
-"""A lab as a whole: it begins, changes, is looked at and ends. Imports backends, clients."""
+"""A lab as a whole: it begins, changes, is looked at and ends. Imports recipe."""
 
 from typing import TYPE_CHECKING
 
@@ -6,26 +6,20 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm.labs import (
-        config,
         down,
         elsewhere,
         join,
-        overlay,
         restart,
-        settings,
         status,
         up,
         watch,
     )
 
     __all__ = [
-        "config",
         "down",
         "elsewhere",
         "join",
-        "overlay",
         "restart",
-        "settings",
         "status",
         "up",
         "watch",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fakevm import labs, preflight, testing
+from fakevm import preflight, recipe, testing
 from fakevm.backends import known
 from fakevm.testing.options import Options
 from fakevm.testing.run import Run, reserved
@@ -36,7 +36,7 @@ class Workers:
         """Tell whether this machine has the memory for so many labs; if nobody can tell, yes."""
         there = preflight.machine.kernel(Path("/")).memory_mb
         backend = known.get(self._options.backend)
-        hosts = self._options.hosts or labs.settings.DEFAULT_COMPUTES
+        hosts = self._options.hosts or recipe.settings.DEFAULT_COMPUTES
         each = backend.lab_mb + backend.host_mb * hosts
         return there is None or there >= each * count * preflight.checks.SPARE_MEMORY
 

@@ -33,6 +33,7 @@ ORDER = (
     {"migrate", "reach"},
     {"probes"},
     {"reports", "vms", "labs"},
+    {"recipe"},
     {"protocol"},
     {"clients"},
     {"backends"},
@@ -48,7 +49,7 @@ ONLY_IN = {
     # capture.relay runs in a host.
     "subprocess": {"clients.process", "cli.demo", "capture.relay"},
     "rich": {"display.tables", "display.live"},
-    "yaml": {"display.documents", "labs.compose", "labfile.source"},
+    "yaml": {"display.documents", "recipe.compose", "labfile.source"},
     "pydantic": {"labfile.model"},
     "pydantic_core": {"labfile.model"},
 }
