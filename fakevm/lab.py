@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
     from fakevm.contents.raw import Raw
-    from fakevm.contents.things import Ref, Thing
     from fakevm.labs.restart import Restarted
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.look import Look
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from fakevm.neutron.values import HttpRequest
     from fakevm.outages.verbs import Outages
     from fakevm.reports.migration import MigrationReport
+    from fakevm.stock.things import Ref, Thing
     from fakevm.vms.addresses import Addressing
     from fakevm.vms.attach import DetachedPort
     from fakevm.vms.cleanup import Leftover

@@ -31,7 +31,7 @@ from fakevm.recipe import releases
 from fakevm.recipe.settings import AUTH, NOTHING, Wishes, is_path
 
 if TYPE_CHECKING:
-    from fakevm.contents.things import Thing
+    from fakevm.stock.things import Thing
 
 _release_option = click.option(
     "--neutron",

@@ -17,7 +17,6 @@ from fakevm.names import DEFAULT_LAB, check_lab
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
-    from fakevm.contents.things import Thing
     from fakevm.lab import Lab
     from fakevm.labs.down import DownReport
     from fakevm.labs.elsewhere import Elsewhere
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from fakevm.preflight.values import Check
     from fakevm.recipe.images import Unfit
     from fakevm.recipe.settings import Wishes
+    from fakevm.stock.things import Thing
 
 F = TypeVar("F", bound=Callable[..., Any])
 

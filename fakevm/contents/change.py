@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fakevm.contents.things import Ref, Thing
+from fakevm.stock.things import Ref, Thing
 
 # tag: what an end cut off before it had its tag; release: what is in the way of another change,
 # routes of an interface's, a VM's NIC of its trunk's.

@@ -13,9 +13,9 @@ from fakevm.contents.change import Change, Key
 from fakevm.contents.plan import Plan
 from fakevm.contents.present import Present
 from fakevm.contents.raw import Raw
-from fakevm.contents.things import Ref, Thing
 from fakevm.errors import FakevmError, raise_all
 from fakevm.protocol.interrupt import deferred
+from fakevm.stock.things import Ref, Thing
 from fakevm.vms.lookup import Lookup
 
 # Most of them wait for a VM.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fakevm.contents.things import Ref
+from fakevm.stock.things import Ref
 
 
 def differs(wanted: Any, there: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fakevm.contents.naming import Names, is_ours
 from fakevm.contents.raw import Found, Raw
-from fakevm.contents.things import Ref, Thing
+from fakevm.stock.things import Ref, Thing
 from fakevm.vms import vifs
 
 

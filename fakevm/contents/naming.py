@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from fakevm.contents.raw import Found, Raw
-from fakevm.contents.things import DESCRIPTION, TAG, Kind, Ref, Thing, ref
+from fakevm.stock.things import DESCRIPTION, TAG, Kind, Ref, Thing, ref
 from fakevm.vms import vifs
 
 # Of the kinds that have a name of their own, the collections.

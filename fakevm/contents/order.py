@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from fakevm.contents.change import Change, Key
-from fakevm.contents.things import Ref, Thing, ref, refs_in
+from fakevm.stock.things import Ref, Thing, ref, refs_in
 
 
 def ordered(changes: Collection[Change], wanted: Mapping[Ref, Thing]) -> list[Change]:

@@ -11,8 +11,8 @@ from fakevm.contents import differences, order, rules
 from fakevm.contents.change import Action, Change, Key
 from fakevm.contents.nearest import did_you_mean
 from fakevm.contents.present import Present
-from fakevm.contents.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, raise_all
+from fakevm.stock.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 
 # Attributes for which a thing is made anew.
 _ANEW: Mapping[Kind, frozenset[str]] = {

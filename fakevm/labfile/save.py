@@ -12,11 +12,11 @@ from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
 from fakevm.contents import present, raw, rules
 from fakevm.contents.present import Present
-from fakevm.contents.things import Kind, Ref, Thing, ref
 from fakevm.errors import ConflictError
 from fakevm.labfile import checks, settings
 from fakevm.recipe import decide
 from fakevm.recipe.settings import Existing, Wishes
+from fakevm.stock.things import Kind, Ref, Thing, ref
 
 # What Neutron gives a network by its type on a lab's wires of 1500 bytes; of those that are left
 # out of a file, the lab's own type is meant.

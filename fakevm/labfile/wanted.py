@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from fakevm.contents import rules
-from fakevm.contents.things import Ref, Thing, ref
 from fakevm.labfile import checks
 from fakevm.labfile.model import LabFile, Network, Port, QosPolicy, Router, Subnet
 from fakevm.labfile.names import nic_names, subnet_names, subport_names
+from fakevm.stock.things import Ref, Thing, ref
 
 
 def of(file: LabFile) -> list[Thing]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fakevm import clients, labfile, labs, library, preflight
-from fakevm.contents.things import Thing
 from fakevm.errors import NotFoundError
 from fakevm.labs.join import JoinReport
 from fakevm.labs.up import UpReport
 from fakevm.preflight.values import Check
 from fakevm.recipe.settings import Wishes
+from fakevm.stock.things import Thing
 
 
 def up(lab: str, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:

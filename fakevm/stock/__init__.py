@@ -1,0 +1,12 @@
+"""What a lab has, as things with names: read, and of one form with what is wanted. Imports inventory."""
+
+from typing import TYPE_CHECKING
+
+from fakevm import lazy
+
+if TYPE_CHECKING:
+    from fakevm.stock import naming, nearest, present, raw, rules, things
+
+    __all__ = ["naming", "nearest", "present", "raw", "rules", "things"]
+
+__getattr__ = lazy.modules(__name__)
