@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from fakevm.contents import given_back, rules
+from fakevm.contents import given_back
 from fakevm.contents.naming import Names, is_ours
 from fakevm.contents.raw import Found, Raw
 from fakevm.neutron import answers
 from fakevm.reach.read import INTERFACES
+from fakevm.stock import rules
 from fakevm.stock.things import TAG, Ref, Thing, ref
 from fakevm.vms import addresses
 from fakevm.vms.addresses import Addressing

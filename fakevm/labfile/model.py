@@ -22,9 +22,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from fakevm.contents import rules
 from fakevm.errors import ConfigError
 from fakevm.names import check_lab
+from fakevm.stock import rules
 from fakevm.vms import vifs
 
 # Neutron's limit for a name (neutron_lib/db/constants.py).

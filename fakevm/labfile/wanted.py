@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from fakevm.contents import rules
 from fakevm.labfile import checks
 from fakevm.labfile.model import LabFile, Network, Port, QosPolicy, Router, Subnet
 from fakevm.labfile.names import nic_names, subnet_names, subport_names
+from fakevm.stock import rules
 from fakevm.stock.things import Ref, Thing, ref
 
 

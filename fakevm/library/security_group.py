@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fakevm.contents import rules
 from fakevm.contents.part import Part
 from fakevm.lab import FILE_S, Lab
 from fakevm.library.handle import Resource
 from fakevm.library.making import Making, remove
 from fakevm.library.words import SecurityGroupWords
+from fakevm.stock import rules
 
 
 @dataclass(frozen=True, kw_only=True)
