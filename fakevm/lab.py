@@ -15,7 +15,6 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
-    from fakevm.contents.raw import Raw
     from fakevm.labs.restart import Restarted
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.look import Look
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from fakevm.neutron.values import HttpRequest
     from fakevm.outages.verbs import Outages
     from fakevm.reports.migration import MigrationReport
+    from fakevm.stock.raw import Raw
     from fakevm.stock.things import Ref, Thing
     from fakevm.vms.addresses import Addressing
     from fakevm.vms.attach import DetachedPort

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from fakevm.contents.naming import Names, is_ours
-from fakevm.contents.raw import Found, Raw
+from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import Ref, Thing
 from fakevm.vms import vifs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from fakevm.contents.raw import Found, Raw
+from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import DESCRIPTION, TAG, Kind, Ref, Thing, ref
 from fakevm.vms import vifs
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from fakevm import contents, labfile
 from fakevm.contents.part import Part, only
-from fakevm.contents.raw import Found
 from fakevm.errors import ConfigError, ConflictError, NotFoundError, raise_all
 from fakevm.lab import Lab
 from fakevm.labfile.checks import DEFAULT_GROUP
@@ -15,6 +14,7 @@ from fakevm.labfile.model import LabFile
 from fakevm.labfile.problems import Path
 from fakevm.library.handle import Handle, plain
 from fakevm.neutron.values import Port
+from fakevm.stock.raw import Found
 from fakevm.stock.things import Kind, Ref, Thing, refs_in
 from fakevm.vms import vifs
 
