@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from fakevm.contents.naming import Names, is_ours
+from fakevm.stock.naming import Names, is_ours
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import Ref, Thing
 from fakevm.vms import vifs

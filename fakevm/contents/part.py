@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from fakevm.clients.parts import Parts
-from fakevm.contents.naming import Names, is_ours, precedence
 from fakevm.errors import ConflictError, FakevmError
 from fakevm.model import PluggedVif
 from fakevm.reach.read import INTERFACES
+from fakevm.stock.naming import Names, is_ours, precedence
 from fakevm.stock.raw import KINDS, Found, Raw, is_of, open_hosts
 from fakevm.stock.things import Ref
 

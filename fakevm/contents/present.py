@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from fakevm.contents import given_back
-from fakevm.contents.naming import Names, is_ours
 from fakevm.neutron import answers
 from fakevm.reach.read import INTERFACES
 from fakevm.stock import rules
+from fakevm.stock.naming import Names, is_ours
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import TAG, Ref, Thing, ref
 from fakevm.vms import addresses

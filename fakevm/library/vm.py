@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from fakevm.contents.naming import is_ours
 from fakevm.contents.part import Part
 from fakevm.errors import ConfigError, NotFoundError
 from fakevm.lab import FILE_S, WAIT_S, Lab
@@ -21,6 +20,7 @@ from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Port
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport, MoveKind
+from fakevm.stock.naming import is_ours
 from fakevm.vms import placement, vifs
 
 if TYPE_CHECKING:
