@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.contents import converge, order, plan, present
+    from fakevm.contents import converge, order, plan
 
-    __all__ = ["converge", "order", "plan", "present"]
+    __all__ = ["converge", "order", "plan"]
 
 __getattr__ = lazy.modules(__name__)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 
-from fakevm.contents import plan, present
+from fakevm.contents import plan
 from fakevm.contents.acts import Acts
 from fakevm.contents.change import Change, Key
 from fakevm.contents.plan import Plan
-from fakevm.contents.present import Present
 from fakevm.errors import FakevmError, raise_all
 from fakevm.protocol.interrupt import deferred
-from fakevm.stock import raw
+from fakevm.stock import present, raw
+from fakevm.stock.present import Present
 from fakevm.stock.raw import Raw
 from fakevm.stock.things import Ref, Thing
 from fakevm.vms.lookup import Lookup

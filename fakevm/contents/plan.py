@@ -10,9 +10,9 @@ from fakevm import names
 from fakevm.contents import differences, order
 from fakevm.contents.change import Action, Change, Key
 from fakevm.contents.nearest import did_you_mean
-from fakevm.contents.present import Present
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, raise_all
 from fakevm.stock import rules
+from fakevm.stock.present import Present
 from fakevm.stock.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 
 # Attributes for which a thing is made anew.

@@ -10,13 +10,12 @@ from typing import Any
 
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
-from fakevm.contents import present
-from fakevm.contents.present import Present
 from fakevm.errors import ConflictError
 from fakevm.labfile import checks, settings
 from fakevm.recipe import decide
 from fakevm.recipe.settings import Existing, Wishes
-from fakevm.stock import raw, rules
+from fakevm.stock import present, raw, rules
+from fakevm.stock.present import Present
 from fakevm.stock.things import Kind, Ref, Thing, ref
 
 # What Neutron gives a network by its type on a lab's wires of 1500 bytes; of those that are left

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fakevm import contents, labfile
+from fakevm import labfile, stock
 from fakevm.contents.part import Part, only
 from fakevm.errors import ConfigError, ConflictError, NotFoundError, raise_all
 from fakevm.lab import Lab
@@ -118,7 +118,7 @@ class Making:
             raise ConflictError(f"VM {wanted} has several ports: {known}", hint="Vm.ports")
         (port,) = ports
         self.part.vm(port["device_id"])
-        things = contents.present.of(self.part.raw()).things
+        things = stock.present.of(self.part.raw()).things
         (mine,) = (one for one in things if one.kind == "nic" and things[one].id == port["id"])
         nics = [things[one] for one in things if one.whole == mine.whole and one.kind == "nic"]
         for row in self.part.networks(id=[self._network_of(nic) for nic in nics]):
