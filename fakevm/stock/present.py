@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from fakevm.contents import given_back
 from fakevm.neutron import answers
 from fakevm.reach.read import INTERFACES
-from fakevm.stock import rules
+from fakevm.stock import given_back, rules
 from fakevm.stock.naming import Names, is_ours
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import TAG, Ref, Thing, ref
