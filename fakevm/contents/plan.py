@@ -9,9 +9,9 @@ from typing import Any
 from fakevm import names
 from fakevm.contents import differences, order
 from fakevm.contents.change import Action, Change, Key
-from fakevm.contents.nearest import did_you_mean
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, raise_all
 from fakevm.stock import rules
+from fakevm.stock.nearest import did_you_mean
 from fakevm.stock.present import Present
 from fakevm.stock.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
 

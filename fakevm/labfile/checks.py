@@ -6,11 +6,11 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 
-from fakevm.contents.nearest import did_you_mean
 from fakevm.labfile.model import LabFile, Port, Router, Subnet
 from fakevm.labfile.names import nic_names, subnet_names, subport_names
 from fakevm.labfile.problems import Path
 from fakevm.stock import rules
+from fakevm.stock.nearest import did_you_mean
 
 # A place, and what is wrong there.
 Found = tuple[Path, str]

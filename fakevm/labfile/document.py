@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fakevm.contents.nearest import did_you_mean
 from fakevm.labfile import checks, model, source
 from fakevm.labfile.checks import Found
 from fakevm.labfile.model import LabFile
 from fakevm.labfile.problems import LabFileError, Path
+from fakevm.stock.nearest import did_you_mean
 
 # pydantic's words for kinds of values, and ours.
 _KINDS = {
