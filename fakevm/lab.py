@@ -15,6 +15,7 @@ from fakevm.vms.requests import AS_NOVA, HostResult
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
+    from fakevm.inventory.addresses import Addressing
     from fakevm.labs.restart import Restarted
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.look import Look
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from fakevm.reports.migration import MigrationReport
     from fakevm.stock.raw import Raw
     from fakevm.stock.things import Ref, Thing
-    from fakevm.vms.addresses import Addressing
     from fakevm.vms.attach import DetachedPort
     from fakevm.vms.cleanup import Leftover
     from fakevm.vms.ports import CreatedPort

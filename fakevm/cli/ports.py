@@ -25,7 +25,7 @@ from fakevm.errors import raise_all
 from fakevm.vms.requests import Plugging, PortRequest
 
 if TYPE_CHECKING:
-    from fakevm.vms.addresses import Addressing
+    from fakevm.inventory.addresses import Addressing
 
 _PORT = (
     *("port_id", "name", "vm_name", "instance_id", "host", "status", "mac_address", "project_id"),

@@ -16,13 +16,13 @@ from typing import Any, Self
 from fakevm.clients import process
 from fakevm.clients.agents import Execution
 from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
+from fakevm.inventory.addresses import Addressing
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import HttpRequest, Network, Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.reports.migration import FlowReport, MigrationReport
-from fakevm.vms.addresses import Addressing
 from fakevm.vms.requests import AS_NOVA, Plugging, PortRequest
 
 # TEST-NET-1, 2 and 3 (RFC 5737).

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from fakevm.inventory import addresses
+from fakevm.inventory.addresses import Addressing
 from fakevm.neutron import answers
 from fakevm.reach.read import INTERFACES
 from fakevm.stock import given_back, rules
 from fakevm.stock.naming import Names, is_ours
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import TAG, Ref, Thing, ref
-from fakevm.vms import addresses
-from fakevm.vms.addresses import Addressing
 
 _AUTO = ("slaac", "dhcpv6-stateless")
 

@@ -12,7 +12,7 @@ from fakevm.errors import FakevmError, WaitTimeoutError
 
 if TYPE_CHECKING:
     from fakevm.clients.events import WaitEnd, Waiter
-    from fakevm.vms.addresses import Addressing
+    from fakevm.inventory.addresses import Addressing
 
 # Nova's default (nova/conf/compute.py).
 VIF_PLUGGING_TIMEOUT_S = 300.0

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from fakevm.display.output import plain
 from fakevm.errors import WaitTimeoutError
+from fakevm.inventory.addresses import Addressing
 from fakevm.lab import Lab as Library
-from fakevm.vms.addresses import Addressing
 from fakevm.vms.requests import PortRequest
 from tests.integration.command import TIMEOUT_S
 from tests.integration.hosts import Host

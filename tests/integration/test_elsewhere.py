@@ -10,7 +10,7 @@ from pathlib import Path
 import openstack.connection
 import pytest
 
-from fakevm.vms.addresses import Addressing
+from fakevm.inventory.addresses import Addressing
 from tests.integration import plain
 from tests.integration.cloud import Cloud
 from tests.integration.conftest import LOGS

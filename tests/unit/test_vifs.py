@@ -9,10 +9,11 @@ from fakevm.backends.backend import HostState
 from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
+from fakevm.inventory import addresses
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
 from fakevm.neutron.values import NeutronAgent, Port, PortIp
-from fakevm.vms import addresses, vifs
+from fakevm.vms import vifs
 from fakevm.vms.rows import join
 from tests.fakes.neutron import make_network, make_subnet
 
