@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fakevm import trace, vms
+from fakevm import inventory, trace, vms
 from fakevm.clients.containers import Container
 from fakevm.clients.events import cursor_at
 from fakevm.clients.parts import TIMED_OUT
@@ -36,7 +36,7 @@ def way(lab: Lookup, pair: Pair) -> Trace:
     """Return the way of a packet between two VMs, by those of their ports that are nearest."""
     ends = [_ports(lab, ref) for ref in (pair.source, pair.target)]
     refs = [pair.source, pair.target]
-    if max(map(len, ends)) > 1 and (found := vms.between.between(*ends)):
+    if max(map(len, ends)) > 1 and (found := inventory.between.between(*ends)):
         refs = [port.id for port in found[:2]]
     return trace.way.of(lab, *refs, protocol=pair.protocol, port=pair.port, live=False)
 

@@ -11,10 +11,10 @@ from typing import Literal, get_args
 from fakevm.clients.agents import Execution
 from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.evidence.values import Pair
+from fakevm.inventory.between import between
 from fakevm.lab import Lab
 from fakevm.names import lab_words
 from fakevm.neutron.values import Port
-from fakevm.vms.between import between
 
 Protocol = Literal["icmp", "tcp", "udp"]
 

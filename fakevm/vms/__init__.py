@@ -7,7 +7,6 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm.vms import (
         attach,
-        between,
         boot,
         cleanup,
         dhcp,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     __all__ = [
         "attach",
-        "between",
         "boot",
         "cleanup",
         "dhcp",
