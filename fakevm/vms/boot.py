@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from fakevm import names, vms
+from fakevm import inventory, names, vms
 from fakevm.clients.agents import Agent
 from fakevm.clients.events import WaitEnd
 from fakevm.clients.parts import Parts
@@ -235,8 +235,8 @@ def complete(lab: Parts, agent: Agent, port: Port, clock: Clock, *, timeout_s: f
         try:
             configure(agent, port, timeout_s=timeout_s)
         except WaitTimeoutError as error:
-            if lab.backend.dhcp_agents and any(map(vms.dhcp.missing, agent.vifs(port.id))):
-                raise vms.dhcp.explained(lab, port, error) from error
+            if lab.backend.dhcp_agents and any(map(inventory.dhcp.missing, agent.vifs(port.id))):
+                raise inventory.dhcp.explained(lab, port, error) from error
             raise
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from fakevm.errors import UnavailableError, WaitTimeoutError
+from fakevm.inventory import dhcp
+from fakevm.inventory.dhcp import DhcpServer, serves, words
 from fakevm.lab import Lab
 from fakevm.model import FixedIp, PluggedVif
-from fakevm.vms import dhcp
-from fakevm.vms.dhcp import DhcpServer, serves, words
 from fakevm.vms.requests import PortRequest
 from tests.unit.conftest import World
 

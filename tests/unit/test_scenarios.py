@@ -20,6 +20,7 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from fakevm.inventory.dhcp import DhcpServer
 from fakevm.migrate.request import MigrationRequest
 from fakevm.protocol.interrupt import Terminated
 from fakevm.scenarios.faults import (
@@ -37,7 +38,6 @@ from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 from fakevm.scenarios.tries import carry_out, together
-from fakevm.vms.dhcp import DhcpServer
 from tests.fakes.migration import make_report
 from tests.unit.conftest import World
 from tests.unit.test_cli import FakeSession, run

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from fakevm.errors import FakevmError
+from fakevm.inventory import dhcp
 from fakevm.neutron.values import Network, Port
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
-from fakevm.vms import dhcp
 
 IPV4 = {"cidr": "192.0.2.0/24", "ip_version": 4}
 # RFC 3849.
