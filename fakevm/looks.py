@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fakevm import capture, evidence, labfile, labs, logs, reach, recipe, trace, vms
-from fakevm.vms.lookup import Lookup
+from fakevm.inventory.lookup import Lookup
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fakevm.capture import points
 from fakevm.capture.points import Point
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
-from fakevm.vms.lookup import Lookup
+from fakevm.inventory.lookup import Lookup
 
 if TYPE_CHECKING:
     from fakevm.clients.agents import Agent

@@ -19,8 +19,8 @@ from fakevm.capture.points import Point
 from fakevm.capture.sinks import Sink
 from fakevm.capture.station import Feed, OpenRelay, Station, relayed
 from fakevm.errors import FakevmError, NotFoundError, WaitTimeoutError
+from fakevm.inventory.lookup import Lookup
 from fakevm.protocol.interrupt import deferred
-from fakevm.vms.lookup import Lookup
 
 # How long all points may take to begin, and to end.
 START_S = 30.0

@@ -12,12 +12,12 @@ from fakevm import migrate, vms
 from fakevm.contents.change import Change
 from fakevm.contents.plan import Plan
 from fakevm.errors import FakevmError, NotFoundError
+from fakevm.inventory.lookup import Lookup
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.stock.present import Present
 from fakevm.stock.things import DESCRIPTION, TAG, TAGGED, Kind, Ref, Thing, ref
-from fakevm.vms.lookup import Lookup
 from fakevm.vms.requests import AS_NOVA, PortRequest
 
 # As many threads as Neutron's API has: more requests at once only wait there, and may take longer

@@ -12,12 +12,12 @@ from fakevm.contents.acts import Acts
 from fakevm.contents.change import Change, Key
 from fakevm.contents.plan import Plan
 from fakevm.errors import FakevmError, raise_all
+from fakevm.inventory.lookup import Lookup
 from fakevm.protocol.interrupt import deferred
 from fakevm.stock import present, raw
 from fakevm.stock.present import Present
 from fakevm.stock.raw import Raw
 from fakevm.stock.things import Ref, Thing
-from fakevm.vms.lookup import Lookup
 
 # Most of them wait for a VM.
 AT_ONCE = 12

@@ -20,10 +20,10 @@ from fakevm.logs.lines import Line, Source, Wanted
 
 if TYPE_CHECKING:
     from fakevm.clients.engine import Engine
+    from fakevm.inventory.lookup import Lookup
     from fakevm.model import Entry
     from fakevm.neutron.values import Port
     from fakevm.trace.values import Trace
-    from fakevm.vms.lookup import Lookup
 
 # How long a command may take in a container; what hangs ends there, too.
 COMMAND_S = 8

@@ -23,8 +23,8 @@ from fakevm.logs import bug_report, redaction
 from fakevm.trace.values import Trace
 
 if TYPE_CHECKING:
+    from fakevm.inventory.lookup import Lookup
     from fakevm.labfile.save import Saved
-    from fakevm.vms.lookup import Lookup
 
 __all__ = ["Pair", "collect"]
 

@@ -12,6 +12,7 @@ from fakevm.backends.backend import PortFact
 from fakevm.clients.agents import Agent
 from fakevm.clients.process import ProcessStream
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
+from fakevm.inventory.lookup import Lookup
 from fakevm.migrate.look import Look
 from fakevm.migrate.move import SETTLING, Move
 from fakevm.model import Entry
@@ -30,7 +31,6 @@ from fakevm.reports.migration import (
     MoveOutcome,
     PortStatus,
 )
-from fakevm.vms.lookup import Lookup
 
 # How often the ports' status is asked for; an answer takes Neutron some 20 ms.
 POLL_S = 0.1

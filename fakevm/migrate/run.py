@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 
 from fakevm.errors import FakevmError, UnavailableError
+from fakevm.inventory.lookup import Lookup
 from fakevm.migrate.checked import Checked
 from fakevm.migrate.look import Look
 from fakevm.migrate.move import Move
@@ -17,7 +18,6 @@ from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Protocol, carry_out
 from fakevm.reports.migration import MigrationReport
-from fakevm.vms.lookup import Lookup
 
 
 def migrate(

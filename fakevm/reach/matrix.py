@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
+from fakevm.inventory.lookup import Lookup
 from fakevm.reach import expected, read, sweep
 from fakevm.reach.expected import Verdict
 from fakevm.reach.topology import Nic, Topology
 from fakevm.vms import overview, several
-from fakevm.vms.lookup import Lookup
 from fakevm.vms.several import Target
 
 # VMs that ask again, at once.

@@ -13,8 +13,8 @@ from fakevm.trace.switch import Switch
 from fakevm.trace.values import Ended
 
 if TYPE_CHECKING:
+    from fakevm.inventory.lookup import Lookup
     from fakevm.model import PluggedVif
-    from fakevm.vms.lookup import Lookup
 
 # How long a program of a service, or of a VM, may take for an answer.
 ANSWER_S = 20.0

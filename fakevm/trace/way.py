@@ -23,7 +23,7 @@ from fakevm.trace.switch import Switch
 from fakevm.trace.values import Ended, Trace
 
 if TYPE_CHECKING:
-    from fakevm.vms.lookup import Lookup
+    from fakevm.inventory.lookup import Lookup
 
 # Of a way that leads on and on.
 HOSTS_MAX, ROUTERS_MAX = 4, 8

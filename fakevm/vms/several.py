@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
-from fakevm.vms.lookup import Lookup
+from fakevm.inventory.lookup import Lookup
 
 # What a selector may say of VMs beside their names.
 _KEYS = ("host", "network")
