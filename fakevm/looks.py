@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import capture, evidence, labfile, labs, logs, reach, recipe, trace, vms
+from fakevm import capture, evidence, inventory, labfile, labs, logs, reach, recipe, trace
 from fakevm.inventory.lookup import Lookup
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class Looks(Lookup):
 
     def rows(self) -> list[Row]:
         """Return every VM's ports: what Neutron says and what the hosts have, side by side."""
-        return vms.overview.rows(self)
+        return inventory.overview.rows(self)
 
     def show(self, ref: str) -> Row:
         """Return one port: what Neutron says and what its host has."""
-        return vms.overview.row(self, self.find(ref))
+        return inventory.overview.row(self, self.find(ref))
 
     def ping(self, refs: Sequence[str] = ()) -> Matrix:
         """Ping from each of these VMs to each other one, of all VMs if none is named."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fakevm import inventory, trace, vms
+from fakevm import inventory, trace
 from fakevm.clients.containers import Container
 from fakevm.clients.events import cursor_at
 from fakevm.clients.parts import TIMED_OUT
@@ -57,7 +57,7 @@ def events(
     """
     beside.events.flush()
     entries = [one for one in lab.events.kept(cursor_at(since)) if one.time <= until]
-    return entries, vms.overview.names_of(lab, {one.instance_id for one in entries} - {""})
+    return entries, inventory.overview.names_of(lab, {one.instance_id for one in entries} - {""})
 
 
 def objects(lab: Lookup, kind: str) -> str:

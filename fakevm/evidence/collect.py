@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from fakevm import labfile, labs, vms
+from fakevm import inventory, labfile, labs, vms
 from fakevm.clients.containers import Container
 from fakevm.clients.engine import Engine
 from fakevm.errors import FakevmError, NotFoundError
@@ -145,7 +145,7 @@ class _Collecting:
         looked = self._look(there, there if len(there) <= state.HOSTS else ())
         traced = [(pair, ask(partial(asking.way, lab, pair))) for pair in pairs[:_PAIRS]]
         status = ask(lambda: labs.status.of(lab))
-        rows = ask(lambda: vms.overview.rows(lab))
+        rows = ask(lambda: inventory.overview.rows(lab))
         agents = ask(lambda: lab.neutron.agents())
         events = ask(lambda: asking.events(lab, self._since, end, beside=beside))
         logs = [Log(lab, one, self._since, end, engine=self._engine) for one in lab.containers]

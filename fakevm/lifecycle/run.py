@@ -8,6 +8,7 @@ from dataclasses import replace
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError
+from fakevm.inventory import overview
 from fakevm.lifecycle import reboot, shelve
 from fakevm.migrate.checked import check_confirmed, move_of
 from fakevm.migrate.move import Move, Switches
@@ -16,7 +17,7 @@ from fakevm.names import may_be_a_vms
 from fakevm.neutron.values import Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.steps import Protocol, carry_out
-from fakevm.vms import overview, vifs
+from fakevm.vms import vifs
 from fakevm.vms.placement import host_for
 from fakevm.vms.ports import alone
 from fakevm.vms.requests import Plugging

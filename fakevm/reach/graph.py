@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fakevm import vms
+from fakevm import inventory
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.reach.read import GATEWAY, INTERFACES
@@ -56,7 +56,7 @@ class Graph:
 
 def of(lab: Parts) -> Graph:
     """Return the lab as it is now."""
-    rows = vms.overview.rows(lab)
+    rows = inventory.overview.rows(lab)
     kinds = ("networks", "subnets", "routers", "ports")
     networks, subnets, routers, ports = each(lab.neutron.listed_if_known, kinds)
     nodes, edges = drawn(rows, networks=networks, subnets=subnets, routers=routers, ports=ports)
