@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
     from fakevm.inventory.addresses import Addressing
+    from fakevm.inventory.rows import Row
     from fakevm.labs.restart import Restarted
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.look import Look
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from fakevm.vms.cleanup import Leftover
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
-    from fakevm.vms.rows import Row
     from fakevm.vms.several import Result
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fakevm.capture.run import Capture
     from fakevm.capture.sinks import Sink
     from fakevm.evidence.values import Evidence, Pair
+    from fakevm.inventory.rows import Row
     from fakevm.labfile.save import Saved
     from fakevm.labs.status import Status
     from fakevm.logs.bug_report import BugReport
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from fakevm.reach.matrix import Matrix
     from fakevm.recipe.config import Setting
     from fakevm.trace.values import Trace
-    from fakevm.vms.rows import Row
 
 # How often who follows the logs hears that nothing was said.
 LOOK_S = 1.0

@@ -20,9 +20,9 @@ from fakevm.cli.session import (
 from fakevm.display import output
 
 if TYPE_CHECKING:
+    from fakevm.inventory.rows import Row
     from fakevm.lab import Lab
     from fakevm.vms.requests import Plugging
-    from fakevm.vms.rows import Row
 
 _COLUMNS = ("vm_name", "nic", "port_id", "name", "host", "status", "addresses", "differs")
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from fakevm.evidence.hosts import OVS_S, HostFound
 from fakevm.evidence.values import Moment, Pair
+from fakevm.inventory.rows import Row
 from fakevm.labs.status import HostStatus, Status
 from fakevm.names import natural
 from fakevm.neutron.values import NeutronAgent
 from fakevm.trace.values import Trace
-from fakevm.vms.rows import Row
 
 # What Docker says of a container that is well.
 _WELL = ("healthy", "running")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from fakevm.clients.parts import Parts
 from fakevm.errors import FakevmError, UnavailableError
+from fakevm.inventory.rows import Row, join
 from fakevm.neutron.values import Port
-from fakevm.vms.rows import Row, join
 
 
 def rows(lab: Parts) -> list[Row]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from fakevm.capture.run import Capture
     from fakevm.capture.sinks import Sink
+    from fakevm.inventory.rows import Row
     from fakevm.vms.attach import DetachedPort
     from fakevm.vms.requests import HostResult
-    from fakevm.vms.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)

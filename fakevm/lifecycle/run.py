@@ -9,6 +9,7 @@ from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError
 from fakevm.inventory import overview
+from fakevm.inventory.rows import Row
 from fakevm.lifecycle import reboot, shelve
 from fakevm.migrate.checked import check_confirmed, move_of
 from fakevm.migrate.move import Move, Switches
@@ -21,7 +22,6 @@ from fakevm.vms import vifs
 from fakevm.vms.placement import host_for
 from fakevm.vms.ports import alone
 from fakevm.vms.requests import Plugging
-from fakevm.vms.rows import Row
 
 
 class Lifecycle:

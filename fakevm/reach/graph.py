@@ -9,8 +9,8 @@ from typing import Any, Literal
 from fakevm import inventory
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
+from fakevm.inventory.rows import Row
 from fakevm.reach.read import GATEWAY, INTERFACES
-from fakevm.vms.rows import Row
 
 Kind = Literal["vm", "network", "router"]
 Found = Mapping[str, Any]

@@ -8,6 +8,7 @@ from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError
 from fakevm.inventory import overview
 from fakevm.inventory.addresses import Addressing
+from fakevm.inventory.rows import Row
 from fakevm.neutron.values import Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
@@ -15,7 +16,6 @@ from fakevm.vms import given, vifs
 from fakevm.vms.boot import unbind
 from fakevm.vms.ports import alone, give
 from fakevm.vms.requests import Plugging
-from fakevm.vms.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError
 from fakevm.inventory import addresses, overview
 from fakevm.inventory.addresses import Addressing
+from fakevm.inventory.rows import Row, join, joined
 from fakevm.model import FixedIp, PluggedVif, Vm
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock, Timings
@@ -22,7 +23,6 @@ from fakevm.vms import given, vifs
 from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.placement import host_for
 from fakevm.vms.requests import GuestFailedError, Plugging, PortRequest
-from fakevm.vms.rows import Row, join, joined
 
 
 @dataclass(frozen=True, kw_only=True)

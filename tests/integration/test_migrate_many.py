@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import pytest
 
+from fakevm.inventory.rows import Row
 from fakevm.lab import Lab as Library
 from fakevm.migrate.request import MigrationRequest
 from fakevm.vms.requests import PortRequest
-from fakevm.vms.rows import Row
 from tests.integration.cloud import Cloud
 from tests.integration.lab import COMPUTES, Lab, migrate
 

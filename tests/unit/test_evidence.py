@@ -20,13 +20,13 @@ from fakevm.evidence.collect import collect
 from fakevm.evidence.deadline import Deadline
 from fakevm.evidence.values import Evidence, File, Moment, Pair, pairs_in
 from fakevm.evidence.words import Told
+from fakevm.inventory.rows import joined
 from fakevm.labs.status import HostStatus, ServiceStatus, Status
 from fakevm.library.reach import UnreachedError
 from fakevm.logs.lines import Line, parse
 from fakevm.model import Entry
 from fakevm.neutron.values import NeutronAgent
 from fakevm.trace.values import Hop, Trace
-from fakevm.vms.rows import joined
 from tests.fakes.engine import FakeEngine
 from tests.unit.conftest import World
 

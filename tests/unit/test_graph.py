@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fakevm.display import graph as display
+from fakevm.inventory.rows import Row
 from fakevm.reach.graph import Edge, Graph, Node, drawn
-from fakevm.vms.rows import Row
 from tests.fakes.cloud import FakeCloud
 from tests.unit.conftest import World
 from tests.unit.test_labfile import up
