@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fakevm import contents, labs, lazy, lifecycle, migrate, outages, recipe, vms
+from fakevm import contents, inventory, labs, lazy, lifecycle, migrate, outages, recipe, vms
 from fakevm.errors import FakevmError, attempt_each
 from fakevm.looks import Looks
 from fakevm.protocol.clock import Clock
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fakevm.contents.converge import Converged
     from fakevm.inventory.addresses import Addressing
     from fakevm.inventory.rows import Row
+    from fakevm.inventory.several import Result
     from fakevm.labs.restart import Restarted
     from fakevm.lifecycle.run import Lifecycle
     from fakevm.migrate.look import Look
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fakevm.vms.cleanup import Leftover
     from fakevm.vms.ports import CreatedPort
     from fakevm.vms.requests import Plugging, PortRequest
-    from fakevm.vms.several import Result
 
 # How long a port may take to become ACTIVE, and a VM to get its addresses.
 WAIT_S = 60.0
@@ -259,8 +259,8 @@ class Lab(Looks):
 
         NotFoundError, where a selector means none; UnavailableError, where a host does not answer.
         """
-        targets = vms.several.wanted(self, selectors)
-        return vms.several.run(self, targets, argv, timeout_s=timeout_s)
+        targets = inventory.several.wanted(self, selectors)
+        return inventory.several.run(self, targets, argv, timeout_s=timeout_s)
 
     @property
     def outages(self) -> Outages:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from fakevm.display import output
-from fakevm.vms.several import Result
+from fakevm.inventory.several import Result
 
 
 def show(results: Sequence[Result]) -> None:

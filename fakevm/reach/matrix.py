@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
-from fakevm.inventory import overview
+from fakevm.inventory import overview, several
 from fakevm.inventory.lookup import Lookup
+from fakevm.inventory.several import Target
 from fakevm.reach import expected, read, sweep
 from fakevm.reach.expected import Verdict
 from fakevm.reach.topology import Nic, Topology
-from fakevm.vms import several
-from fakevm.vms.several import Target
 
 # VMs that ask again, at once.
 AGAIN_AT_ONCE = 8

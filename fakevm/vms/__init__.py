@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         ports,
         removal,
         requests,
-        several,
         vifs,
     )
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
         "ports",
         "removal",
         "requests",
-        "several",
         "vifs",
     ]
 

@@ -7,7 +7,7 @@ import pytest
 from fakevm.display.several import show
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.inventory.lookup import Lookup
-from fakevm.vms.several import Result, Target, named, selected
+from fakevm.inventory.several import Result, Target, named, selected
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.neutron import FakeNeutron
 
