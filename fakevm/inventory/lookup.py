@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fakevm import names, vms
+from fakevm import inventory, names
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConfigError, ConflictError
 
@@ -59,7 +59,7 @@ class Lookup(Parts):
 def _ports_of(instance: str, ports: Iterable[Port]) -> list[Port]:
     """Return of ports a VM's, by its name or id; none, where that can be no VM's name."""
     try:
-        instance_id = vms.vifs.vm_of(instance).instance_id
+        instance_id = inventory.vifs.vm_of(instance).instance_id
     except ConfigError:
         return []
     found = [one for one in ports if one.device_id == instance_id and names.may_be_a_vms(one)]

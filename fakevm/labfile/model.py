@@ -23,9 +23,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from fakevm.errors import ConfigError
+from fakevm.inventory import vifs
 from fakevm.names import check_lab
 from fakevm.stock import rules
-from fakevm.vms import vifs
 
 # Neutron's limit for a name (neutron_lib/db/constants.py).
 NAME_LEN = 255

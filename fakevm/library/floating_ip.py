@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakevm.errors import ConflictError, NotFoundError
+from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, Lab
 from fakevm.library import reach
 from fakevm.library.handle import Resource
 from fakevm.library.making import Making
 from fakevm.library.words import FloatingIpWords, NicLike
 from fakevm.neutron.values import Port
-from fakevm.vms import vifs
 
 
 @dataclass(frozen=True, kw_only=True)

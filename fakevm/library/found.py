@@ -7,12 +7,11 @@ from typing import Generic, TypeVar
 
 from fakevm.contents.part import Part, only
 from fakevm.errors import NotFoundError
-from fakevm.inventory import several
+from fakevm.inventory import several, vifs
 from fakevm.lab import Lab
 from fakevm.library.floating_ip import FloatingIp
 from fakevm.library.handle import Handle
 from fakevm.library.vm import Vm
-from fakevm.vms import vifs
 
 H = TypeVar("H", bound=Handle)
 

@@ -8,6 +8,7 @@ from typing import Any
 from fakevm import labfile, stock
 from fakevm.contents.part import Part, only
 from fakevm.errors import ConfigError, ConflictError, NotFoundError, raise_all
+from fakevm.inventory import vifs
 from fakevm.lab import Lab
 from fakevm.labfile.checks import DEFAULT_GROUP
 from fakevm.labfile.model import LabFile
@@ -16,7 +17,6 @@ from fakevm.library.handle import Handle, plain
 from fakevm.neutron.values import Port
 from fakevm.stock.raw import Found
 from fakevm.stock.things import Kind, Ref, Thing, refs_in
-from fakevm.vms import vifs
 
 # Where a lab file has things of a kind.
 SECTIONS: Mapping[Kind, str] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from fakevm.contents.part import Part
 from fakevm.errors import ConfigError, NotFoundError
+from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, WAIT_S, Lab
 from fakevm.library import reach
 from fakevm.library.floating_ip import FloatingIp
@@ -21,7 +22,7 @@ from fakevm.neutron.values import Port
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport, MoveKind
 from fakevm.stock.naming import is_ours
-from fakevm.vms import placement, vifs
+from fakevm.vms import placement
 
 if TYPE_CHECKING:
     from fakevm.trace.values import Trace

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fakevm import migrate
 from fakevm.clients.parts import Parts
 from fakevm.errors import NotFoundError
+from fakevm.inventory import vifs
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import boot, vifs
+from fakevm.vms import boot
 
 
 def delete_vm(lab: Parts, instance: str, *, wait_s: float) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError
-from fakevm.inventory import overview
+from fakevm.inventory import overview, vifs
 from fakevm.inventory.rows import Row
 from fakevm.lifecycle import reboot, shelve
 from fakevm.migrate.checked import check_confirmed, move_of
@@ -18,7 +18,6 @@ from fakevm.names import may_be_a_vms
 from fakevm.neutron.values import Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.steps import Protocol, carry_out
-from fakevm.vms import vifs
 from fakevm.vms.placement import host_for
 from fakevm.vms.ports import alone
 from fakevm.vms.requests import Plugging

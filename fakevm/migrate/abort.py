@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fakevm.errors import ConflictError, for_each
-from fakevm.inventory import addresses
+from fakevm.inventory import addresses, vifs
 from fakevm.inventory.lookup import Lookup
 from fakevm.migrate.move import MIGRATING_TO, bring_back, plug_anew, without_migrating_to
 from fakevm.neutron.values import Port
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import boot, given, vifs
+from fakevm.vms import boot, given
 
 # How long a guest may take to get its addresses.
 CONFIGURE_S = 60.0

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, UnavailableError
-from fakevm.inventory import addresses
+from fakevm.inventory import addresses, vifs
 from fakevm.migrate.move import Host, Move, Nic
 from fakevm.migrate.request import MigrationRequest
 from fakevm.model import PluggedVif, Server, Vm
 from fakevm.neutron.api import Neutron
 from fakevm.neutron.values import Port
-from fakevm.vms import given, vifs
+from fakevm.vms import given
 
 
 class Checked:

@@ -7,6 +7,7 @@ from typing import cast
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError, NotFoundError, UnavailableError
+from fakevm.inventory import vifs
 from fakevm.migrate.checked import move_of
 from fakevm.migrate.cold import CONFIRM
 from fakevm.migrate.move import Host
@@ -14,7 +15,6 @@ from fakevm.neutron.values import Port
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.protocol.steps import Protocol, carry_out
-from fakevm.vms import vifs
 
 _CONFIRM = Protocol(name="confirm", steps=(CONFIRM,))
 

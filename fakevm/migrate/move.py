@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from fakevm.clients.events import Events, WaitEnd, Waiter
 from fakevm.errors import ConflictError, WaitTimeoutError, for_each
+from fakevm.inventory import vifs
 from fakevm.model import FixedIp, GuestState, PluggedVif, Vif, Vm
 from fakevm.neutron.values import Binding, Network, Port
 from fakevm.protocol.steps import Step
-from fakevm.vms import boot, vifs
+from fakevm.vms import boot
 from fakevm.vms.boot import VIF_PLUGGED
 from fakevm.vms.requests import AS_NOVA, Plugging
 

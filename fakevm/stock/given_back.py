@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from fakevm.inventory import vifs
 from fakevm.stock.naming import Names, is_ours
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import Ref, Thing
-from fakevm.vms import vifs
 
 
 def ports(raw: Raw, wanted: Iterable[Thing]) -> Raw:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from fakevm.inventory import vifs
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import DESCRIPTION, TAG, Kind, Ref, Thing, ref
-from fakevm.vms import vifs
 
 # Of the kinds that have a name of their own, the collections.
 NAMED: Mapping[Kind, str] = {

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         ports,
         removal,
         requests,
-        vifs,
     )
 
     __all__ = [
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
         "ports",
         "removal",
         "requests",
-        "vifs",
     ]
 
 __getattr__ = lazy.modules(__name__)

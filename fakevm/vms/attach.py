@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConflictError
-from fakevm.inventory import overview
+from fakevm.inventory import overview, vifs
 from fakevm.inventory.addresses import Addressing
 from fakevm.inventory.rows import Row
 from fakevm.neutron.values import Port
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
-from fakevm.vms import given, vifs
+from fakevm.vms import given
 from fakevm.vms.boot import unbind
 from fakevm.vms.ports import alone, give
 from fakevm.vms.requests import Plugging

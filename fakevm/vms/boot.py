@@ -18,14 +18,13 @@ from fakevm.errors import (
     WaitTimeoutError,
     for_each,
 )
-from fakevm.inventory import addresses
+from fakevm.inventory import addresses, vifs
 from fakevm.model import FixedIp, Server, Vm
 from fakevm.neutron.api import DEVICE_OWNER
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.clock import Clock
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal
-from fakevm.vms import vifs
 from fakevm.vms.requests import GuestFailedError, Plugging, PortRequest
 
 # The event that says that a VIF's network is there.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fakevm.clients.parts import PLACE, Parts
 from fakevm.errors import ConflictError
+from fakevm.inventory import vifs
 from fakevm.model import Vm
-from fakevm.vms import vifs
 
 
 def host_for(lab: Parts, vm: Vm, ref: str | None, *, unshelving: bool = False) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fakevm.clients.agents import Agent
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError
-from fakevm.inventory import addresses, overview
+from fakevm.inventory import addresses, overview, vifs
 from fakevm.inventory.addresses import Addressing
 from fakevm.inventory.rows import Row, join, joined
 from fakevm.model import FixedIp, PluggedVif, Vm
@@ -19,7 +19,7 @@ from fakevm.protocol.clock import Clock, Timings
 from fakevm.protocol.interrupt import deferred
 from fakevm.protocol.journal import Journal, note
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import given, vifs
+from fakevm.vms import given
 from fakevm.vms.boot import Boot, complete, user_body
 from fakevm.vms.placement import host_for
 from fakevm.vms.requests import GuestFailedError, Plugging, PortRequest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fakevm import clients
 from fakevm.clients.parts import PLACE
 from fakevm.errors import ConfigError, FakevmError, NotFoundError, UnavailableError
+from fakevm.inventory import vifs
 from fakevm.inventory.lookup import Lookup
 from fakevm.protocol.lock import exclusive_vm
-from fakevm.vms import vifs
 from fakevm.vms.requests import HostResult
 
 

@@ -154,7 +154,7 @@ def test_the_agent_is_not_imported() -> None:
         ("fakevm.cli.ports fakevm.lab", "docker keystoneauth1 openstack yaml rich fakevm.vms.boot"),
         (
             "fakevm.cli.ports fakevm.lab",
-            "fakevm.clients.agents fakevm.clients.events fakevm.vms.vifs fakevm.reports.migration",
+            "fakevm.clients.agents fakevm.clients.events fakevm.inventory.vifs fakevm.reports.migration",
         ),
         (
             "fakevm.cli.vms fakevm.shortcut.execute",

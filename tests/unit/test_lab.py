@@ -21,11 +21,11 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from fakevm.inventory.vifs import vm_of
 from fakevm.lab import Lab
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.lock import exclusive_vm
 from fakevm.vms.requests import PortRequest
-from fakevm.vms.vifs import vm_of
 from tests.fakes.engine import FakeEngine, make_container
 from tests.fakes.neutron import FakeNeutron, make_network, make_subnet
 from tests.unit.conftest import World

@@ -19,6 +19,7 @@ from fakevm.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from fakevm.inventory.vifs import vif
 from fakevm.lab import Lab
 from fakevm.migrate.move import Switches
 from fakevm.migrate.request import MigrationRequest, protocol
@@ -28,7 +29,6 @@ from fakevm.protocol.interrupt import Terminated
 from fakevm.protocol.steps import Faults
 from fakevm.reports.migration import MigrationReport, MoveKind
 from fakevm.vms.requests import Plugging, PortRequest
-from fakevm.vms.vifs import vif
 from tests.fakes.probe import FakeNet
 from tests.unit.conftest import World
 

@@ -9,12 +9,11 @@ from fakevm.backends.backend import HostState
 from fakevm.backends.ovn import OVN
 from fakevm.backends.ovs import OVS
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
-from fakevm.inventory import addresses
+from fakevm.inventory import addresses, vifs
 from fakevm.inventory.rows import join
 from fakevm.model import PluggedVif, Vm
 from fakevm.names import find_host, find_port
 from fakevm.neutron.values import NeutronAgent, Port, PortIp
-from fakevm.vms import vifs
 from tests.fakes.neutron import make_network, make_subnet
 
 PORT = Port(

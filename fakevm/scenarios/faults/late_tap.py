@@ -6,13 +6,12 @@ import time
 
 from fakevm.clients.events import Waiter
 from fakevm.errors import WaitTimeoutError
-from fakevm.inventory import addresses
+from fakevm.inventory import addresses, vifs
 from fakevm.migrate.live import PROFILE
 from fakevm.migrate.move import MIGRATING_TO
 from fakevm.model import Vif, Vm
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
-from fakevm.vms import vifs
 from fakevm.vms.boot import VIF_PLUGGED
 
 # Of Nova's 300: a sound Neutron takes a second or two.
