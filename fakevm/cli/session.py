@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 import fakevm
-from fakevm import clients, contents, labfile, labs, library, shortcut, vms
+from fakevm import clients, contents, labfile, labs, shortcut, vms
 from fakevm.cli import complete
+from fakevm.library import behind
 from fakevm.names import DEFAULT_LAB, check_lab
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Session:
 
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""
-        return library.begin.up(self.lab_name, wishes, timeout_s=timeout_s, say=say)
+        return behind.begin.up(self.lab_name, wishes, timeout_s=timeout_s, say=say)
 
     def dry_run(self, wishes: Wishes, things: Sequence[Thing], *, prune: bool) -> Converged:
         """Return what `up` would do with a lab file."""
@@ -100,13 +101,13 @@ class Session:
 
     def doctor(self, wishes: Wishes) -> list[Check]:
         """Look whether the lab would work on this machine."""
-        return library.begin.examine(self.lab_name, wishes)
+        return behind.begin.examine(self.lab_name, wishes)
 
     def join(
         self, api: str, hosts: Sequence[str], *, timeout_s: float, say: Callable[[str], None]
     ) -> JoinReport:
         """Join compute hosts to another lab's Neutron."""
-        return library.begin.join(self.lab_name, api, hosts, timeout_s=timeout_s, say=say)
+        return behind.begin.join(self.lab_name, api, hosts, timeout_s=timeout_s, say=say)
 
     def join_elsewhere(
         self,

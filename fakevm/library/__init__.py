@@ -6,7 +6,6 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm.library import (
-        begin,
         breaking,
         floating_ip,
         found,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     )
 
     __all__ = [
-        "begin",
         "breaking",
         "floating_ip",
         "found",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import fakevm.lab
 from fakevm import labs, library, neutron, scenarios
 from fakevm.errors import FakevmError, WaitTimeoutError, raise_all
+from fakevm.library import behind
 from fakevm.library.breaking import Breaking
 from fakevm.library.maker import Maker
 from fakevm.names import DEFAULT_LAB
@@ -62,8 +63,8 @@ class Lab(Maker, Breaking):
         The words are a lab file's. build: whether images that are missing may be built; say: is
         told the progress.
         """
-        wishes = library.begin.wishes(name, words, build=build)
-        library.begin.up(name, wishes, timeout_s=timeout_s, say=say)
+        wishes = behind.begin.wishes(name, words, build=build)
+        behind.begin.up(name, wishes, timeout_s=timeout_s, say=say)
         return cls(name, say=say)
 
     @classmethod
@@ -80,13 +81,13 @@ class Lab(Maker, Breaking):
 
         api: its URL, as `other.endpoint` has it; hosts: their names, NAME-1 if none is given.
         """
-        library.begin.join(name, api, hosts, timeout_s=timeout_s, say=say)
+        behind.begin.join(name, api, hosts, timeout_s=timeout_s, say=say)
         return cls(name, say=say)
 
     @staticmethod
     def doctor(name: str = DEFAULT_LAB, **words: Unpack[LabWords]) -> list[Check]:
         """Return what such a lab needs of this machine, and whether that is there."""
-        return library.begin.examine(name, library.begin.wishes(name, words, build=True))
+        return behind.begin.examine(name, behind.begin.wishes(name, words, build=True))
 
     def leave(self) -> DownReport:
         """Remove the hosts of a lab that has joined a Neutron, and their agents from it."""
@@ -137,7 +138,7 @@ class Lab(Maker, Breaking):
 
         What the file says of the lab itself is `Lab.up`'s. FakevmError: the first of what failed.
         """
-        done = self.converge(library.begin.things(file), prune=prune, dry_run=dry_run)
+        done = self.converge(behind.begin.things(file), prune=prune, dry_run=dry_run)
         raise_all(done.errors)
         return done
 

@@ -21,7 +21,8 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.labfile import model
-from fakevm.library import begin, reach, words
+from fakevm.library import reach, words
+from fakevm.library.behind import begin
 from fakevm.library.lab import Lab
 from fakevm.library.reach import End, UnreachedError
 from fakevm.neutron.values import Port, PortIp
