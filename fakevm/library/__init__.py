@@ -6,7 +6,6 @@ from fakevm import lazy
 
 if TYPE_CHECKING:
     from fakevm.library import (
-        breaking,
         floating_ip,
         found,
         guest,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     )
 
     __all__ = [
-        "breaking",
         "floating_ip",
         "found",
         "guest",

@@ -11,7 +11,7 @@ import fakevm.lab
 from fakevm import labs, library, neutron, scenarios
 from fakevm.errors import FakevmError, WaitTimeoutError, raise_all
 from fakevm.library import behind
-from fakevm.library.breaking import Breaking
+from fakevm.library.behind.breaking import Breaking
 from fakevm.library.maker import Maker
 from fakevm.names import DEFAULT_LAB
 

@@ -18,7 +18,7 @@ from fakevm.clients.containers import Container
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.lab import Lab
-from fakevm.library.breaking import Breaking
+from fakevm.library.behind.breaking import Breaking
 from fakevm.outages import undo
 from fakevm.outages.links import netem
 from fakevm.outages.target import find
