@@ -7,7 +7,6 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm.library import (
         floating_ip,
-        found,
         guest,
         lab,
         making,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     __all__ = [
         "floating_ip",
-        "found",
         "guest",
         "lab",
         "making",

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from fakevm.contents.converge import Converged
     from fakevm.labs.down import DownReport
+    from fakevm.library.behind.found import Found
     from fakevm.library.floating_ip import FloatingIp
-    from fakevm.library.found import Found
     from fakevm.library.network import Network
     from fakevm.library.qos_policy import QosPolicy
     from fakevm.library.router import Router
@@ -145,39 +145,39 @@ class Lab(Maker, Breaking):
     @property
     def networks(self) -> Found[Network]:
         """The networks that are there, whoever made them: `lab.networks["a"]`."""
-        return library.found.named(self, library.network.Network, "networks", "network")
+        return behind.found.named(self, library.network.Network, "networks", "network")
 
     @property
     def routers(self) -> Found[Router]:
         """The routers that are there."""
-        return library.found.named(self, library.router.Router, "routers", "router")
+        return behind.found.named(self, library.router.Router, "routers", "router")
 
     @property
     def security_groups(self) -> Found[SecurityGroup]:
         """The security groups that are there."""
         made = library.security_group.SecurityGroup
-        return library.found.named(self, made, "security_groups", "security group")
+        return behind.found.named(self, made, "security_groups", "security group")
 
     @property
     def qos_policies(self) -> Found[QosPolicy]:
         """The QoS policies that are there."""
         made = library.qos_policy.QosPolicy
-        return library.found.named(self, made, "policies", "QoS policy")
+        return behind.found.named(self, made, "policies", "QoS policy")
 
     @property
     def trunks(self) -> Found[Trunk]:
         """The trunks that are there."""
-        return library.found.named(self, library.trunk.Trunk, "trunks", "trunk")
+        return behind.found.named(self, library.trunk.Trunk, "trunks", "trunk")
 
     @property
     def floating_ips(self) -> Found[FloatingIp]:
         """The floating IPs that are there, by their addresses."""
-        return library.found.floating_ips(self)
+        return behind.found.floating_ips(self)
 
     @property
     def vms(self) -> Found[Vm]:
         """The VMs that are there."""
-        return library.found.vms(self)
+        return behind.found.vms(self)
 
     @property
     def openstack(self) -> Connection:
