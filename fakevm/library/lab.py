@@ -12,7 +12,7 @@ from fakevm import labs, library, neutron, scenarios
 from fakevm.errors import FakevmError, WaitTimeoutError, raise_all
 from fakevm.library import behind
 from fakevm.library.behind.breaking import Breaking
-from fakevm.library.maker import Maker
+from fakevm.library.behind.maker import Maker
 from fakevm.names import DEFAULT_LAB
 
 if TYPE_CHECKING:

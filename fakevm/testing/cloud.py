@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import fakevm.lab
+from fakevm.library.behind.maker import Maker
 from fakevm.library.lab import Lab
-from fakevm.library.maker import Maker
 from fakevm.names import natural
 from fakevm.neutron.made import Made
 from fakevm.testing import removal
