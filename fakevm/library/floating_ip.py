@@ -11,8 +11,8 @@ from fakevm.errors import ConflictError, NotFoundError
 from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, Lab
 from fakevm.library import reach
+from fakevm.library.behind.making import Making
 from fakevm.library.handle import Resource
-from fakevm.library.making import Making
 from fakevm.library.words import FloatingIpWords, NicLike
 from fakevm.neutron.values import Port
 

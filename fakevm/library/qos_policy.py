@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fakevm.lab import FILE_S, Lab
+from fakevm.library.behind.making import Making, remove
 from fakevm.library.handle import Resource
-from fakevm.library.making import Making, remove
 from fakevm.library.words import QosPolicyWords
 
 

@@ -13,9 +13,9 @@ from fakevm.errors import ConfigError, NotFoundError
 from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, WAIT_S, Lab
 from fakevm.library import reach
+from fakevm.library.behind.making import Making
 from fakevm.library.floating_ip import FloatingIp
 from fakevm.library.guest import Guest
-from fakevm.library.making import Making
 from fakevm.library.words import EachNicWords, NetworkLike, NicWords
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Port

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from fakevm.errors import FakevmError, NotFoundError, UnavailableError, attempt_each, raise_all
 from fakevm.lab import Lab
-from fakevm.library.making import remove
+from fakevm.library.behind.making import remove
 from fakevm.neutron.made import Made
 
 # VMs at a time.

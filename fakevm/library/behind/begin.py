@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fakevm import clients, labfile, labs, library, preflight
+from fakevm import clients, labfile, labs, preflight
 from fakevm.errors import NotFoundError
 from fakevm.labs.join import JoinReport
 from fakevm.labs.up import UpReport
+from fakevm.library import behind
 from fakevm.preflight.values import Check
 from fakevm.recipe.settings import Wishes
 from fakevm.stock.things import Thing
@@ -31,7 +32,7 @@ def up(lab: str, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]
 
 def wishes(lab: str, words: Mapping[str, Any], *, build: bool) -> Wishes:
     """Return what is asked for in a lab file's words; folders begin at the current one."""
-    file = library.making.checked(f"lab {lab!r}", {**words, "name": lab})
+    file = behind.making.checked(f"lab {lab!r}", {**words, "name": lab})
     return labfile.settings.wishes_of(file, Path.cwd(), Wishes(build=build), os.environ)
 
 
