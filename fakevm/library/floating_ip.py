@@ -12,8 +12,8 @@ from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, Lab
 from fakevm.library.behind import reach
 from fakevm.library.behind.making import Making
+from fakevm.library.behind.words import FloatingIpWords, NicLike
 from fakevm.library.handle import Resource
-from fakevm.library.words import FloatingIpWords, NicLike
 from fakevm.neutron.values import Port
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fakevm.clients.parts import PLACE
 from fakevm.errors import ConflictError, FakevmError, NotFoundError
 from fakevm.lab import WAIT_S
+from fakevm.library.behind.words import Addressing
 from fakevm.library.handle import Handle
-from fakevm.library.words import Addressing
 from fakevm.neutron.values import Port
 
 if TYPE_CHECKING:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fakevm.contents.converge import Converged
     from fakevm.labs.down import DownReport
     from fakevm.library.behind.found import Found
+    from fakevm.library.behind.words import (
+        LabWords,
+    )
     from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.network import Network
     from fakevm.library.qos_policy import QosPolicy
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
     from fakevm.library.security_group import SecurityGroup
     from fakevm.library.trunk import Trunk
     from fakevm.library.vm import Vm
-    from fakevm.library.words import (
-        LabWords,
-    )
     from fakevm.neutron.sdk import Connection
     from fakevm.preflight.values import Check
     from fakevm.scenarios.scenario import Finding

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fakevm.lab import FILE_S, Lab
 from fakevm.library.behind.making import Making, remove
+from fakevm.library.behind.words import QosPolicyWords
 from fakevm.library.handle import Resource
-from fakevm.library.words import QosPolicyWords
 
 
 @dataclass(frozen=True, kw_only=True)

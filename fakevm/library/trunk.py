@@ -8,8 +8,8 @@ from typing import Any
 
 from fakevm.lab import FILE_S, Lab
 from fakevm.library.behind.making import Making, remove
+from fakevm.library.behind.words import TrunkWords
 from fakevm.library.handle import Resource
-from fakevm.library.words import TrunkWords
 from fakevm.neutron.values import Port
 
 

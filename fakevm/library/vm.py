@@ -14,9 +14,9 @@ from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, WAIT_S, Lab
 from fakevm.library.behind import reach
 from fakevm.library.behind.making import Making
+from fakevm.library.behind.words import EachNicWords, NetworkLike, NicWords
 from fakevm.library.floating_ip import FloatingIp
 from fakevm.library.guest import Guest
-from fakevm.library.words import EachNicWords, NetworkLike, NicWords
 from fakevm.migrate.request import MigrationRequest
 from fakevm.neutron.values import Port
 from fakevm.protocol.steps import Faults

@@ -21,14 +21,14 @@ from fakevm.testing import removal
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from fakevm.library.floating_ip import FloatingIp
-    from fakevm.library.vm import Vm
-    from fakevm.library.words import (
+    from fakevm.library.behind.words import (
         EachNicWords,
         FloatingIpWords,
         NetworkLike,
         NicLike,
     )
+    from fakevm.library.floating_ip import FloatingIp
+    from fakevm.library.vm import Vm
 
 # As much of a test's name as still leaves a line readable.
 _LONGEST = 40

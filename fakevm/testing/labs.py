@@ -19,7 +19,7 @@ from fakevm.testing.options import Options
 from fakevm.testing.run import Run
 
 if TYPE_CHECKING:
-    from fakevm.library.words import LabWords
+    from fakevm.library.behind.words import LabWords
 
 # How long others' labs may take that begin at the same time: they begin one after the other, so
 # that no two choose the same subnets.

@@ -16,8 +16,8 @@ from fakevm.testing import options
 from fakevm.testing.options import Options
 
 if TYPE_CHECKING:
+    from fakevm.library.behind.words import LabWords
     from fakevm.library.lab import Lab
-    from fakevm.library.words import LabWords
     from fakevm.neutron.made import Made
     from fakevm.testing.cloud import Cloud
     from fakevm.testing.needs import Needs

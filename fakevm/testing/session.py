@@ -18,8 +18,8 @@ from fakevm.testing.owned import Things
 from fakevm.testing.run import Run, reserved
 
 if TYPE_CHECKING:
+    from fakevm.library.behind.words import LabWords
     from fakevm.library.lab import Lab
-    from fakevm.library.words import LabWords
 
 # Of a file's name.
 _LONGEST = 200

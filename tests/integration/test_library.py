@@ -13,7 +13,7 @@ import pytest
 from fakevm import Lab as Library
 from fakevm import UnreachedError
 from fakevm.errors import ConflictError, NotFoundError, WaitTimeoutError
-from fakevm.library.words import SubportWords
+from fakevm.library.behind.words import SubportWords
 from tests.integration.lab import COMPUTES, Lab
 
 PAGE = Path(__file__).parents[2] / "docs" / "library.md"

@@ -4,7 +4,7 @@ import pytest
 from openstack.exceptions import ConflictException
 
 from fakevm import Cloud
-from fakevm.library.words import SubnetWords, V6Mode
+from fakevm.library.behind.words import SubnetWords, V6Mode
 
 PREFIX = "fd00:4:2:"
 

@@ -21,8 +21,7 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.labfile import model
-from fakevm.library import words
-from fakevm.library.behind import begin, reach
+from fakevm.library.behind import begin, reach, words
 from fakevm.library.behind.reach import End, UnreachedError
 from fakevm.library.lab import Lab
 from fakevm.neutron.values import Port, PortIp

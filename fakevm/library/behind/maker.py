@@ -12,14 +12,7 @@ from fakevm import library
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from fakevm.library.floating_ip import FloatingIp
-    from fakevm.library.network import Network
-    from fakevm.library.qos_policy import QosPolicy
-    from fakevm.library.router import Router
-    from fakevm.library.security_group import SecurityGroup
-    from fakevm.library.trunk import Trunk
-    from fakevm.library.vm import Vm
-    from fakevm.library.words import (
+    from fakevm.library.behind.words import (
         EachNicWords,
         FloatingIpWords,
         NetworkLike,
@@ -31,6 +24,13 @@ if TYPE_CHECKING:
         SecurityGroupWords,
         TrunkWords,
     )
+    from fakevm.library.floating_ip import FloatingIp
+    from fakevm.library.network import Network
+    from fakevm.library.qos_policy import QosPolicy
+    from fakevm.library.router import Router
+    from fakevm.library.security_group import SecurityGroup
+    from fakevm.library.trunk import Trunk
+    from fakevm.library.vm import Vm
 
 
 class Maker(ABC):

@@ -3,7 +3,7 @@
 import pytest
 
 from fakevm import Cloud, Network, Vm
-from fakevm.library.words import NicWords
+from fakevm.library.behind.words import NicWords
 
 
 @pytest.fixture
