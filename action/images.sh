@@ -11,7 +11,7 @@ key)
 import hashlib, sys
 from types import SimpleNamespace
 from fakevm import labfile
-from fakevm.cli.labs import up
+from fakevm.cli.lab.labs import up
 from fakevm.recipe import images, releases
 
 release, backend, *words = sys.argv[1:]

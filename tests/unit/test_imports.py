@@ -164,10 +164,10 @@ def test_the_agent_is_not_imported() -> None:
             "fakevm.cli.root fakevm.cli.vms fakevm.shortcut.offers fakevm.shortcut.asking",
             "docker keystoneauth1 openstack yaml rich dataclasses fakevm.lab fakevm.clients.engine",
         ),
-        ("fakevm.cli.labs fakevm.lab fakevm.labs.up", "pydantic"),
+        ("fakevm.cli.lab.labs fakevm.lab fakevm.labs.up", "pydantic"),
         (
             "fakevm.cli.root",
-            "fakevm.cli.session fakevm.cli.labs fakevm.clients fakevm.shortcut.offers",
+            "fakevm.cli.session fakevm.cli.lab.labs fakevm.clients fakevm.shortcut.offers",
         ),
     ],
 )
