@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fakevm import display
-from fakevm.cli import status
+from fakevm.cli.lab import status
 from fakevm.cli.session import say
 from fakevm.display import output
 from fakevm.names import ADMIN, USERS, lab_words, project
