@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from fakevm.cli.demo import HOSTS, steps
+from fakevm.cli.lab.demo import HOSTS, steps
 from fakevm.cli.root import COMMANDS, cli
 from fakevm.cli.session import Session, say
 from fakevm.cli.vms import words
