@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from fakevm import backends, display, labfile
 from fakevm.backends.ovs import FIREWALL
-from fakevm.cli import brought
+from fakevm.cli.lab import brought
 from fakevm.cli.lab.labfile import topo_option
 from fakevm.cli.session import (
     SECONDS,
