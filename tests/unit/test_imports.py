@@ -151,9 +151,12 @@ def test_the_agent_is_not_imported() -> None:
 @pytest.mark.parametrize(
     ("modules", "without"),
     [
-        ("fakevm.cli.ports fakevm.lab", "docker keystoneauth1 openstack yaml rich fakevm.vms.boot"),
         (
-            "fakevm.cli.ports fakevm.lab",
+            "fakevm.cli.vm.ports fakevm.lab",
+            "docker keystoneauth1 openstack yaml rich fakevm.vms.boot",
+        ),
+        (
+            "fakevm.cli.vm.ports fakevm.lab",
             "fakevm.clients.agents fakevm.clients.events fakevm.inventory.vifs fakevm.reports.migration",
         ),
         (
