@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from fakevm.cli.lab.demo import HOSTS, steps
 from fakevm.cli.root import COMMANDS, cli
 from fakevm.cli.session import Session, say
-from fakevm.cli.vms import words
+from fakevm.cli.vm.vms import words
 from fakevm.clients.agents import Execution
 from fakevm.display import output
 from fakevm.errors import BY_NAME, ConfigError, FakevmError

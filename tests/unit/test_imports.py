@@ -160,11 +160,11 @@ def test_the_agent_is_not_imported() -> None:
             "fakevm.clients.agents fakevm.clients.events fakevm.inventory.vifs fakevm.reports.migration",
         ),
         (
-            "fakevm.cli.vms fakevm.shortcut.execute",
+            "fakevm.cli.vm.vms fakevm.shortcut.execute",
             "docker keystoneauth1 openstack yaml rich dataclasses",
         ),
         (
-            "fakevm.cli.root fakevm.cli.vms fakevm.shortcut.offers fakevm.shortcut.asking",
+            "fakevm.cli.root fakevm.cli.vm.vms fakevm.shortcut.offers fakevm.shortcut.asking",
             "docker keystoneauth1 openstack yaml rich dataclasses fakevm.lab fakevm.clients.engine",
         ),
         ("fakevm.cli.lab.labs fakevm.lab fakevm.labs.up", "pydantic"),
