@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from fakevm.cli.events import since
+from fakevm.cli.vm.events import since
 from fakevm.clients.events import cursor_at
 from fakevm.display import output
 from tests.unit.conftest import World
