@@ -1,4 +1,4 @@
-"""The command line: a module for each group of commands. Nothing imports it."""
+"""The command line: a module for each group of commands, lab/ and vm/. Nothing imports it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What is in a lab: as it is, as it is to be, and the way between. Imports migrate, vms."""
+"""What is to be in a lab: the way there from what is in it. Imports stock, migrate, vms."""
 
 from typing import TYPE_CHECKING
 

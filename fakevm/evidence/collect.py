@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from fakevm import inventory, labfile, labs, vms
+from fakevm import inventory, labfile, labs
 from fakevm.clients.containers import Container
 from fakevm.clients.engine import Engine
 from fakevm.errors import FakevmError, NotFoundError

@@ -1,4 +1,4 @@
-"""VMs and their NICs, as Neutron and the hosts have them: found by a user's words, told. Imports clients."""
+"""VMs and their NICs, as Neutron and hosts have them: found, told. Imports protocol, clients."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a lab has, as things with names: read, and of one form with what is wanted. Imports inventory."""
+"""What a lab has, as things of one form with what is wanted. Imports reach, inventory, recipe."""
 
 from typing import TYPE_CHECKING
 

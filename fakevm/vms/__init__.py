@@ -1,4 +1,4 @@
-"""VMs, their ports and NICs: made, found, shown, removed. Imports protocol, clients, neutron."""
+"""VMs, their ports and NICs: made, attached, removed. Imports inventory, protocol, clients."""
 
 from typing import TYPE_CHECKING
 

@@ -30,9 +30,12 @@ ORDER = (
     {"evidence"},
     {"lifecycle", "trace", "outages", "capture", "logs", "preflight", "labfile"},
     {"contents"},
+    {"stock"},
     {"migrate", "reach"},
     {"probes"},
-    {"reports", "vms", "labs"},
+    {"vms"},
+    {"inventory"},
+    {"reports", "labs"},
     {"recipe"},
     {"protocol"},
     {"clients"},
@@ -47,7 +50,7 @@ ONLY_IN = {
     "keystoneauth1": {"neutron.sender", "neutron.password"},
     "docker": {"clients.docker_api", "clients.engine"},
     # capture.relay runs in a host.
-    "subprocess": {"clients.process", "cli.demo", "capture.relay"},
+    "subprocess": {"clients.process", "cli.lab.demo", "capture.relay"},
     "rich": {"display.tables", "display.live"},
     "yaml": {"display.documents", "recipe.compose", "labfile.source"},
     "pydantic": {"labfile.model"},
@@ -142,6 +145,14 @@ def test_a_module_is_read_in_one_sitting() -> None:
     assert {name: count for name, count in lines.items() if count > 400} == {}
 
 
+def test_a_package_is_seen_at_a_glance() -> None:
+    rooms = {path.parent for path in ROOT.rglob("__init__.py")}
+    counts = {str(room.relative_to(ROOT)): len(list(room.glob("[!_]*.py"))) for room in rooms}
+    # A module for each known fault.
+    del counts["scenarios/faults"]
+    assert {room: count for room, count in counts.items() if count > 12} == {}
+
+
 def test_the_agent_is_not_imported() -> None:
     names = [name for path in modules().values() for name in imports(path)]
     assert [name for name in names if name.startswith("fakevm_agent")] == []
@@ -157,7 +168,8 @@ def test_the_agent_is_not_imported() -> None:
         ),
         (
             "fakevm.cli.vm.ports fakevm.lab",
-            "fakevm.clients.agents fakevm.clients.events fakevm.inventory.vifs fakevm.reports.migration",
+            "fakevm.clients.agents fakevm.clients.events fakevm.inventory.vifs"
+            " fakevm.reports.migration",
         ),
         (
             "fakevm.cli.vm.vms fakevm.shortcut.execute",

@@ -1,12 +1,12 @@
-"""What stands behind the objects: how they are made, found and broken, and what they take as words."""
+"""Behind the objects: how they are made, found and broken, and what they take as words."""
 
 from typing import TYPE_CHECKING
 
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.library.behind import begin, reach, words
+    from fakevm.library.behind import begin, breaking, found, making, reach
 
-    __all__ = ["begin", "reach", "words"]
+    __all__ = ["begin", "breaking", "found", "making", "reach"]
 
 __getattr__ = lazy.modules(__name__)
