@@ -7,12 +7,12 @@ from fakevm import lazy
 if TYPE_CHECKING:
     from fakevm import lab
     from fakevm.evidence.values import Evidence, Pair
-    from fakevm.library.behind.reach import UnreachedError
     from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.guest import Completed
     from fakevm.library.lab import Lab
     from fakevm.library.network import Network
     from fakevm.library.qos_policy import QosPolicy
+    from fakevm.library.reach import UnreachedError
     from fakevm.library.router import Router
     from fakevm.library.security_group import SecurityGroup
     from fakevm.library.trunk import Trunk
@@ -49,6 +49,6 @@ __getattr__ = lazy.modules(
     Router="fakevm.library.router",
     SecurityGroup="fakevm.library.security_group",
     Trunk="fakevm.library.trunk",
-    UnreachedError="fakevm.library.behind.reach",
+    UnreachedError="fakevm.library.reach",
     Vm="fakevm.library.vm",
 )

@@ -10,7 +10,7 @@ from typing import Any
 from fakevm.errors import ConflictError, NotFoundError
 from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, Lab
-from fakevm.library.behind import reach
+from fakevm.library import reach
 from fakevm.library.behind.making import Making
 from fakevm.library.behind.words import FloatingIpWords, NicLike
 from fakevm.library.handle import Resource

@@ -12,7 +12,7 @@ from fakevm.contents.part import Part
 from fakevm.errors import ConfigError, NotFoundError
 from fakevm.inventory import vifs
 from fakevm.lab import FILE_S, WAIT_S, Lab
-from fakevm.library.behind import reach
+from fakevm.library import reach
 from fakevm.library.behind.making import Making
 from fakevm.library.behind.words import EachNicWords, NetworkLike, NicWords
 from fakevm.library.floating_ip import FloatingIp

@@ -22,7 +22,7 @@ from fakevm.evidence.values import Evidence, File, Moment, Pair, pairs_in
 from fakevm.evidence.words import Told
 from fakevm.inventory.rows import joined
 from fakevm.labs.status import HostStatus, ServiceStatus, Status
-from fakevm.library.behind.reach import UnreachedError
+from fakevm.library.reach import UnreachedError
 from fakevm.logs.lines import Line, parse
 from fakevm.model import Entry
 from fakevm.neutron.values import NeutronAgent

@@ -21,9 +21,10 @@ from fakevm.errors import (
     WaitTimeoutError,
 )
 from fakevm.labfile import model
-from fakevm.library.behind import begin, reach, words
-from fakevm.library.behind.reach import End, UnreachedError
+from fakevm.library import reach
+from fakevm.library.behind import begin, words
 from fakevm.library.lab import Lab
+from fakevm.library.reach import End, UnreachedError
 from fakevm.neutron.values import Port, PortIp
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.host import Program

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fakevm import lazy
 
 if TYPE_CHECKING:
-    from fakevm.library.behind import begin, breaking, found, making, reach
+    from fakevm.library.behind import begin, breaking, found, making
 
-    __all__ = ["begin", "breaking", "found", "making", "reach"]
+    __all__ = ["begin", "breaking", "found", "making"]
 
 __getattr__ = lazy.modules(__name__)
