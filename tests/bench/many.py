@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from tests.bench.figures import Figure, Report
-from tests.bench.timing import timed
-from tests.integration.cloud import Cloud, Guest
+from tests.bench.timing import medians, timed
+from tests.integration.cloud import Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import Lab
+from tests.integration.page import ask
 from tests.waiting import wait_until
 
 # How often a short command is timed.
@@ -28,17 +27,18 @@ SAMPLE = 10
 LONGEST_S = 600
 
 
-def add(report: Report, lab: Lab, cloud: Cloud, guests: Sequence[Guest]) -> None:
-    """Ask what is asked of many VMs."""
+def add(report: Report, lab: Lab, network: str, guests: Sequence[Guest]) -> None:
+    """Ask what is asked of many VMs on a network."""
     execute(report, lab, guests)
     matrix(report, lab, guests)
     short(report, lab, guests)
-    page(report, lab, cloud, guests)
+    page(report, lab, network, guests)
 
 
 def execute(report: Report, lab: Lab, guests: Sequence[Guest]) -> None:
     """Run `true` in each VM at once, and by `docker exec` one after the other."""
-    seconds = median(lambda: lab.fakevm.ok("exec", "--all", "--", "true", timeout_s=LONGEST_S))
+    argv = ("exec", "--all", "--", "true")
+    seconds = median(lambda: lab.fakevm.ok(*argv, timeout_s=LONGEST_S))
     containers = {name: host.container for name, host in lab.hosts().items()}
 
     def by_docker() -> None:
@@ -104,12 +104,15 @@ def short(report: Report, lab: Lab, guests: Sequence[Guest]) -> None:
         report.add(Figure(key=key, value=median(act), what=what, bar=bar))
 
 
-def page(report: Report, lab: Lab, cloud: Cloud, guests: Sequence[Guest]) -> None:
+def page(report: Report, lab: Lab, network: str, guests: Sequence[Guest]) -> None:
     """Load the live page, and see how far it is behind."""
     with served(lab) as url:
 
         def state() -> Any:
             return ask(url, "/state")
+
+        def shown(name: str) -> None:
+            wait_until(name, lambda: name in state()["svg"])
 
         def load() -> None:
             with urlopen(url, timeout=60) as answer:
@@ -119,24 +122,14 @@ def page(report: Report, lab: Lab, cloud: Cloud, guests: Sequence[Guest]) -> Non
         seconds = timed(load)
         behind = []
         for n in range(REPEATS):
-            # No event tells of a network: the page finds it by itself.
-            network = cloud.network(name=f"late-{n}")
-            name = lab.sdk.network.get_network(network).name
-            behind.append(timed(partial(follow, url, name)))
+            # No event tells of it: the page finds it by itself.
+            name = f"renamed-{n}"
+            lab.sdk.network.update_network(network, name=name)
+            behind.append(timed(partial(shown, name)))
     report.add(
         Figure(key="ui_load_s", value=seconds, what="s, until the page shows all VMs", bar=2),
         Figure(key="ui_behind_s", value=max(behind), what="s behind, at most", bar=2),
     )
-
-
-def follow(url: str, name: str) -> None:
-    """Return as soon as the page shows this."""
-    version = 0
-    while True:
-        state = ask(url, f"/state?after={version}")
-        if name in state["svg"]:
-            return
-        version = state["version"]
 
 
 @contextmanager
@@ -150,14 +143,6 @@ def served(lab: Lab) -> Iterator[str]:
         process.communicate(timeout=60)
 
 
-def ask(url: str, path: str) -> Any:
-    parts = urlsplit(url)
-    token = parts.query.removeprefix("token=")
-    request = Request(f"http://{parts.netloc}{path}", headers={"Authorization": f"Bearer {token}"})
-    with urlopen(request, timeout=60) as answer:
-        return json.loads(answer.read())
-
-
 def median(act: Callable[[], object]) -> float:
     """Return the median seconds of an act."""
-    return statistics.median(timed(act) for _ in range(REPEATS))
+    return medians({"act": lambda: timed(act)}, repeats=REPEATS)["act"]

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import pytest
 
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.lab import Lab
+from tests.integration.page import ask
 from tests.waiting import wait_until
-
-
-def ask(url: str, path: str, **body: str) -> Any:
-    parts = urlsplit(url)
-    token = parts.query.removeprefix("token=")
-    data = json.dumps(body).encode() if body else None
-    headers = {"Authorization": f"Bearer {token}"}
-    with urlopen(Request(f"http://{parts.netloc}{path}", data, headers), timeout=60) as answer:
-        return json.loads(answer.read())
 
 
 def moved(url: str, guest: Guest) -> Any:
