@@ -45,13 +45,11 @@ def restart(
     wait for them. Keystone is one of these only if it is named.
     """
     # One that ends again and again begins anew as well.
-    again = {c.service: c for c in lab.containers if c.state == "restarting" and not c.is_host}
-    chosen = lab.containers
-    if services:
-        chosen = [again.get(name) or lab.service(name) for name in services]
+    alive = [c for c in lab.containers if c.running or (c.state == "restarting" and not c.is_host)]
+    by_name = {c.service: c for c in alive}
+    chosen = [by_name.get(name) or lab.service(name) for name in services] if services else alive
     named = [c for c in chosen if c.service == KEYSTONE and services]
-    running = [c for c in chosen if c.running or c.service in again]
-    found = [c for c in running if c.has_neutron] + named
+    found = [c for c in chosen if c.has_neutron] + named
     deadline = time.monotonic() + timeout_s
 
     def in_host(container: Container) -> Restarted | None:

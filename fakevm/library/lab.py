@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from fakevm.contents.converge import Converged
     from fakevm.labs.down import DownReport
     from fakevm.library.behind.found import Found
-    from fakevm.library.behind.words import (
-        LabWords,
-    )
+    from fakevm.library.behind.words import LabWords
     from fakevm.library.floating_ip import FloatingIp
     from fakevm.library.network import Network
     from fakevm.library.qos_policy import QosPolicy

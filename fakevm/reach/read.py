@@ -18,6 +18,9 @@ GATEWAY = "network:router_gateway"
 # highly available, too (neutron_lib/constants.py).
 INTERFACES = ("network:router_interface", "network:ha_router_replicated_interface")
 
+# How addresses are assigned that VMs learn from router advertisements alone.
+SLAAC = ("slaac", "dhcpv6-stateless")
+
 
 def topology(neutron: Neutron) -> Topology:
     """Return it for all VMs, as Neutron has it now."""
@@ -76,7 +79,7 @@ def _subnet(found: Found) -> Subnet:
         # Neutron tells of them by DHCPv4 alone.
         host_routes={one["destination"]: one["nexthop"] for one in found["host_routes"] if dhcp},
         dhcp=dhcp,
-        slaac=found["ipv6_address_mode"] in ("slaac", "dhcpv6-stateless"),
+        slaac=found["ipv6_address_mode"] in SLAAC,
     )
 
 

@@ -11,13 +11,11 @@ from typing import Any, get_args
 from fakevm.inventory import addresses
 from fakevm.inventory.addresses import Addressing
 from fakevm.neutron import answers
-from fakevm.reach.read import INTERFACES
+from fakevm.reach.read import INTERFACES, SLAAC
 from fakevm.stock import given_back, rules
 from fakevm.stock.naming import Names, is_ours
 from fakevm.stock.raw import Found, Raw
 from fakevm.stock.things import TAG, Ref, Thing, ref
-
-_AUTO = ("slaac", "dhcpv6-stateless")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +291,7 @@ class _Reading:
         """Yield the addresses that somebody could have chosen."""
         for ip in port["fixed_ips"]:
             subnet = self._subnets.get(ip["subnet_id"], {})
-            if subnet.get("ipv6_address_mode") not in _AUTO:
+            if subnet.get("ipv6_address_mode") not in SLAAC:
                 yield str(ipaddress.ip_address(ip["ip_address"]))
 
     def _trunks(self) -> None:
