@@ -71,6 +71,28 @@ def test_the_gateway_moves_to_another_subnet(
     cloud.lab.wait_for("silence", lambda: not answers(stranger, "203.0.113.5"))
 
 
+def test_a_router_of_a_vlan_and_a_tunnel(cloud: Cloud, inside: Network, outside: Network) -> None:
+    vlan = cloud.network(
+        "vlan",
+        network_type="vlan",
+        physical_network="physnet1",
+        subnets=[{"cidr": "10.2.0.0/24", "enable_dhcp": False}],
+    )
+    cloud.router("edge", interfaces=[inside, vlan], external_gateway=outside)
+    tunnels, vlans = (
+        [cloud.vm(f"{net.name}-{n}", on=f"compute-{n}", networks=[net]) for n in (1, 2)]
+        for net in (inside, vlan)
+    )
+    for a in tunnels:
+        for b in vlans:
+            a.ping(b, within_s=30)
+    with pinging(tunnels[0], vlans[1].addresses[0]) as one, pinging(vlans[0], "10.1.0.1") as other:
+        for a in vlans:
+            for b in tunnels:
+                a.ping(b, within_s=30)
+    assert (one.lost, other.lost) == ([], [])
+
+
 @pytest.mark.fakevm(backend="ovs")
 def test_an_l3_agent_s_restart_loses_no_packet(
     cloud: Cloud, inside: Network, outside: Network, stranger: Vm
