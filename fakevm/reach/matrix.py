@@ -17,11 +17,13 @@ from fakevm.reach import expected, read, sweep
 from fakevm.reach.expected import Verdict
 from fakevm.reach.topology import Nic, Topology
 
-# VMs that ask again, at once.
-AGAIN_AT_ONCE = 8
+# Of what is silent against what should be so much is asked again first, by so many VMs at once: if
+# all of it stays silent, so does the rest.
+SAMPLE = 200
+SAMPLE_AT_ONCE = 8
 
-# Of more addresses that are silent against what should be, nothing is asked again.
-AGAIN_MAX = 200
+# How many times as slowly the rest is asked then, since the machine is slower than thought.
+SLOWER = (2, 4, 8)
 
 # How long VMs may take to begin, each, and a sweep above what it takes by itself.
 BEGIN_S = 0.03
@@ -97,7 +99,8 @@ def ping(lab: Lookup, refs: Sequence[str] = ()) -> Matrix:
     with ThreadPoolExecutor(1) as pool:
         # The engine is asked while the VMs ask each other.
         known = pool.submit(_with_the_backends_part, lab, topology)
-        answers = _swept(lab, {i: sources[i] for i in ids}, _addresses(ids, places))
+        asked = sweep.slots(_addresses(ids, places))
+        answers = _swept(lab, {i: sources[i] for i in ids}, asked)
     topology = known.result()
     verdicts = {i: verdicts_of(topology, i, places) for i in ids}
 
@@ -105,7 +108,9 @@ def ping(lab: Lookup, refs: Sequence[str] = ()) -> Matrix:
         return [pair for i in ids for pair in judged(i, names, verdicts[i], answers[i])]
 
     found = pairs()
-    if _ask_again(lab, sources, found, answers):
+    for slower in SLOWER:
+        if not _ask_again(lab, sources, found, answers, slower=slower):
+            break
         found = pairs()
     return Matrix(
         lab=lab.name,
@@ -196,12 +201,13 @@ def _addresses(ids: Sequence[str], places: Sequence[tuple[str, Nic]]) -> dict[st
 def _swept(
     lab: Parts,
     sources: Mapping[str, Target | FakevmError],
-    addresses: Mapping[str, Sequence[str]],
+    asked: Mapping[str, Sequence[Sequence[str]]],
+    *,
+    slower: int = 1,
 ) -> dict[str, set[str] | FakevmError]:
-    """Let every VM ask every other one; return the addresses that answered each, or why not."""
-    asked = sweep.slots(addresses)
+    """Let VMs ask others, slot by slot; return the addresses that answered each, or why not."""
     slots = len(next(iter(asked.values())))
-    slot_s = sweep.slot_seconds(asked)
+    slot_s = sweep.slot_seconds(asked) * slower
     start, options = 0.0, sweep.PATIENTLY
     if slots > 1:
         start, options = time.time() + BEGIN_S * len(asked), sweep.IN_A_HURRY
@@ -212,10 +218,10 @@ def _swept(
             sweep.command(asked[i], start=start, slot_s=slot_s, options=options),
             timeout_s=GRACE_S + slots * slot_s,
         ),
-        list(sources),
-        workers=len(sources),
+        list(asked),
+        workers=len(asked),
     )
-    return dict(zip(sources, found, strict=True))
+    return dict(zip(asked, found, strict=True))
 
 
 def _ask_again(
@@ -223,24 +229,45 @@ def _ask_again(
     sources: Mapping[str, Target | FakevmError],
     pairs: Sequence[Pair],
     answers: dict[str, set[str] | FakevmError],
+    *,
+    slower: int,
 ) -> bool:
-    """Ask patiently what is silent against what should be; tell whether anything was asked."""
-    silent: dict[str, list[str]] = {}
-    for pair in pairs:
-        if pair.failed and pair.answered is False:
-            silent.setdefault(pair.source_id, []).append(pair.address)
-    if not 0 < sum(map(len, silent.values())) <= AGAIN_MAX:
+    """Ask again what is silent against what should be; tell whether some of it answered now."""
+    silent = [(p.source_id, p.address) for p in pairs if p.failed and p.answered is False]
+    sample = silent[:: len(silent) // SAMPLE + 1]
+    if not _ask_patiently(lab, sources, sweep.of_each(sample), answers):
         return False
-    found = each(
-        lambda i: _asked(lab, sources[i], sweep.command([silent[i]]), timeout_s=GRACE_S),
-        list(silent),
-        workers=AGAIN_AT_ONCE,
-    )
-    for instance_id, more in zip(silent, found, strict=True):
-        before = answers[instance_id]
-        if isinstance(before, set) and isinstance(more, set):
-            answers[instance_id] = before | more
+    sampled = set(sample)
+    rest = sweep.spread(sweep.of_each([pair for pair in silent if pair not in sampled]))
+    if rest:
+        _add(answers, _swept(lab, sources, rest, slower=slower))
     return True
+
+
+def _ask_patiently(
+    lab: Parts,
+    sources: Mapping[str, Target | FakevmError],
+    addresses: Mapping[str, Sequence[str]],
+    answers: dict[str, set[str] | FakevmError],
+) -> bool:
+    """Ask these of each VM, a few VMs at once; tell whether anything answered."""
+    found = each(
+        lambda i: _asked(lab, sources[i], sweep.command([addresses[i]]), timeout_s=GRACE_S),
+        list(addresses),
+        workers=SAMPLE_AT_ONCE,
+    )
+    more = dict(zip(addresses, found, strict=True))
+    _add(answers, more)
+    return any(answer for answer in more.values() if isinstance(answer, set))
+
+
+def _add(
+    answers: dict[str, set[str] | FakevmError], more: Mapping[str, set[str] | FakevmError]
+) -> None:
+    for instance_id, answered in more.items():
+        before = answers[instance_id]
+        if isinstance(before, set) and isinstance(answered, set):
+            answers[instance_id] = before | answered
 
 
 def _asked(

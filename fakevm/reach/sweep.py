@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # All network namespaces of a machine share one table of neighbours (gc_thresh3 of arp(7), 1024 by
 # default); what does not fit into it is not sent. Hosts and other labs have some, too.
@@ -58,6 +58,38 @@ def slots(
         for place, vm in enumerate(vms):
             asked = (vms[(place + shift) % count] for shift in shifts)
             found[vm].append([address for other in asked for address in addresses[other]])
+    return found
+
+
+def spread(
+    addresses: Mapping[str, Sequence[str]], *, neighbours: int = NEIGHBOURS
+) -> dict[str, list[list[str]]]:
+    """Return the slots of a sweep in which each VM asks these addresses alone.
+
+    Each VM begins elsewhere in them, so that a slot has many who ask and many who are asked.
+    """
+    # Who asks and who is asked need a neighbour each.
+    at_once = max(1, neighbours // 2)
+    longest = max(map(len, addresses.values()), default=0)
+    turns = [
+        (vm, asked[(turn + place) % len(asked)])
+        for turn in range(longest)
+        for place, (vm, asked) in enumerate(addresses.items())
+        if turn < len(asked)
+    ]
+    found: dict[str, list[list[str]]] = {vm: [] for vm in addresses}
+    for first in range(0, len(turns), at_once):
+        slot = of_each(turns[first : first + at_once])
+        for vm, slots in found.items():
+            slots.append(slot.get(vm, []))
+    return found
+
+
+def of_each(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the addresses that each VM asks, of pairs of both."""
+    found: dict[str, list[str]] = {}
+    for vm, address in pairs:
+        found.setdefault(vm, []).append(address)
     return found
 
 

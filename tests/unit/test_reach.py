@@ -16,7 +16,7 @@ from fakevm.library.lab import Lab
 from fakevm.reach import read
 from fakevm.reach.expected import verdict
 from fakevm.reach.matrix import Matrix, Pair, judged, ping, verdicts_of
-from fakevm.reach.sweep import slots
+from fakevm.reach.sweep import slots, spread
 from fakevm.reach.topology import Nic, Router, RouterPort, Rule, Subnet, Topology
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.host import Program
@@ -584,3 +584,16 @@ def test_in_a_sweep_every_vm_asks_every_other_one_once(count: int, neighbours: i
 def test_a_few_vms_need_one_slot() -> None:
     found = slots({f"vm-{n}": [f"10.0.0.{n}"] for n in range(18)})
     assert {len(asked) for asked in found.values()} == {1}
+
+
+@pytest.mark.parametrize("neighbours", [1, 30, 1000])
+def test_what_is_asked_again_is_asked_once(neighbours: int) -> None:
+    addresses = {f"vm-{n}": [f"10.0.0.{i}" for i in range(n)] for n in range(1, 9)}
+    found = spread(addresses, neighbours=neighbours)
+    assert len({len(asked) for asked in found.values()}) == 1
+    for vm, asked in found.items():
+        assert sorted(address for slot in asked for address in slot) == addresses[vm]
+    for number in range(len(found["vm-1"])):
+        slot = [address for asked in found.values() for address in asked[number]]
+        assert 2 * len(slot) <= max(neighbours, 2)
+    assert spread({}) == {}
