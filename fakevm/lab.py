@@ -63,6 +63,8 @@ class Lab(Looks):
         removes what was made.
         """
         start = time.monotonic()
+        _ = self.neutron
+        self.call(request.host)
         self.neutron.connect()
         clock = Clock(self.neutron, start=start)
         # Imported while Neutron answers.

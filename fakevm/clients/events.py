@@ -120,7 +120,7 @@ class Events:
         entry = {"name": name, "status": status, "source": source, "instance_id": instance_id}
         more = {"port_id": port_id, "operation": operation, "kind": "step"}
         with suppress(FakevmError):
-            self._open().notify("record", {"entries": [{**entry, **more}]})
+            self.open().notify("record", {"entries": [{**entry, **more}]})
             self._pending = True
 
     def cursor(self) -> int:
@@ -196,7 +196,7 @@ class Events:
             left = max(0.0, end - time.monotonic())
             waiting = {"timeout_s": left} if wait_s else {}
             try:
-                connection = self._open()
+                connection = self.open()
                 answer = connection.request(
                     method, {**params, **waiting}, timeout_s=connection.timeout_s + left
                 )
@@ -211,7 +211,8 @@ class Events:
                 return answer
             time.sleep(_AWAY_INTERVAL_S)
 
-    def _open(self) -> Connection:
+    def open(self) -> Connection:
+        """Return the connection, made anew if there is none."""
         with self._connecting:
             if self._connection is not None and self._connection.lost:
                 self._connection.close()

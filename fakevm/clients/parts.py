@@ -332,6 +332,13 @@ class Parts:
                 )
             return self._agents[host]
 
+    def call(self, host: str | None) -> None:
+        """Connect to what an act needs, before it does; what is not there, it will say."""
+        with suppress(FakevmError):
+            self.events.open()
+            if host:
+                self.agent(self.host(host))
+
     @cached_property
     def events(self) -> Events:
         """What Neutron tells Nova."""
