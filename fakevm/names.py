@@ -147,18 +147,3 @@ def project(lab: str) -> str:
 def container_name(lab: str, service: str) -> str:
     """Return the name that Compose gives a service's only container."""
     return f"{project(lab)}-{service}-1"
-
-
-def published(ports: str) -> dict[int, int]:
-    """Return a container's ports and where they are published, of `docker ps`'s words.
-
-    As "127.0.0.1:9705->9696/tcp, 80/tcp", of which the second is not published.
-    """
-    found = {}
-    for text in ports.split(", "):
-        outside, arrow, inside = text.partition("->")
-        there, here = inside.partition("/")[0], outside.rpartition(":")[2]
-        # Ranges of ports are none of a lab's.
-        if arrow and there.isdigit() and here.isdigit():
-            found[int(there)] = int(here)
-    return found

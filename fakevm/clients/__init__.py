@@ -11,12 +11,12 @@ if TYPE_CHECKING:
         containers,
         docker_api,
         engine,
+        engine_socket,
         events,
         keystone,
         log_stream,
         parts,
         process,
-        questions,
         rpc,
     )
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         "containers",
         "docker_api",
         "engine",
+        "engine_socket",
         "events",
         "keystone",
         "log_stream",
         "parts",
         "process",
-        "questions",
         "rpc",
     ]
 

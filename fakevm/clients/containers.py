@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, published
+from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL
 
 # The service that says who a caller is, in a lab that has it; and the value of AUTH_LABEL there.
 KEYSTONE = "keystone"
@@ -21,19 +21,6 @@ NEUTRON_LABEL = "fakevm.neutron"
 # An image's, which its containers have, too.
 SOURCE_LABEL = "fakevm.source"
 PROJECT_LABEL = "com.docker.compose.project"
-
-_LABELS = (
-    *(LAB_LABEL, ROLE_LABEL, SERVICE_LABEL),
-    *(BACKEND_LABEL, SOURCE_LABEL, L2_AGENT_LABEL, AUTH_LABEL, HOME_LABEL, NEUTRON_LABEL),
-)
-
-# What `docker ps` shows of a container.
-SHOWN = "\t".join(
-    (
-        *("{{.ID}}", "{{.Names}}", "{{.State}}", "{{.Status}}", "{{.Ports}}"),
-        *(f'{{{{.Label "{label}"}}}}' for label in _LABELS),
-    )
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,27 +131,28 @@ class About:
     has_other_root: bool
 
 
-def container_of(line: str) -> Container:
-    """Return a container of a line of `docker ps`, as SHOWN has it."""
-    found = line.split("\t")
-    number, names, state, status, ports, *labels = found
-    lab, role, service, backend, source, l2_agent, auth, home, neutron = labels
+def container_of(found: Mapping[str, Any]) -> Container:
+    """Return a container of what the engine's API lists."""
+    labels = found["Labels"] or {}
+    # The others are those that links give it.
+    (name,) = (name.removeprefix("/") for name in found["Names"] if name.count("/") == 1)
     return Container(
-        id=number,
-        # The others are those that links give it.
-        name=names.split(",")[0],
-        lab=lab,
-        role=role,
-        service=service,
-        state=state,
-        health=_health(status),
-        ports=published(ports),
-        backend=backend,
-        source=source,
-        auth=auth,
-        home=home,
-        neutron=neutron,
-        l2_agent=l2_agent.partition(" ")[0].rpartition("/")[2],
+        id=found["Id"],
+        name=name,
+        lab=labels.get(LAB_LABEL, ""),
+        role=labels.get(ROLE_LABEL, ""),
+        service=labels.get(SERVICE_LABEL, ""),
+        state=found["State"],
+        health=_health(found["Status"]),
+        ports={
+            one["PrivatePort"]: one["PublicPort"] for one in found["Ports"] if one.get("PublicPort")
+        },
+        backend=labels.get(BACKEND_LABEL, ""),
+        source=labels.get(SOURCE_LABEL, ""),
+        auth=labels.get(AUTH_LABEL, ""),
+        home=labels.get(HOME_LABEL, ""),
+        neutron=labels.get(NEUTRON_LABEL, ""),
+        l2_agent=labels.get(L2_AGENT_LABEL, "").partition(" ")[0].rpartition("/")[2],
     )
 
 

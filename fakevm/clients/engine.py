@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fakevm import clients
 from fakevm.clients.containers import (
     PROJECT_LABEL,
-    SHOWN,
     SOURCE_LABEL,
     About,
     Container,
@@ -22,7 +23,7 @@ from fakevm.clients.containers import (
     container_of,
     network_of,
 )
-from fakevm.clients.process import ExitError, ProcessStream, run
+from fakevm.clients.process import ProcessStream, ask_engine
 from fakevm.errors import (
     ConflictError,
     FakevmError,
@@ -59,16 +60,16 @@ class Engine:
         label = f"{LAB_LABEL}={lab}" if lab is not None else LAB_LABEL
         if project:
             label = f"{PROJECT_LABEL}={project}"
-        # Of every command the first question: by the program, since the package's import takes
-        # longer than both, and what else is to be imported is so meanwhile.
-        argv = ("docker", "ps", "--all", "--no-trunc", "--filter", f"label={label}")
+        # Of every command the first question: the package's import takes longer than the answer,
+        # and what else is to be imported is so meanwhile.
+        filters = quote(json.dumps({"label": [label]}))
         try:
-            found = run((*argv, "--format", SHOWN), timeout_s=ANSWER_S)
+            found = ask_engine(f"/containers/json?all=1&filters={filters}", timeout_s=ANSWER_S)
         except WaitTimeoutError as error:
             raise silent(ANSWER_S) from error
-        except ExitError as error:
-            raise unreachable(error.output) from error
-        return sorted(map(container_of, found.splitlines()), key=lambda c: (c.service, c.name))
+        except UnavailableError as error:
+            raise unreachable(str(error)) from error
+        return sorted(map(container_of, found), key=lambda c: (c.service, c.name))
 
     def about(self) -> About:
         """Return what the engine says of itself."""

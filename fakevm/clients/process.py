@@ -7,10 +7,13 @@ import select
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from fakevm.clients import engine_socket
+from fakevm.clients.engine_socket import ANSWER_S, ExecStream
 from fakevm.errors import FakevmError, UnavailableError, WaitTimeoutError
 from fakevm.names import AGENT_SOCKET
 
@@ -109,17 +112,60 @@ class ProcessStream:
         self._child.wait()
 
 
-def connect(container: str) -> ProcessStream:
-    """Open a stream to the agent in a container.
+# A program in a container, with its stdin and stdout.
+Inside = ProcessStream | ExecStream
 
-    By the docker program, which knows the way to the engine by any context, ssh and TLS included.
+
+def connect(container: str, *, answer_s: float = ANSWER_S) -> Inside:
+    """Open a stream to the agent in a container, or to nova-events."""
+    return inside(container, ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}"), answer_s=answer_s)
+
+
+def inside(container: str, argv: Sequence[str], *, answer_s: float = ANSWER_S) -> Inside:
+    """Start a program in a container; when the stream is closed, so is the program's stdin.
+
+    By the docker program, which knows the way to the engine by any context, ssh and TLS included,
+    where the engine's socket is not the way.
     """
-    return inside(container, ("socat", "-", f"UNIX-CONNECT:{AGENT_SOCKET}"))
-
-
-def inside(container: str, argv: Sequence[str]) -> ProcessStream:
-    """Start a program in a container; when the stream is closed, so is the program's stdin."""
+    if path := engine_socket.path():
+        with suppress(OSError):
+            return ExecStream(path, container, argv, answer_s=answer_s)
     return ProcessStream(("docker", "exec", "--interactive", container, *argv))
+
+
+def ask_engine(target: str, *, timeout_s: float) -> Any:
+    """Return the JSON that the engine answers to a GET, by the same ways.
+
+    WaitTimeoutError: it does not in time; UnavailableError: in words of the docker program's.
+    """
+    path = engine_socket.path()
+    try:
+        return engine_socket.get(path, target, timeout_s=timeout_s)
+    except TimeoutError:
+        raise WaitTimeoutError(f"{path} has not answered within {timeout_s:g} s") from None
+    except (OSError, ValueError):
+        # None, of another kind, or not ours: the program has the words for it.
+        pass
+    deadline = time.monotonic() + timeout_s
+    with closing(ProcessStream(("docker", "system", "dial-stdio"))) as program:
+        with suppress(OSError):
+            program.write(engine_socket.question(target))
+        answer = read(program, deadline)
+        try:
+            return engine_socket.content(answer)
+        except ValueError as error:
+            raise UnavailableError(program.complaint or str(error)) from error
+
+
+def read(stream: Inside, deadline: float, *, until: bytes = b"") -> bytes:
+    """Return what is said until its end, or until it says this; WaitTimeoutError."""
+    text = b""
+    while stream.readable(deadline - time.monotonic()):
+        piece = stream.read()
+        text += piece
+        if not piece or (until and until in piece):
+            return text
+    raise WaitTimeoutError("no answer in time")
 
 
 def replace(argv: Sequence[str]) -> NoReturn:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fakevm.clients.parts import Parts
-from fakevm.clients.questions import Questions
 from fakevm.errors import FakevmError
 from fakevm.labs import status
+from fakevm.labs.questions import Questions
 from fakevm.labs.status import Status
 
 # How long a look waits for each answer: what is silent is shown as such.
@@ -17,8 +17,8 @@ ANSWER_S = 5.0
 def watch(lab: Parts) -> Iterator[Status]:
     """Yield the lab as it is whenever the next one is asked for; one that is away, too.
 
-    A look costs `docker ps`, a request to each host's agent, one to Neutron, and what the backend
-    asks: their connections are kept.
+    A look costs a question to the engine, a request to each host's agent, one to Neutron, and what
+    the backend asks: their connections are kept.
     """
     with Questions(timeout_s=ANSWER_S) as questions:
         while True:

@@ -10,7 +10,7 @@ from typing import Self, cast
 
 from fakevm.backends.backend import PortFact
 from fakevm.clients.agents import Agent
-from fakevm.clients.process import ProcessStream
+from fakevm.clients.process import Inside, inside
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
 from fakevm.inventory.lookup import Lookup
 from fakevm.migrate.look import Look
@@ -75,7 +75,7 @@ class Observer:
         )
         self._statuses: list[PortStatus] = []
         self._facts: list[PortFact] = []
-        self._trail: ProcessStream | None = None
+        self._trail: Inside | None = None
         self._stop = threading.Event()
         self._watching = watch or bool(probes)
         self._probe = self._prober(probes) if probes else None
@@ -249,7 +249,7 @@ class Observer:
         if trail is None:
             return
         container = self._lab.service(trail.service).name
-        stream = ProcessStream(("docker", "exec", "--interactive", container, *trail.argv))
+        stream = inside(container, trail.argv)
         reader = trail.reader([nic.port.id for nic in self._move.nics])
 
         def read() -> None:

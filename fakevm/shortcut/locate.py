@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fakevm import shortcut
+from fakevm.errors import UnavailableError
 from fakevm.names import NEUTRON_PORT, find_port, is_uuid
 from fakevm.shortcut.containers import containers
 
@@ -27,11 +28,11 @@ def locate(lab: str, ref: str, host: str | None, *, timeout_s: float) -> tuple[s
 
     None if anything is not as expected; ConflictError if `ref` is several ports.
     """
-    running = {
-        one.service: one
-        for one in containers(timeout_s)
-        if one.lab == lab and one.state == "running"
-    }
+    try:
+        found = containers(timeout_s)
+    except UnavailableError:
+        return None
+    running = {one.service: one for one in found if one.lab == lab and one.state == "running"}
     api = running.get("neutron-api")
     if api is None or NEUTRON_PORT not in api.ports:
         return None

@@ -15,10 +15,10 @@ from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from fakevm import shortcut
-from fakevm.clients.process import ProcessStream, connect
+from fakevm.clients.process import Inside, connect, read
 from fakevm.errors import UnavailableError, WaitTimeoutError
 from fakevm.names import NEUTRON_PORT, container_name, may_be_a_vms
-from fakevm.shortcut.containers import Container, containers, read
+from fakevm.shortcut.containers import Container, containers
 
 # Who waits at a prompt types on after that.
 ANSWER_S = 1.0
@@ -108,7 +108,7 @@ def vms(lab: str, begun: str) -> list[Offer]:
     """
     deadline = _deadline()
     # It is on its way while Docker and Neutron are asked.
-    with closing(connect(container_name(lab, _EVENTS))) as stream:
+    with closing(connect(container_name(lab, _EVENTS), answer_s=ANSWER_S)) as stream:
         there = _Lab(lab, containers(_left(deadline)))
         found = _ports(there, deadline)
         owned = [one.device_id for one in found if one.device_owner and one.device_id]
@@ -116,8 +116,8 @@ def vms(lab: str, begun: str) -> list[Offer]:
         if there.home == lab:
             names = _names(stream, ids, deadline)
         else:
-            with closing(connect(container_name(there.home, _EVENTS))) as stream_of_home:
-                names = _names(stream_of_home, ids, deadline)
+            with closing(connect(container_name(there.home, _EVENTS), answer_s=ANSWER_S)) as stream:
+                names = _names(stream, ids, deadline)
     return _called({one: names.get(one, "") for one in ids}, begun)
 
 
@@ -140,7 +140,7 @@ def _called(
     return offers
 
 
-def _names(stream: ProcessStream, ids: Sequence[str], deadline: float) -> dict[str, str]:
+def _names(stream: Inside, ids: Sequence[str], deadline: float) -> dict[str, str]:
     """Return the names of VMs by id, as far as nova-events knows and tells them.
 
     By one line there and back, since clients.events takes as long to import as to ask.

@@ -24,10 +24,9 @@ from click.shell_completion import BashComplete, get_completion_class
 from fakevm import shortcut
 from fakevm.cli import complete
 from fakevm.cli.root import COMMANDS, cli
-from fakevm.names import published
+from fakevm.clients import engine_socket
 from fakevm.scenarios.known import SCENARIOS
 from fakevm.scenarios.names import NAMES
-from fakevm.shortcut.asking import engine_socket
 from fakevm.shortcut.locate import locate
 from tests.fakes.events import LocalNovaEvents
 from tests.fakes.neutron_api import NeutronApi
@@ -63,25 +62,35 @@ class ListingApi(NeutronApi):
 
 @dataclass
 class Docker:
-    """A docker program in PATH: `ps` shows containers, `exec` joins a service's socket."""
+    """A docker program in PATH: it is a way to the engine, and `exec` joins a service's socket."""
 
     folder: Path
-    lines: list[tuple[str, ...]] = field(default_factory=list)
+    containers: list[dict[str, Any]] = field(default_factory=list)
     # Where nova-events of a container listens.
     sockets: dict[str, Path] = field(default_factory=dict)
 
-    def add(self, lab: str, role: str, service: str, ports: str = "", home: str = "") -> None:
-        self.lines.append((lab, home, role, service, "running", ports))
+    def add(self, lab: str, role: str, service: str, *, api_port: int = 0, home: str = "") -> None:
+        """Let there be a container, as the engine's API has it."""
+        told = {"fakevm.lab": lab, "fakevm.home": home, "fakevm.role": role}
+        labels = {name: value for name, value in told.items() if value}
+        published = {"IP": "127.0.0.1", "PrivatePort": 9696, "PublicPort": api_port, "Type": "tcp"}
+        self.containers.append(
+            {
+                "Labels": labels | {"com.docker.compose.service": service},
+                "State": "running",
+                "Ports": [*([published] if api_port else []), {"PrivatePort": 80, "Type": "tcp"}],
+            }
+        )
 
     def write(self, program: str = "") -> None:
-        shown = "".join("\t".join(line) + "\n" for line in self.lines)
+        listed = "HTTP/1.0 200 OK\r\n\r\n" + json.dumps(self.containers)
         joined = "".join(
             f"*' {container} socat '*) exec {sys.executable} {self.folder}/join {path} ;;\n"
             for container, path in self.sockets.items()
         )
         (self.folder / "join").write_text(_JOIN, encoding="utf-8")
         text = program or (
-            f'case "$*" in\n"ps "*) printf %s {shlex.quote(shown)} ;;\n{joined}'
+            f'case "$*" in\n"system dial-stdio") printf %s {shlex.quote(listed)} ;;\n{joined}'
             "*) echo no such container >&2; exit 1 ;;\nesac\n"
         )
         file = self.folder / "docker"
@@ -122,7 +131,7 @@ class EngineSocket:
                 engine.asked.append(self.path)
                 self.send_response(engine.status)
                 self.end_headers()
-                self.wfile.write(json.dumps([_listed(line) for line in docker.lines]).encode())
+                self.wfile.write(json.dumps(docker.containers).encode())
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -138,22 +147,6 @@ class EngineSocket:
 
         self.server = Server(str(self.path), Handler)  # type: ignore[arg-type]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-
-def _listed(line: tuple[str, ...]) -> dict[str, Any]:
-    """Return a container as the engine's API has it."""
-    lab, home, role, service, state, ports = line
-    told = {"fakevm.lab": lab, "fakevm.home": home, "fakevm.role": role}
-    labels = {name: value for name, value in told.items() if value}
-    return {
-        "Labels": labels | {"com.docker.compose.service": service},
-        "State": state,
-        "Ports": [
-            {"IP": "127.0.0.1", "PrivatePort": there, "PublicPort": here, "Type": "tcp"}
-            for there, here in published(ports).items()
-        ]
-        + [{"PrivatePort": 80, "Type": "tcp"}],
-    }
 
 
 @pytest.fixture
@@ -186,8 +179,8 @@ def neutron(docker: Docker) -> Iterator[ListingApi]:
             port(DHCP, "dhcp", device_owner="network:dhcp"),
         ]
         api.lists["networks"] = [{"id": "n1", "name": "net"}, {"id": "n2", "name": "other net"}]
-        api_port = api.url.rpartition(":")[2]
-        docker.add("fakevm", "neutron-api", "neutron-api", f"127.0.0.1:{api_port}->9696/tcp")
+        api_port = int(api.url.rpartition(":")[2])
+        docker.add("fakevm", "neutron-api", "neutron-api", api_port=api_port)
         for number in (10, 2, 1):
             docker.add("fakevm", "compute", f"compute-{number}")
         for role, service in (("network", "network-1"), ("mariadb", "mariadb")):
@@ -330,7 +323,7 @@ def test_the_socket_is_the_one_that_the_docker_program_would_use(
         monkeypatch.setenv(name, value)
     if config:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
-    assert engine_socket() == path
+    assert engine_socket.path() == path
 
 
 def test_hosts_are_offered_of_the_lab(neutron: ListingApi) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -226,17 +227,46 @@ def docker_says(
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
-def test_containers_are_read_from_docker_ps(
+def test_containers_are_those_that_the_engine_lists(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    lines = (
-        "i2\tfakevm-neutron-api-1,other/api\trunning\tUp 3 minutes (health: starting)"
-        "\t127.0.0.1:9705->9696/tcp, 80/tcp, :::7000-7001->7000-7001/tcp"
-        "\tfakevm\tneutron-api\tneutron-api\tovs\t28.0.2-1a2b\t\tkeystone\t\t",
-        "i1\tfakevm-compute-1-1\texited\tExited (137) 2 hours ago\t"
-        "\tfakevm\tcompute\tcompute-1\t\t\t/opt/bin/lane-agent --fast\t\thome\thttp://192.0.2.1:9696",
-    )
-    docker_says(monkeypatch, tmp_path, out="".join(f"{line}\n" for line in lines))
+    lab = {"fakevm.lab": "fakevm"}
+    compute_s = {
+        "fakevm.role": "compute",
+        "com.docker.compose.service": "compute-1",
+        "fakevm.l2-agent": "/opt/bin/lane-agent --fast",
+        "fakevm.home": "home",
+        "fakevm.neutron": "http://192.0.2.1:9696",
+    }
+    api_s = {
+        "fakevm.role": "neutron-api",
+        "com.docker.compose.service": "neutron-api",
+        "fakevm.backend": "ovs",
+        "fakevm.source": "28.0.2-1a2b",
+        "fakevm.auth": "keystone",
+    }
+    listed = [
+        {
+            "Id": "i2",
+            "Names": ["/other/api", "/fakevm-neutron-api-1"],
+            "State": "running",
+            "Status": "Up 3 minutes (health: starting)",
+            "Labels": lab | api_s,
+            "Ports": [
+                {"IP": "127.0.0.1", "PrivatePort": 9696, "PublicPort": 9705, "Type": "tcp"},
+                {"PrivatePort": 80, "Type": "tcp"},
+            ],
+        },
+        {
+            "Id": "i1",
+            "Names": ["/fakevm-compute-1-1"],
+            "State": "exited",
+            "Ports": [],
+            "Status": "Exited (137) 2 hours ago",
+            "Labels": lab | compute_s,
+        },
+    ]
+    docker_says(monkeypatch, tmp_path, out=f"HTTP/1.0 200 OK\r\n\r\n{json.dumps(listed)}")
     compute, api = Engine().containers(lab="fakevm")
     assert (compute.id, compute.service, compute.state, compute.health) == (
         *("i1", "compute-1", "exited", ""),

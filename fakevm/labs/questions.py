@@ -1,4 +1,4 @@
-"""Commands that are run again and again in containers, by one `docker exec` for each container."""
+"""Commands that are run again and again in containers, by one shell in each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from fakevm.clients.containers import Container
-from fakevm.clients.process import ProcessStream
+from fakevm.clients.process import Inside, inside
 from fakevm.errors import UnavailableError
 
 # Runs a line, says what it said and its exit code, waits for the next one.
@@ -19,11 +19,11 @@ class Questions:
     """Shells in containers, started when they are needed. Use it in a `with` block."""
 
     def __init__(
-        self, *, timeout_s: float, start: Callable[[Sequence[str]], ProcessStream] = ProcessStream
+        self, *, timeout_s: float, start: Callable[[str, Sequence[str]], Inside] = inside
     ) -> None:
         self._timeout_s = timeout_s
         self._start = start
-        self._shells: dict[str, ProcessStream] = {}
+        self._shells: dict[str, Inside] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -37,9 +37,7 @@ class Questions:
         """Run a command; return what it says. UnavailableError: it failed, or nobody answers."""
         shell = self._shells.pop(container.id, None)
         if shell is None:
-            shell = self._start(
-                ("docker", "exec", "--interactive", container.name, "sh", "-c", _SHELL)
-            )
+            shell = self._start(container.name, ("sh", "-c", _SHELL))
         try:
             shell.write(f"{shlex.join(argv)}\n".encode())
             said, code, _ = self._answer(shell).split(b"\0")
@@ -53,7 +51,7 @@ class Questions:
             raise UnavailableError(f"{container.service}: {argv[0]}: {words.strip()}")
         return words
 
-    def _answer(self, shell: ProcessStream) -> bytes:
+    def _answer(self, shell: Inside) -> bytes:
         """Return what is said up to the exit code; less, where it ends or takes too long."""
         said = b""
         deadline = time.monotonic() + self._timeout_s
