@@ -7,7 +7,7 @@ import platform
 import time
 from datetime import UTC, datetime
 
-from tests.bench import measures, ovn
+from tests.bench import many, measures, ovn
 from tests.bench.figures import Figure, Report
 from tests.bench.migrations import migrations
 from tests.bench.timing import timed
@@ -15,6 +15,9 @@ from tests.integration import plain
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
+
+# VMs in a lab of three hosts, of which all are asked something at once.
+MANY = 100
 
 
 def main() -> None:
@@ -29,6 +32,11 @@ def main() -> None:
             measures.execute(report, lab, guest)
             measures.create_port(report, lab, cloud, network)
             measures.memory(report, lab)
+            hosts = {f"many-{n}": COMPUTES[n % len(COMPUTES)] for n in range(MANY)}
+            guests = cloud.guests(cloud.network(cidr="10.98.0.0/24"), hosts)
+            many.execute(report, lab, guests)
+            many.matrix(report, lab, guests, bar_s=30)
+            many.short(report, lab, guests)
         measures.images(report, lab)
         migrations(report, lab)
     finally:

@@ -121,7 +121,9 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
             idle = busy_cores(IDLE_S)
             # A second VM on each.
             more = {f"vm-{n + HOSTS}": host for n, host in enumerate(hosts.values(), 1)}
-            many.add(report, lab, network, (*guests, *cloud.guests(network, more, group=group)))
+            all_guests = (*guests, *cloud.guests(network, more, group=group))
+            many.matrix(report, lab, all_guests, prefix="ovn_hosts_")
+            many.page(report, lab, network, all_guests)
         report.add(
             Figure(key="ovn_hosts_vms_s", value=made_s, what="s, a VM on each of them"),
             Figure(

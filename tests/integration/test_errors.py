@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from tests.integration import plain
 from tests.integration.cloud import Cloud, Guest
 from tests.integration.hosts import docker
 from tests.integration.lab import COMPUTES, Lab
@@ -75,6 +78,18 @@ def test_docker_cannot_be_reached(lab: Lab) -> None:
         error = lab.fakevm.fails(5, *command, env=dead)
         assert "Docker" in error
         assert "/nonexistent/docker.sock" in error
+
+
+def test_the_engine_is_reached_by_a_context(
+    lab: Lab, pair: tuple[Guest, Guest], tmp_path: Path
+) -> None:
+    config = {"DOCKER_CONFIG": str(tmp_path)}
+    socket = docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
+    create = ("docker", "context", "create", "other", "--docker", f"host={socket}")
+    plain.run(*create, env={**os.environ, **config})
+    other = config | {"DOCKER_CONTEXT": "other"}
+    assert pair[0].port_id in lab.fakevm.ok("list", env=other)
+    assert lab.fakevm.ok("exec", pair[0].port_id, "--", "echo", "hi", env=other) == "hi\n"
 
 
 def test_neutron_does_not_answer_in_time(lab: Lab, pair: tuple[Guest, Guest]) -> None:
