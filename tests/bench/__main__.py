@@ -7,7 +7,7 @@ import platform
 import time
 from datetime import UTC, datetime
 
-from tests.bench import many, measures, ovn
+from tests.bench import labfile, many, measures, ovn
 from tests.bench.figures import Figure, Report
 from tests.bench.migrations import migrations
 from tests.bench.timing import timed
@@ -37,6 +37,7 @@ def main() -> None:
             many.execute(report, lab, guests)
             many.matrix(report, lab, guests, bar_s=30)
             many.short(report, lab, guests)
+        labfile.add(report, lab)
         measures.images(report, lab)
         migrations(report, lab)
     finally:
