@@ -64,7 +64,7 @@ def test_what_was_made_by_half_is_removed(agent: Agent, openvswitch: OpenVSwitch
     vif = make_vif()
     agent.plug(vif, vm)
     # The agent died between os-vif's work and its own record.
-    openvswitch.vsctl("remove", "Interface", vif.device, "external_ids", "fakevm")
+    openvswitch.vsctl("remove", "Port", vif.device, "external_ids", "fakevm")
     run("ip", "link", "del", vif.device)
     found = {item["kind"] for item in agent.call("cleanup", keep=[])["removed"]}
     assert found == {"interface", "netns"}

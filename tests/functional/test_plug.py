@@ -29,7 +29,8 @@ def test_a_plugged_vif_is_what_neutron_and_its_agent_expect(
     assert keys["attached-mac"] == vif.mac_address
     assert keys["iface-status"] == "active"
     assert keys["vm-uuid"] == vm.instance_id
-    assert json.loads(keys["fakevm"])["nic"] == "eth0"
+    ours = openvswitch.vsctl("get", "Port", vif.device, "external_ids:fakevm")
+    assert json.loads(json.loads(ours))["nic"] == "eth0"
     nic = devices(vm.instance_id)["eth0"]
     assert (nic["address"], nic["mtu"], nic["operstate"]) == (vif.mac_address, 1442, "UP")
     assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24", "2001:db8::5/64"}

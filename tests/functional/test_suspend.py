@@ -132,6 +132,20 @@ def test_a_vm_goes_on_where_it_was(agent: Agent, vm: Vm) -> None:
     assert _inside(vm) == before
 
 
+def test_a_vm_goes_on_although_an_interface_s_keys_are_written_back(
+    agent: Agent, openvswitch: OpenVSwitch, vm: Vm
+) -> None:
+    vif = make_vif("10.0.0.5/24")
+    _plug(agent, vif, vm, paused=True)
+    # As Neutron adds to them what it knows of a trunk (ovsdb_handler.py, _set_trunk_metadata).
+    before = openvswitch.vsctl("get", "Interface", vif.device, "external_ids").strip()
+    _resume(agent, vm)
+    openvswitch.vsctl("set", "Interface", vif.device, f"external_ids={before}")
+    assert not agent.vifs()[0]["paused"]
+    agent.call("configure", port_id=vif.port_id, timeout_s=10.0)
+    assert addresses(vm.instance_id, "eth0") == {"10.0.0.5/24"}
+
+
 def test_a_suspended_vm_can_not_be_suspended(agent: Agent, vm: Vm) -> None:
     agent.plug(make_vif("10.0.0.5/24"), vm)
     _suspend(agent, vm)

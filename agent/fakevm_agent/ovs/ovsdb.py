@@ -1,4 +1,4 @@
-"""Open vSwitch's database: interfaces, and the agent's records at them."""
+"""Open vSwitch's database: interfaces, and the agent's records at their ports."""
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -72,10 +72,14 @@ class Ovsdb:
     def records_of(self, instance_id: str) -> list[Record]:
         """Return the records of a VM's VIFs."""
         with self._connection.reading() as tables:
-            keys = [row.external_ids for row in tables["Interface"].rows.values()]
+            mine = {
+                row.name
+                for row in tables["Interface"].rows.values()
+                if row.external_ids.get("vm-uuid") == instance_id
+            }
+            found = [_record(row) for row in tables["Port"].rows.values() if row.name in mine]
             alone = [one for one in _at_root(tables) if one.vm.instance_id == instance_id]
-        mine = [key for key in keys if key.get("vm-uuid") == instance_id and KEY in key]
-        return [*alone, *(record for key in mine if (record := records.parse(key[KEY])))]
+        return [*alone, *filter(None, found)]
 
     def wait_until_opened(self, name: str, *, timeout: float) -> None:
         """Wait until ovs-vswitchd has given the interface an ofport.
@@ -104,8 +108,10 @@ class Ovsdb:
         return self._find(name) is not None
 
     def remember(self, by_name: Mapping[str, Record], alone: Collection[Record] = ()) -> None:
-        """Keep records beside os-vif's keys of interfaces, all at once, or none.
+        """Keep records at the ports of these interfaces, all at once, or none.
 
+        Not beside os-vif's keys of an interface: to them Neutron adds what it knows of a trunk, and
+        writes back with it all that it read there before (ovsdb_handler.py, _set_trunk_metadata).
         Those of VIFs that have no interface here stand alone, at the database's root.
         """
         for name in by_name:
@@ -118,7 +124,7 @@ class Ovsdb:
         self._connection.execute(
             lambda api: [
                 *(
-                    api.db_set("Interface", name, ("external_ids", value))
+                    api.db_set("Port", name, ("external_ids", value))
                     for name, value in values.items()
                 ),
                 *([api.db_set("Open_vSwitch", ".", ("external_ids", root))] if root else []),
@@ -206,5 +212,11 @@ def _interface(row: Any, bridge: Any, port: Any) -> Interface:
         error=row.error[0] if row.error else "",
         tag=None if tag == _DEAD_VLAN else tag,
         iface_id=row.external_ids["iface-id"],
-        record=records.parse(row.external_ids[KEY]) if KEY in row.external_ids else None,
+        record=_record(port),
     )
+
+
+def _record(port: Any) -> Record | None:
+    """Return the record at a port, if there is one."""
+    text = port.external_ids.get(KEY)
+    return records.parse(text) if text else None

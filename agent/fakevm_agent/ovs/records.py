@@ -1,4 +1,4 @@
-"""Records as Open vSwitch's database keeps them, beside os-vif's keys of an interface."""
+"""Records as Open vSwitch's database keeps them, in a key of a port."""
 
 import functools
 import json
