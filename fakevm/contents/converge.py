@@ -19,8 +19,8 @@ from fakevm.stock.present import Present
 from fakevm.stock.raw import Raw
 from fakevm.stock.things import Ref, Thing
 
-# Most of them wait for a VM.
-AT_ONCE = 12
+# Most of them wait for a VM, and most VMs for a DHCP agent, which serves one network after another.
+AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
