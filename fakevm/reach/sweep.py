@@ -12,7 +12,7 @@ NEIGHBOURS = 700
 # for each ping what it costs on two cores with the userspace datapath, where each is a new flow of
 # Open vSwitch's, and a question to all VMs of the network who has the address.
 SLOT_S = 1.2
-PING_S = 0.0035
+PING_S = 0.0025
 
 # fping(8): how often a silent address is asked again, since the first packets of a new path may be
 # lost, and for how many milliseconds the first answer is waited for; then half as long again each.
