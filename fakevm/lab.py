@@ -63,12 +63,11 @@ class Lab(Looks):
         removes what was made.
         """
         start = time.monotonic()
-        _ = self.neutron
-        self.call(request.host)
         self.neutron.connect()
         clock = Clock(self.neutron, start=start)
-        # Imported while Neutron answers.
+        # Imported, and connected to, while Neutron answers.
         lazy.in_advance("fakevm.vms.ports")
+        self.call()
         network = self.neutron.network(request.network)
         return vms.ports.create(
             self, request, network, plugging=plugging, timeout_s=timeout_s, clock=clock

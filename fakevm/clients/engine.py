@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import tarfile
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
@@ -153,12 +151,10 @@ class Engine:
         """Return a file of a container; NotFoundError if there is none."""
         with clients.docker_api.translated():
             chunks, _ = self._client.get_archive(container.id, path)
-            packed = b"".join(chunks)
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            found = archive.extractfile(archive.getmembers()[0])
-            if found is None:
-                raise FakevmError(f"{path} of {container.name} is no file")
-            return found.read().decode(errors="replace")
+            found = clients.docker_api.unpacked(chunks)
+        if found is None:
+            raise FakevmError(f"{path} of {container.name} is no file")
+        return found.decode(errors="replace")
 
     def source_of(self, name: str) -> str | None:
         """Return what an image is labelled to be made from; None: it is not on the engine."""

@@ -332,12 +332,10 @@ class Parts:
                 )
             return self._agents[host]
 
-    def call(self, host: str | None) -> None:
-        """Connect to what an act needs, before it does; what is not there, it will say."""
+    def call(self) -> None:
+        """Connect to nova-events, before it is asked; who then asks will say what is not there."""
         with suppress(FakevmError):
             self.events.open()
-            if host:
-                self.agent(self.host(host))
 
     @cached_property
     def events(self) -> Events:
