@@ -115,8 +115,12 @@ class ExecStream:
         """Wait for what comes next, so long at most; tell whether it is there, or the end."""
         end = time.monotonic() + timeout_s
         while not (self._out or self._ended):
-            if not select([self._connection], [], [], max(0.0, end - time.monotonic()))[0]:
-                return False
+            try:
+                if not select([self._connection], [], [], max(0.0, end - time.monotonic()))[0]:
+                    return False
+            except (OSError, ValueError):
+                # Another thread has hung up.
+                self._ended = True
             self._more()
         return True
 
@@ -142,17 +146,25 @@ class ExecStream:
                 data = self._connection.recv(_READ)
             self._ended = not data
             self._rest += data
-        while len(self._rest) >= _HEAD:
-            end = _HEAD + int.from_bytes(self._rest[4:_HEAD], "big")
+        self._sort()
+        return not self._ended
+
+    def _sort(self) -> None:
+        """Take apart what has come whole: what it says, and what it says on stderr."""
+        said: list[bytes] = []
+        start = 0
+        while len(self._rest) - start >= _HEAD:
+            first = start + _HEAD
+            end = first + int.from_bytes(self._rest[first - 4 : first], "big")
             if len(self._rest) < end:
                 break
-            said = self._rest[_HEAD:end]
-            if self._rest[0] == _STDERR:
-                self._err += said
+            if self._rest[start] == _STDERR:
+                self._err += self._rest[first:end]
             else:
-                self._out += said
-            self._rest = self._rest[end:]
-        return not self._ended
+                said.append(self._rest[first:end])
+            start = end
+        self._rest = self._rest[start:]
+        self._out += b"".join(said)
 
     def _wait_until_started(self) -> bool:
         """Wait for the engine's answer, if that is still to come; tell whether it was."""

@@ -155,6 +155,7 @@ def test_hanging_up_closes_its_stdin(engine: ExecEngine, start: Start) -> None:
     assert not reader.is_alive()
     assert engine.started[0].wait(10) == 0
     assert stream.read() == b""
+    assert stream.readable(10)
     with pytest.raises(OSError, match=r"ended|Bad file"):
         stream.write(b"more")
 
