@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 
@@ -147,3 +147,8 @@ def project(lab: str) -> str:
 def container_name(lab: str, service: str) -> str:
     """Return the name that Compose gives a service's only container."""
     return f"{project(lab)}-{service}-1"
+
+
+def published(ports: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """Return a container's ports and where they are published, of what the engine's API lists."""
+    return {one["PrivatePort"]: one["PublicPort"] for one in ports if one.get("PublicPort")}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL
+from fakevm.names import HOME_LABEL, LAB_LABEL, ROLE_LABEL, SERVICE_LABEL, published
 
 # The service that says who a caller is, in a lab that has it; and the value of AUTH_LABEL there.
 KEYSTONE = "keystone"
@@ -144,9 +144,7 @@ def container_of(found: Mapping[str, Any]) -> Container:
         service=labels.get(SERVICE_LABEL, ""),
         state=found["State"],
         health=_health(found["Status"]),
-        ports={
-            one["PrivatePort"]: one["PublicPort"] for one in found["Ports"] if one.get("PublicPort")
-        },
+        ports=published(found["Ports"]),
         backend=labels.get(BACKEND_LABEL, ""),
         source=labels.get(SOURCE_LABEL, ""),
         auth=labels.get(AUTH_LABEL, ""),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from fakevm import clients
 from fakevm.clients.containers import (
@@ -21,7 +19,7 @@ from fakevm.clients.containers import (
     container_of,
     network_of,
 )
-from fakevm.clients.process import ProcessStream, ask_engine
+from fakevm.clients.process import ProcessStream, containers
 from fakevm.errors import (
     ConflictError,
     FakevmError,
@@ -60,9 +58,8 @@ class Engine:
             label = f"{PROJECT_LABEL}={project}"
         # Of every command the first question: the package's import takes longer than the answer,
         # and what else is to be imported is so meanwhile.
-        filters = quote(json.dumps({"label": [label]}))
         try:
-            found = ask_engine(f"/containers/json?all=1&filters={filters}", timeout_s=ANSWER_S)
+            found = containers(label, timeout_s=ANSWER_S)
         except WaitTimeoutError as error:
             raise silent(ANSWER_S) from error
         except UnavailableError as error:

@@ -133,11 +133,18 @@ def inside(container: str, argv: Sequence[str], *, answer_s: float = ANSWER_S) -
     return ProcessStream(("docker", "exec", "--interactive", container, *argv))
 
 
-def ask_engine(target: str, *, timeout_s: float) -> Any:
-    """Return the JSON that the engine answers to a GET, by the same ways.
+def containers(label: str, *, timeout_s: float) -> list[Mapping[str, Any]]:
+    """Return the containers with a label, NAME or NAME=VALUE, as the engine's API lists them.
 
-    WaitTimeoutError: it does not in time; UnavailableError: in words of the docker program's.
+    WaitTimeoutError: not in time; UnavailableError: in words of the docker program's.
     """
+    # {"label": [label]}; what stands in labels of ours needs no quoting.
+    target = f"/containers/json?all=1&filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D"
+    found: list[Mapping[str, Any]] = _ask_engine(target, timeout_s=timeout_s)
+    return found
+
+
+def _ask_engine(target: str, *, timeout_s: float) -> Any:
     path = engine_socket.path()
     try:
         return engine_socket.get(path, target, timeout_s=timeout_s)

@@ -72,12 +72,12 @@ class Ovsdb:
     def records_of(self, instance_id: str) -> list[Record]:
         """Return the records of a VM's VIFs."""
         with self._connection.reading() as tables:
-            mine = {
-                row.name
+            ports = [
+                self._connection.row("Port", row.name)
                 for row in tables["Interface"].rows.values()
                 if row.external_ids.get("vm-uuid") == instance_id
-            }
-            found = [_record(row) for row in tables["Port"].rows.values() if row.name in mine]
+            ]
+            found = [_record(port) for port in ports if port]
             alone = [one for one in _at_root(tables) if one.vm.instance_id == instance_id]
         return [*alone, *filter(None, found)]
 
