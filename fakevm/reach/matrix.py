@@ -211,17 +211,12 @@ def _swept(
     start, options = 0.0, sweep.PATIENTLY
     if slots > 1:
         start, options = time.time() + BEGIN_S * len(asked), sweep.IN_A_HURRY
-    found = each(
-        lambda i: _asked(
-            lab,
-            sources[i],
-            sweep.command(asked[i], start=start, slot_s=slot_s, options=options),
-            timeout_s=GRACE_S + slots * slot_s,
-        ),
-        list(asked),
-        workers=len(asked),
-    )
-    return dict(zip(asked, found, strict=True))
+    commands = {
+        i: sweep.command(of_vm, start=start, slot_s=slot_s, options=options)
+        for i, of_vm in asked.items()
+    }
+    timeout_s = GRACE_S + slots * slot_s
+    return _each_asked(lab, sources, commands, timeout_s=timeout_s, workers=len(commands))
 
 
 def _ask_again(
@@ -251,12 +246,8 @@ def _ask_patiently(
     answers: dict[str, set[str] | FakevmError],
 ) -> bool:
     """Ask these of each VM, a few VMs at once; tell whether anything answered."""
-    found = each(
-        lambda i: _asked(lab, sources[i], sweep.command([addresses[i]]), timeout_s=GRACE_S),
-        list(addresses),
-        workers=SAMPLE_AT_ONCE,
-    )
-    more = dict(zip(addresses, found, strict=True))
+    commands = {i: sweep.command([of_vm]) for i, of_vm in addresses.items()}
+    more = _each_asked(lab, sources, commands, timeout_s=GRACE_S, workers=SAMPLE_AT_ONCE)
     _add(answers, more)
     return any(answer for answer in more.values() if isinstance(answer, set))
 
@@ -268,6 +259,23 @@ def _add(
         before = answers[instance_id]
         if isinstance(before, set) and isinstance(answered, set):
             answers[instance_id] = before | answered
+
+
+def _each_asked(
+    lab: Parts,
+    sources: Mapping[str, Target | FakevmError],
+    commands: Mapping[str, Sequence[str]],
+    *,
+    timeout_s: float,
+    workers: int,
+) -> dict[str, set[str] | FakevmError]:
+    """Run each VM's command, so many at once; return the addresses that answered, or why not."""
+    found = each(
+        lambda i: _asked(lab, sources[i], commands[i], timeout_s=timeout_s),
+        list(commands),
+        workers=workers,
+    )
+    return dict(zip(commands, found, strict=True))
 
 
 def _asked(
