@@ -4,11 +4,13 @@ import gc
 import sys
 import warnings
 
+from fakevm_agent import asleep
 from fakevm_agent.guest import spawner
 
 
 def main() -> None:
-    """Run the agent until SIGTERM."""
+    """Run the agent until SIGTERM, asleep while nobody asks it."""
+    listener = asleep.slept()
     # Before anything heavy is imported and before there are threads: see spawner.
     pid, orders = spawner.start()
     # It stands in the venv beside Neutron, and oslo.utils looks whether it can be imported.
@@ -22,7 +24,9 @@ def main() -> None:
     gc.enable()
     # Of two busy threads one would hold up the other for 5 ms, a quarter of what a plug takes.
     sys.setswitchinterval(0.0005)
-    sys.exit(run(sys.argv[1:], spawner_pid=pid, orders=orders))
+    idle = run(sys.argv[1:], spawner_pid=pid, orders=orders, slept=listener)
+    if idle:
+        asleep.fall_asleep(idle)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fakevm.errors import FakevmError
-from fakevm_agent import config
+from fakevm_agent import asleep, config
 from fakevm_agent.api import Api
 from fakevm_agent.guest.run import Spawner
 from fakevm_agent.host.parts import Host
+from fakevm_agent.kernel.sockets import listen
 from fakevm_agent.ovs.ovsdb import Ovsdb
 from fakevm_agent.server.listener import Server
 from fakevm_agent.server.requests import Requests
@@ -30,8 +31,17 @@ _RETRY = 0.5
 _RETRY_MAX = 8.0
 
 
-def run(arguments: Sequence[str], *, spawner_pid: int, orders: socket.socket) -> int:
-    """Serve until SIGTERM or SIGINT; VMs stay as they are."""
+def run(
+    arguments: Sequence[str],
+    *,
+    spawner_pid: int,
+    orders: socket.socket,
+    slept: socket.socket | None,
+) -> socket.socket | None:
+    """Serve until SIGTERM or SIGINT, or until nobody asks; VMs stay as they are.
+
+    `slept`: the socket of an agent that fell asleep. Returned is the one to fall asleep on.
+    """
     conf = config.load(arguments)
     logging.basicConfig(
         stream=sys.stdout,
@@ -41,15 +51,22 @@ def run(arguments: Sequence[str], *, spawner_pid: int, orders: socket.socket) ->
     if not conf.debug:
         LOG.setLevel(logging.INFO)
     spawner = Spawner(orders)
+    path = Path(conf.fakevm.socket_path)
+    listener = slept or listen(path)
+    asleep.wake_up(listener)
+    idle = False
     try:
-        asyncio.run(_serve(conf, spawner))
+        idle = asyncio.run(_serve(conf, spawner, listener, restored=slept is not None))
     finally:
+        if not idle:
+            path.unlink(missing_ok=True)
         spawner.close()
         os.waitpid(spawner_pid, 0)
-    return 0
+    return listener if idle else None
 
 
-async def _serve(conf: Any, spawner: Spawner) -> None:
+async def _serve(conf: Any, spawner: Spawner, listener: socket.socket, *, restored: bool) -> bool:
+    """Serve; tell whether it ended since nobody asks. `restored`: the VMs are as they were left."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -62,12 +79,15 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
     )
     neutron = Neutron(api, host=conf.host)
     workers = Workers(conf.fakevm.workers, patience=conf.fakevm.ovsdb_timeout)
-    path = Path(conf.fakevm.socket_path)
+    server = Server(Requests(host, workers), listener)
     try:
-        async with Server(Requests(host, workers)).listening(path):
-            LOG.info("%s listens on %s", conf.host, path)
-            patience = conf.fakevm.neutron_timeout
-            work = _restore(host, workers, osvif, neutron, patience=patience)
+        async with server.listening():
+            LOG.info("%s listens on %s", conf.host, conf.fakevm.socket_path)
+            if restored:
+                work = _go_on(host, workers, osvif)
+            else:
+                patience = conf.fakevm.neutron_timeout
+                work = _restore(host, workers, osvif, neutron, patience=patience)
             restore = asyncio.create_task(work)
             stopped = asyncio.create_task(stop.wait())
             try:
@@ -75,14 +95,18 @@ async def _serve(conf: Any, spawner: Spawner) -> None:
                 if not stopped.done():
                     # A bug in it ends the agent, so that its supervisor shows it.
                     await restore
-                    await stopped
+                    idle = asyncio.create_task(server.idle(conf.fakevm.idle_s))
+                    await asyncio.wait({stopped, idle}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 host.stop.set()
             restore.cancel()
-            LOG.info("%s stops; its VMs stay", conf.host)
+            is_idle = not stopped.done()
+            does = "falls asleep until it is asked" if is_idle else "stops"
+            LOG.info("%s %s; its VMs stay", conf.host, does)
     finally:
         workers.close()
     host.ovsdb.close()
+    return is_idle
 
 
 def _host(conf: Any, osvif: OsVif, spawner: Spawner) -> Host:
@@ -127,6 +151,13 @@ async def _restore(
             await workers.in_thread(restart.destroy_moved, host, neutron, await asking)
     finally:
         asking.cancel()
+
+
+async def _go_on(host: Host, workers: Workers, osvif: OsVif) -> None:
+    """Be ready again for VMs that needed nobody meanwhile."""
+    await _connect(host, workers, osvif)
+    workers.ready.set()
+    LOG.info("ready")
 
 
 async def _connect(host: Host, workers: Workers, osvif: OsVif) -> None:

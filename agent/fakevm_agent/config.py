@@ -81,6 +81,13 @@ _FAKEVM_OPTS = [
         min=0.1,
         help="Seconds that VMs wait for Neutron's answer before they are made again without it.",
     ),
+    cfg.FloatOpt(
+        "idle_s",
+        default=300.0,
+        min=0.0,
+        help="Seconds without a client after which the agent falls asleep: it gives its memory "
+        "back, and the next client waits some tenths of a second longer. 0: it never does.",
+    ),
     cfg.IntOpt(
         "workers",
         default=64,

@@ -24,6 +24,8 @@ HOSTS = 50
 PAIRS = 100
 # How long the machine is watched that has nothing to do.
 IDLE_S = 30
+# An agent's `idle_s`, and some more.
+ASLEEP_S = 330
 # How long a command may take with many hosts.
 LONGEST_S = 1200
 
@@ -102,7 +104,6 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
         report.add(
             Figure(key="ovn_hosts_up_s", value=seconds, what=f"s, `up` with {HOSTS} compute hosts")
         )
-        memory = [mib for name, mib in measures.held(lab).items() if "-compute-" in name]
         with Cloud(lab, lab.name) as cloud:
             network = cloud.network(cidr="10.99.0.0/24")
             hosts = {f"vm-{n}": f"compute-{n}" for n in range(1, HOSTS + 1)}
@@ -118,7 +119,14 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
             sync = ("ovn", "nbctl", "--timeout=600", "--wait=hv", "sync")
             sync_s = timed(lambda: lab.fakevm.ok(*sync, timeout_s=LONGEST_S))
             answered = pings(guests)
+            awake = a_host_holds(lab)
+            # Until the agents have fallen asleep.
+            time.sleep(ASLEEP_S)
             idle = busy_cores(IDLE_S)
+            asleep = a_host_holds(lab)
+            # Each of them wakes up.
+            woken = timed(lambda: lab.fakevm.ok("list", timeout_s=LONGEST_S))
+            listed = timed(lambda: lab.fakevm.ok("list", timeout_s=LONGEST_S))
             # A second VM on each.
             more = {f"vm-{n + HOSTS}": host for n, host in enumerate(hosts.values(), 1)}
             all_guests = (*guests, *cloud.guests(network, more, group=group))
@@ -140,10 +148,19 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
             ),
             Figure(
                 key="ovn_hosts_memory_mib",
-                value=statistics.mean(memory),
-                what="MiB, a compute host, in the mean",
+                value=asleep,
+                what="MiB, a compute host with a VM and nothing to do, in the mean",
                 bar=45,
             ),
+            Figure(
+                key="ovn_hosts_memory_awake_mib",
+                value=awake,
+                what="MiB, the same while its agent is asked",
+            ),
+            Figure(
+                key="ovn_hosts_list_asleep_s", value=woken, what="s, `list` while all are asleep"
+            ),
+            Figure(key="ovn_hosts_list_s", value=listed, what="s, `list` again"),
             Figure(
                 key="ovn_hosts_idle_cores",
                 value=idle,
@@ -153,6 +170,12 @@ def fifty_hosts(report: Report, lab: Lab) -> None:
         )
     finally:
         lab.fakevm.ok("down", "--name", lab.name, timeout_s=LONGEST_S)
+
+
+def a_host_holds(lab: Lab) -> float:
+    """Return the MiB of a compute host, in the mean."""
+    held = measures.held(lab).items()
+    return statistics.mean(mib for name, mib in held if "-compute-" in name)
 
 
 def pings(guests: Sequence[Guest]) -> int:

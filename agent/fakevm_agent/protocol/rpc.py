@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fakevm.errors import FakevmError
+from fakevm_agent.kernel.sockets import listen
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -48,16 +47,8 @@ async def serving(
     *,
     line_max: int,
 ) -> AsyncIterator[None]:
-    """Serve clients of a Unix socket during the block; it is root's alone from the beginning."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    umask = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(umask)
-    server = await asyncio.start_unix_server(serve, sock=listener, limit=line_max)
+    """Serve clients of a Unix socket during the block."""
+    server = await asyncio.start_unix_server(serve, sock=listen(path), limit=line_max)
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from fakevm.errors import ConflictError, FakevmError
 from fakevm_agent.protocol import rpc
 from fakevm_agent.protocol.rpc import Call, ProtocolError
 from fakevm_agent.server.commands import Commands
-from fakevm_agent.server.requests import Requests
+from fakevm_agent.server.requests import ALIVE, Requests
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class Client:
     def __init__(
         self, requests: Requests, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        # Whether it asked for more than whether the agent is there.
+        self.asked = False
         self._requests = requests
         self._reader = reader
         self._writer = writer
@@ -86,6 +88,7 @@ class Client:
         except ProtocolError as error:
             await self._answer_failure(error.request_id, error)
             return
+        self.asked = self.asked or call.method != ALIVE
         self._begin(self._answer(call))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:

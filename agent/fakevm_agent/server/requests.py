@@ -15,6 +15,9 @@ from fakevm_agent.vms import pause, plug
 from fakevm_agent.vms.cleanup import cleanup
 from fakevm_agent.vms.configure import configure
 
+# What host-healthy asks: it keeps no agent awake.
+ALIVE = "alive"
+
 _P = TypeVar("_P", bound=params.Params)
 
 
@@ -25,6 +28,7 @@ class Requests:
         self._host = host
         self._workers = workers
         self.by_method: Mapping[str, Callable[[Call], Awaitable[object]]] = {
+            ALIVE: self._alive,
             "info": self._info,
             "plug": self._plug,
             "suspend": self._suspend,
@@ -47,6 +51,12 @@ class Requests:
     def _run(self, given: params.ExecParams) -> Running:
         guest = overview.guest_of(self._host, port_id=given.port_id, instance_id=given.instance_id)
         return self._host.spawner.run(guest, given.argv, terminal=given.tty, stdin=given.stdin)
+
+    async def _alive(self, call: Call) -> object:
+        parsed(params.Nothing, call)
+        # Through a thread, as all that others ask.
+        await self._workers.in_thread(self._host.ovsdb.version)
+        return True
 
     async def _info(self, call: Call) -> object:
         parsed(params.Nothing, call)

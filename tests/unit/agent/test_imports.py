@@ -22,13 +22,14 @@ ORDER = (
     {"suspend", "vif", "ovs"},
     {"guest"},
     {"records"},
-    {"protocol"},
+    {"protocol", "asleep"},
     {"kernel", "config", "probe", "api"},
 )
 
 # Who imports a package, where that is not all that is above it.
 ONLY_BY = {
     "agent": {"__main__"},
+    "asleep": {"__main__", "agent"},
     "server": {"agent"},
     "plans": {"vms"},
     "protocol": {"ovs", "vms", "server", "nova_events"},
@@ -48,8 +49,14 @@ ONLY_IN = {
 }
 
 # Of the standard library, and of these packages: a prober starts in a VM, while a guest moves; the
-# spawner is forked before all else is imported.
-PLAIN = {"probe": {"probe"}, "guest.spawner": {"kernel"}, "kernel.libc": set()}
+# spawner is forked before all else is imported; an agent that is asleep holds nothing else.
+PLAIN = {
+    "probe": {"probe"},
+    "guest.spawner": {"kernel"},
+    "asleep": {"kernel"},
+    "kernel.libc": set(),
+    "kernel.sockets": set(),
+}
 
 
 def modules() -> dict[str, Path]:
