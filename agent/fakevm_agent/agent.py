@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fakevm_agent.server.listener import Server
 from fakevm_agent.server.requests import Requests
 from fakevm_agent.server.workers import Workers
 from fakevm_agent.vif import drivers as vif_drivers
-from fakevm_agent.vif.osvif import OsVif
+from fakevm_agent.vif.on_demand import OsVifOnDemand
 from fakevm_agent.vms import restart
 from fakevm_agent.vms.neutron import Neutron
 
@@ -70,7 +70,7 @@ async def _serve(conf: Any, spawner: Spawner, listener: socket.socket, *, restor
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    osvif = OsVif(conf)
+    osvif = OsVifOnDemand(conf)
     host = _host(conf, osvif, spawner)
     api = Api(
         conf.fakevm.neutron_url,
@@ -84,7 +84,7 @@ async def _serve(conf: Any, spawner: Spawner, listener: socket.socket, *, restor
         async with server.listening():
             LOG.info("%s listens on %s", conf.host, conf.fakevm.socket_path)
             if restored:
-                work = _go_on(host, workers, osvif)
+                work = _go_on(host, workers)
             else:
                 patience = conf.fakevm.neutron_timeout
                 work = _restore(host, workers, osvif, neutron, patience=patience)
@@ -109,7 +109,7 @@ async def _serve(conf: Any, spawner: Spawner, listener: socket.socket, *, restor
     return is_idle
 
 
-def _host(conf: Any, osvif: OsVif, spawner: Spawner) -> Host:
+def _host(conf: Any, osvif: OsVifOnDemand, spawner: Spawner) -> Host:
     drivers = vif_drivers.load(osvif)
     ovsdb = Ovsdb(
         conf.fakevm.ovsdb_connection,
@@ -128,13 +128,15 @@ def _host(conf: Any, osvif: OsVif, spawner: Spawner) -> Host:
 
 
 async def _restore(
-    host: Host, workers: Workers, osvif: OsVif, neutron: Neutron, *, patience: float
+    host: Host, workers: Workers, osvif: OsVifOnDemand, neutron: Neutron, *, patience: float
 ) -> None:
     """Wait for Open vSwitch's database, then make the VMs again that are still this host's.
 
     Where Neutron does not say in time which are not, all are made, and it is asked further.
     """
-    await _connect(host, workers, osvif)
+    await _connect(workers, host.ovsdb.connect)
+    # Now, for the first plug not to wait for it.
+    await _connect(workers, osvif.connect)
     asking = asyncio.create_task(_moved(host, workers, neutron))
     try:
         await asyncio.wait({asking}, timeout=patience)
@@ -153,19 +155,18 @@ async def _restore(
         asking.cancel()
 
 
-async def _go_on(host: Host, workers: Workers, osvif: OsVif) -> None:
+async def _go_on(host: Host, workers: Workers) -> None:
     """Be ready again for VMs that needed nobody meanwhile."""
-    await _connect(host, workers, osvif)
+    await _connect(workers, host.ovsdb.connect)
     workers.ready.set()
     LOG.info("ready")
 
 
-async def _connect(host: Host, workers: Workers, osvif: OsVif) -> None:
+async def _connect(workers: Workers, connect: Callable[[], None]) -> None:
     said = ""
     while True:
         try:
-            await workers.in_thread(host.ovsdb.connect)
-            await workers.in_thread(osvif.connect)
+            await workers.in_thread(connect)
             return
         except FakevmError as error:
             if str(error) != said:

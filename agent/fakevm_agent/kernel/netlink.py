@@ -1,23 +1,16 @@
-"""Devices. The only module that imports pyroute2.
+"""Devices as they are, and what is set of them.
 
-Each function opens a socket of its own: IPRoute is not thread-safe, and opening one takes 0.1 ms.
-The socket belongs to the namespace that its thread is in (`netns.entered`). What every plug reads
-and sets goes by `rtnl`, in a tenth of pyroute2's time, which decodes all that the kernel tells.
+Each function opens a socket of its own, which takes 0.1 ms and belongs to the namespace that its
+thread is in (`netns.entered`). What every plug reads and sets goes by `rtnl`, in a tenth of
+pyroute2's time, which decodes all that the kernel tells; what makes and deletes is in `devices`.
 """
 
-import errno
-import socket
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from fakevm.errors import FakevmError
-from fakevm_agent.kernel import libc, netns, rtnl
+from fakevm_agent.kernel import libc, rtnl
 from fakevm_agent.kernel.rtnl import Channel, Message
 
 # struct ifinfomsg's index and flags; its flags, and which of them are to be set.
@@ -60,27 +53,6 @@ def by_name(messages: Iterable[Message]) -> dict[str, Link]:
     return {link.name: link for link in map(_link, messages)}
 
 
-def create_veth(
-    device: str, *, peer: str, namespace: str, mac_address: str, peer_mac: str, mtu: int
-) -> None:
-    """Create a veth pair: `device` here, `peer` inside `namespace`."""
-    with _socket(device) as ip, netns.path(namespace).open() as inside:
-        # In one request, so that the peer is never seen elsewhere or with another MAC.
-        ip.link(
-            "add",
-            ifname=device,
-            kind="veth",
-            address=mac_address,
-            mtu=mtu,
-            peer={
-                "ifname": peer,
-                "address": peer_mac,
-                "mtu": mtu,
-                "net_ns_fd": inside.fileno(),
-            },
-        )
-
-
 def set_link(
     device: str, *, up: bool | None = None, mac_address: str = "", mtu: int = 0, alias: str = ""
 ) -> None:
@@ -94,32 +66,6 @@ def set_link(
         attributes.append((_IFLA_IFALIAS, alias.encode()))
     header = _LINK_STATE.pack(_IFF_UP if up else 0, 0 if up is None else _IFF_UP)
     rtnl.send(device, [(Message(rtnl.NEWLINK, header, tuple(attributes)), 0)])
-
-
-def create_bridge(name: str) -> None:
-    """Create a Linux bridge; content if it is there."""
-    with _socket(name) as ip:
-        try:
-            ip.link("add", ifname=name, kind="bridge")
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
-                raise
-
-
-def set_master(device: str, bridge: str) -> None:
-    """Make a device a port of a Linux bridge."""
-    with _socket(device) as ip:
-        ip.link("set", ifname=device, master=socket.if_nametoindex(bridge))
-
-
-def delete_link(device: str) -> None:
-    """Delete a device; content if it is gone."""
-    with _socket(device) as ip:
-        try:
-            ip.link("del", ifname=device)
-        except NetlinkError as error:
-            if error.code != errno.ENODEV:
-                raise
 
 
 def disable_tx_checksum(device: str) -> None:
@@ -152,12 +98,3 @@ def _text(words: str) -> bytes:
 
 def _words(text: bytes) -> str:
     return text.rstrip(b"\0").decode(errors="replace")
-
-
-@contextmanager
-def _socket(subject: str) -> Iterator[Any]:
-    try:
-        with IPRoute() as ip:
-            yield ip
-    except (NetlinkError, OSError) as error:
-        raise FakevmError(f"{subject}: the kernel refuses: {error}") from error

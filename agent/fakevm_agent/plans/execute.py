@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from fakevm.errors import FakevmError
+from fakevm_agent import kernel
 from fakevm_agent.guest import addressing
 from fakevm_agent.host.parts import Host
 from fakevm_agent.host.undo import push
@@ -38,9 +39,9 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
             push(undo, remove_vm_if_empty, host, vm.instance_id)
             create_vm(host, vm)
         case RemoveDevice():
-            netlink.delete_link(vif.device)
+            kernel.devices.delete_link(vif.device)
         case MakeNic():
-            push(undo, netlink.delete_link, vif.device)
+            push(undo, kernel.devices.delete_link, vif.device)
             _make_nic(record)
         case StartNic():
             _start_nic(record)
@@ -81,7 +82,7 @@ def execute(host: Host, step: Step, record: Record, undo: ExitStack) -> None:
 
 def _make_nic(record: Record) -> None:
     vif, instance_id = record.vif, record.vm.instance_id
-    netlink.create_veth(
+    kernel.devices.create_veth(
         vif.device,
         peer=record.nic,
         namespace=instance_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fakevm.model import Vif, Vm
+from fakevm_agent import kernel
 from fakevm_agent.kernel import netlink, netns
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.vif.driver import Driver
@@ -20,7 +21,7 @@ class Bridge(Driver):
     def plug(self, vif: Vif, vm: Vm) -> None:
         """Make the bridge."""
         name = _name(vif)
-        netlink.create_bridge(name)
+        kernel.devices.create_bridge(name)
         # The host has no part in the network (vif_plug_linux_bridge/linux_net.py).
         netns.write_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
         netns.write_sysctl(f"net/ipv4/conf/{name}/arp_ignore", "1")
@@ -29,7 +30,7 @@ class Bridge(Driver):
 
     def connect(self, vif: Vif) -> None:
         """Make the device a port of the bridge, as libvirt does with its tap."""
-        netlink.set_master(vif.device, _name(vif))
+        kernel.devices.set_master(vif.device, _name(vif))
 
     def unplug(self, vif: Vif, vm: Vm) -> None:
         """Leave the bridge to the L2 agent; the device takes its port along."""

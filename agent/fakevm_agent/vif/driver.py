@@ -9,7 +9,7 @@ from fakevm.model import Vif, Vm
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.vif.names import tap_name
 
-# os-vif is only where VIFs are plugged.
+# os-vif is loaded when something is plugged.
 if TYPE_CHECKING:
     from fakevm_agent.vif.osvif import OsVif
 

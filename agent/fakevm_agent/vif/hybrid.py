@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fakevm.model import Vif, Vm
-from fakevm_agent.kernel import netlink
+from fakevm_agent import kernel
 from fakevm_agent.kernel.netlink import Link
 from fakevm_agent.vif.driver import Driver
 from fakevm_agent.vif.names import device_name
@@ -55,7 +55,7 @@ class Hybrid(Driver):
 
     def connect(self, vif: Vif) -> None:
         """Make the device a port of the bridge, as libvirt does with its tap."""
-        netlink.set_master(vif.device, device_name("qbr", vif.port_id))
+        kernel.devices.set_master(vif.device, device_name("qbr", vif.port_id))
 
     def unplug(self, vif: Vif, vm: Vm) -> None:
         """Delete the port, the pair and the bridge."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from fakevm.errors import attempt_each, raise_all
+from fakevm_agent import kernel
 from fakevm_agent.host import view
 from fakevm_agent.host.parts import Host
 from fakevm_agent.host.vm import remove_vm_if_empty
@@ -57,7 +58,7 @@ def _remove(host: Host, found: Sequence[Leftover]) -> None:
             case "interface":
                 host.ovsdb.delete_port(item.name)
             case "device" | "bridge":
-                netlink.delete_link(item.name)
+                kernel.devices.delete_link(item.name)
             case "netns":
                 remove_vm_if_empty(host, item.name)
     raise_all(failures)

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from fakevm.model import PluggedVif, Vif, Vm
+from fakevm_agent import kernel
 from fakevm_agent.guest import addressing
 from fakevm_agent.host import overview, view
 from fakevm_agent.host.parts import Host
@@ -54,13 +55,13 @@ def unplug_held(host: Host, port_id: str) -> bool:
         with host.vms.held(owner.instance_id):
             addressing.stop(owner.nic, host.guest(owner.instance_id))
             # First, as libvirt does when it destroys a guest; Nova then calls os-vif.
-            netlink.delete_link(tap_name(port_id))
+            kernel.devices.delete_link(tap_name(port_id))
     if interface:
         host.unplug_port(interface, record)
     # The L2 agent takes a port away by itself when its binding moves to another host, and the
     # record with it.
     for name in between:
-        netlink.delete_link(name)
+        kernel.devices.delete_link(name)
     if owner:
         remove_vm_if_empty(host, owner.instance_id)
     return True
