@@ -45,7 +45,7 @@ def test_by_ipv6_alone(cloud: Cloud) -> None:
     mode = "dhcpv6-stateful"
     subnet: Any = {"cidr": "fd00:1::/64", "ipv6_ra_mode": mode, "ipv6_address_mode": mode}
     net = cloud.network("six", subnets=[subnet])
-    assert_told(cloud, cloud.vm("a", networks=[net]), V6, within_s=10)
+    assert_told(cloud, cloud.vm("a", networks=[net]), V6, within_s=5)
 
 
 def test_after_a_move(cloud: Cloud, net: Network) -> None:

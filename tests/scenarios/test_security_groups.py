@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from openstack.exceptions import ConflictException
 
-from fakevm import Cloud
+from fakevm import Cloud, Vm
+from fakevm.library.behind.words import NicWords
 from tests.scenarios.subnets import SUBNET
 
 
@@ -91,23 +92,24 @@ def test_rules_of_ipv4_and_of_ipv6_are_apart(cloud: Cloud) -> None:
 
 
 def test_the_same_mac_twice_on_a_host(cloud: Cloud) -> None:
-    pairs = {}
-    for name, port in (("blue", 4444), ("red", 4445)):
+    ports = {"blue": 4444, "red": 4445}
+
+    def pair(name: str) -> list[Vm]:
         net = cloud.network(name, subnets=[SUBNET])
-        group = cloud.security_group(name, rules=[f"ingress tcp {port}"])
-        pairs[port] = (
-            cloud.vm(
-                f"{name}-1",
-                on="compute-1",
-                nics=[{"network": net, "mac_address": "fa:16:3e:de:ad:fe"}],
-                security_groups=[group],
-            ),
+        group = cloud.security_group(name, rules=[f"ingress tcp {ports[name]}"])
+        same: list[NicWords] = [{"network": net, "mac_address": "fa:16:3e:de:ad:fe"}]
+        return [
+            cloud.vm(f"{name}-1", on="compute-1", nics=same, security_groups=[group]),
             cloud.vm(f"{name}-2", on="compute-2", networks=[net], security_groups=[group]),
-        )
-    for port, (one, other) in pairs.items():
-        other.assert_reaches(one, port=port)
-        one.assert_reaches(other, port=port)
-        other.assert_cannot_reach(one, port=8889 - port, within_s=4)
+        ]
+
+    with ThreadPoolExecutor() as pool:
+        pairs = dict(zip(ports, pool.map(pair, ports), strict=True))
+    for name, (one, other) in pairs.items():
+        other.assert_reaches(one, port=ports[name])
+        one.assert_reaches(other, port=ports[name])
+        (not_its,) = set(ports.values()) - {ports[name]}
+        other.assert_cannot_reach(one, port=not_its, within_s=4)
 
 
 @pytest.mark.fakevm(backend="ovn")

@@ -1,5 +1,7 @@
 """A network inside, an external one, and who is there."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from fakevm import Cloud, Network, Vm
@@ -16,6 +18,15 @@ def inside(cloud: Cloud) -> Network:
 def other(cloud: Cloud) -> Network:
     """Another one."""
     return cloud.network("other", subnets=[{"cidr": "10.2.0.0/24", "enable_dhcp": False}])
+
+
+@pytest.fixture
+def pair(cloud: Cloud, inside: Network, other: Network) -> list[Vm]:
+    """A VM in each of the two, a and b."""
+    with ThreadPoolExecutor() as pool:
+        return list(
+            pool.map(lambda name, net: cloud.vm(name, networks=[net]), "ab", (inside, other))
+        )
 
 
 @pytest.fixture

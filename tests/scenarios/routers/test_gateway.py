@@ -80,8 +80,7 @@ def test_a_router_of_a_vlan_and_a_tunnel(cloud: Cloud, inside: Network, outside:
     )
     cloud.router("edge", interfaces=[inside, vlan], external_gateway=outside)
     tunnels, vlans = (
-        [cloud.vm(f"{net.name}-{n}", on=f"compute-{n}", networks=[net]) for n in (1, 2)]
-        for net in (inside, vlan)
+        cloud.vms(f"{net.name}-1", f"{net.name}-2", networks=[net]) for net in (inside, vlan)
     )
     for a in tunnels:
         for b in vlans:

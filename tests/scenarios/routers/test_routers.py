@@ -5,12 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from openstack.exceptions import BadRequestException
 
-from fakevm import Cloud, Network
+from fakevm import Cloud, Network, Vm
 
 
 @pytest.mark.each_change
-def test_a_router_joins_networks(cloud: Cloud, inside: Network, other: Network) -> None:
-    a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
+def test_a_router_joins_networks(
+    cloud: Cloud, inside: Network, other: Network, pair: list[Vm]
+) -> None:
+    a, b = pair
     a.assert_cannot_reach(b)
     cloud.router("edge", interfaces=[inside, other])
     a.ping(b, within_s=30)
@@ -33,7 +35,9 @@ def test_a_router_of_ipv6(cloud: Cloud) -> None:
     a.ping(b, within_s=30)
 
 
-def test_routes_through_two_routers(cloud: Cloud, inside: Network, other: Network) -> None:
+def test_routes_through_two_routers(
+    cloud: Cloud, inside: Network, other: Network, pair: list[Vm]
+) -> None:
     between = cloud.network("between", subnets=[{"cidr": "10.3.0.0/24", "enable_dhcp": False}])
     cloud.router(
         "one",
@@ -45,16 +49,16 @@ def test_routes_through_two_routers(cloud: Cloud, inside: Network, other: Networ
         interfaces=[other, {"subnet": between, "ip_address": "10.3.0.12"}],
         routes=[{"destination": "10.1.0.0/24", "nexthop": "10.3.0.11"}],
     )
-    a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
+    a, b = pair
     a.ping(b, within_s=30)
     cloud.router("one", interfaces=[inside, {"subnet": between, "ip_address": "10.3.0.11"}])
     a.assert_cannot_reach(b, within_s=30)
 
 
 def test_a_router_that_is_down_routes_nothing(
-    cloud: Cloud, inside: Network, other: Network
+    cloud: Cloud, inside: Network, other: Network, pair: list[Vm]
 ) -> None:
-    a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
+    a, b = pair
     router = cloud.router("edge", interfaces=[inside, other])
     a.ping(b, within_s=30)
     cloud.router("edge", interfaces=[inside, other], admin_state_up=False)
@@ -87,9 +91,11 @@ def test_of_overlapping_networks_a_router_gets_one(cloud: Cloud) -> None:
 
 # OVN lets a router say so of its way outside alone.
 @pytest.mark.fakevm(backend="ovs")
-def test_the_mtu_of_a_network_changes(cloud: Cloud, inside: Network, other: Network) -> None:
+def test_the_mtu_of_a_network_changes(
+    cloud: Cloud, inside: Network, other: Network, pair: list[Vm]
+) -> None:
     cloud.router("edge", interfaces=[inside, other])
-    a, b = cloud.vm("a", networks=[inside]), cloud.vm("b", networks=[other])
+    a, b = pair
     long = ("ping", "-n", "-c2", "-W1", "-M", "do", "-s", "1350", b.addresses[0])
     cloud.lab.wait_for("an answer", lambda: a.exec(*long).exit_code == 0)
     cloud.lab.openstack.network.update_network(other.id, mtu=1300)
