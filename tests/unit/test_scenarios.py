@@ -322,11 +322,13 @@ def test_a_lab_with_another_l2_agent_has_other_faults(world: World) -> None:
 
 @pytest.mark.parametrize(("status", "fault"), [("DOWN", True), ("ACTIVE", False)])
 def test_a_port_that_is_down_where_its_vm_has_arrived(status: str, fault: bool) -> None:
-    found = arrived_down.judge(make_report(), status=status, up="up")
+    way = "claimed before it was released"
+    found = arrived_down.judge(make_report(), way=way, status=status, up="up")
     assert found.fault == fault
-    assert found.measured == {"status": status, "northbound": "up", "dead_flows": 0}
+    assert found.measured == {"way": way, "status": status, "northbound": "up", "dead_flows": 0}
+    assert way in found.words
     if fault:
-        assert "DOWN on compute-2, and it is up in the northbound" in found.words
+        assert "it is DOWN on compute-2, and up in the northbound" in found.words
         assert "all the same" in found.words
 
 
