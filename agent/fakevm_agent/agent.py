@@ -135,8 +135,6 @@ async def _restore(
     Where Neutron does not say in time which are not, all are made, and it is asked further.
     """
     await _connect(workers, host.ovsdb.connect)
-    # Now, for the first plug not to wait for it.
-    await _connect(workers, osvif.connect)
     asking = asyncio.create_task(_moved(host, workers, neutron))
     try:
         await asyncio.wait({asking}, timeout=patience)
@@ -153,6 +151,8 @@ async def _restore(
             await workers.in_thread(restart.destroy_moved, host, neutron, await asking)
     finally:
         asking.cancel()
+    # Who asks for something else has no need of it; the first plug is not to wait for it.
+    await _connect(workers, osvif.connect)
 
 
 async def _go_on(host: Host, workers: Workers) -> None:
