@@ -69,6 +69,13 @@ def test_all_of_a_host_s_agents_begin_anew_but_what_was_stopped(lab: Lab) -> Non
     assert sorted(done["processes"]) == sorted(agents)
     after = pids()
     assert all(after[name] not in (0, before[name]) for name in agents)
+    (done,) = lab.fakevm.json("restart", "network-1", "--only", "l3-agent")
+    assert done["processes"] == ["l3-agent"]
+    assert {name for name, pid in pids().items() if pid != after[name]} == {"l3-agent"}
+    # Neutron has heard of its start, which a report of its former life does not tell.
+    (agent,) = lab.sdk.network.agents(host="network-1", binary="neutron-l3-agent")
+    ordered = host.run("cat", "/run/fakevm/started-l3-agent").strip()
+    assert ordered <= agent.started_at
     lab.fakevm.ok("stop", "l3-agent@network-1")
     try:
         (done,) = lab.fakevm.json("restart", "network-1")
