@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self
 
 from fakevm.clients import process
 from fakevm.clients.agents import Execution
-from fakevm.errors import ConflictError, FakevmError, UnavailableError, for_each
+from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError, for_each
 from fakevm.inventory.addresses import Addressing
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
@@ -69,7 +69,9 @@ class Stage:
         self.timeout_s = timeout_s
         # Unique, so that it may run twice at once.
         self._prefix = f"scenario-{name}-{uuid.uuid4().hex[:6]}"
-        self._networks: list[str] = []
+        self._networks = 0
+        # In the order in which it was made; the last is removed first.
+        self._removals: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +85,7 @@ class Stage:
         with deferred():
             self.say("cleaning up")
             try:
-                for_each(self._networks, self._clear)
+                for_each(self._removals[::-1], lambda remove: remove())
             except FakevmError as failure:
                 if error is None:
                     raise
@@ -107,17 +109,31 @@ class Stage:
 
     def network(self, subnet: Mapping[str, Any] | None = None, /, **attributes: Any) -> Network:
         """Make a network with a subnet; if none is given, with an IPv4 one without DHCP."""
-        number = len(self._networks)
-        name = f"{self._prefix}-{number + 1}"
-        quiet = {"cidr": CIDRS[number], "ip_version": 4, "gateway_ip": None, "enable_dhcp": False}
+        cidr = CIDRS[self._networks]
+        self._networks += 1
+        name = f"{self._prefix}-{self._networks}"
+        quiet = {"cidr": cidr, "ip_version": 4, "gateway_ip": None, "enable_dhcp": False}
         wanted = subnet or quiet
         self.say(f"network {name}, {wanted['cidr']}")
         # Were it cut off, nobody would know what to remove.
         with deferred():
             made = self.neutron.create_network({"name": name, **attributes})
-            self._networks.append(made.id)
+            self._removals.append(partial(self._clear, made.id))
         self.neutron.create_subnet({"network_id": made.id, **wanted})
         return self.neutron.network(made.id)
+
+    def make(self, kind: str, **attributes: Any) -> Mapping[str, Any]:
+        """Make something of another kind, a "router" for example, and return it as Neutron has it.
+
+        Make it after what it is to be removed before.
+        """
+        path = f"/{kind.replace('_', '-')}s"
+        body = {kind: {"name": f"{self._prefix}-{kind}", **attributes}}
+        self.say(f"{kind.replace('_', ' ')} {body[kind]['name']}")
+        with deferred():
+            made: Mapping[str, Any] = self.neutron.write("POST", path, body)[kind]
+            self._removals.append(partial(self._delete, f"{path}/{made['id']}"))
+        return made
 
     def vm(
         self,
@@ -205,6 +221,11 @@ class Stage:
         with self.lab.execute(port.id, argv, timeout_s=self.timeout_s) as execution:
             said = b"".join(data for _, data in execution.output()).decode(errors="replace")
         return execution.exit_code, said.strip()
+
+    def answered_after(self, port: Port, address: str, *, within_s: float) -> float | None:
+        """Return after how long an address answered a port's VM, by ping; None: not in time."""
+        ping = ("ping", "-n", "-c", "1", "-W", "1", address)
+        return self.seconds_until(lambda: self.tried_in_vm(port, *ping)[0] == 0, within_s=within_s)
 
     @contextmanager
     def running(self, port: Port, *argv: str, host: str = "") -> Iterator[list[str]]:
@@ -320,6 +341,10 @@ class Stage:
             self._remove,
         )
         self.neutron.delete_network(network_id)
+
+    def _delete(self, path: str) -> None:
+        with suppress(NotFoundError):
+            self.neutron.write("DELETE", path)
 
     def _remove(self, port_id: str) -> None:
         for_each(self.hosts, lambda host: self.lab.agent(host).unplug(port_id))

@@ -54,6 +54,8 @@ class FakeNeutron(Neutron):
         # Called before a write is carried out, with its method's name.
         self.before: Callable[[str], None] = lambda _method: None
         self.writes: list[tuple[str, str]] = []
+        # What `write` has made, by path.
+        self.things: dict[str, Mapping[str, Any]] = {}
         # What a write is answered with instead of being carried out, by its method's name.
         self.refusals: dict[str, int] = {}
         # Told of an event for Nova: its name, the VM's id, the port's.
@@ -91,6 +93,22 @@ class FakeNeutron(Neutron):
         if path not in rows:
             raise NotFoundError("Neutron: The resource could not be found.")
         return {path[1:].replace("-", "_"): rows[path]}
+
+    def write(self, method: str, path: str, body: object = None) -> Any:
+        self._write(method, path)
+        match method, body:
+            case "POST", dict():
+                ((kind, attributes),) = body.items()
+                thing = {"id": f"7a1e0000-0000-4000-9000-{next(self._numbers):012d}", **attributes}
+                self.things[f"{path}/{thing['id']}"] = thing
+                return {kind: thing}
+            case "DELETE", None:
+                if path not in self.things:
+                    raise NotFoundError(f"Neutron: {path} could not be found.")
+                del self.things[path]
+                return None
+            case unknown:
+                raise AssertionError(f"no such write: {unknown}")
 
     # Ports
 

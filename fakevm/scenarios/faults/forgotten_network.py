@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import replace
 
-from fakevm.errors import FakevmError
 from fakevm.inventory import dhcp
 from fakevm.neutron.values import Network, Port
+from fakevm.scenarios.faults import leases
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 
@@ -23,12 +22,6 @@ IPV6 = {
 
 # How long a DHCP agent may take for a new network: a second or two, if it is not busy.
 BEGUN_S = 20.0
-
-# From then on; a client asks every few seconds.
-LEASE_S = 6.0
-
-# dhclient's exit code without an answer, and that of timeout(1).
-_NO_LEASE = (2, 124)
 
 
 def run(stage: Stage) -> Finding:
@@ -47,13 +40,13 @@ def run(stage: Stage) -> Finding:
     stage.seconds_until(
         lambda: all(one.has_network for one in dhcp.servers(stage.lab, vm)), within_s=BEGUN_S
     )
-    seconds = _leased_after(stage, vm)
+    seconds = leases.asked(stage, vm).seconds
     served = dhcp.servers(stage.lab, vm)
     again = None
     if seconds is None:
         stage.say("changing the IPv4 subnet's name, which has nothing to do with it")
         stage.neutron.update_subnet(network.subnets[0].id, {"name": "changed"})
-        again = _leased_after(stage, vm)
+        again = leases.asked(stage, vm).seconds
     finding = judge(served, leased_after_s=seconds, after_an_update_s=again)
     return replace(finding, measured={"ipv6_subnet_after_s": begun, **finding.measured})
 
@@ -75,8 +68,8 @@ def judge(
     measured["leased_after_another_update_s"] = after_an_update_s
     healed = "none even" if after_an_update_s is None else f"one {after_an_update_s} s"
     words = (
-        f"The VM got no address by DHCP within {LEASE_S:.0f} s: {dhcp.words(served)}. It had"
-        f" {healed} after the IPv4 subnet's name was changed."
+        f"The VM got no address by DHCP within {leases.WITHIN_S:.0f} s: {dhcp.words(served)}. It"
+        f" had {healed} after the IPv4 subnet's name was changed."
     )
     return Finding(fault=True, words=words, measured=measured)
 
@@ -84,21 +77,6 @@ def judge(
 def _dhcp_ports(stage: Stage, network: Network) -> list[Port]:
     """Return the ports that DHCP agents have made: each is at work on the network."""
     return stage.neutron.ports(network_id=network.id, device_owner="network:dhcp")
-
-
-def _leased_after(stage: Stage, vm: Port) -> float | None:
-    """Let a DHCP client ask; return when it had an address, None: not in time."""
-    stage.say("asking for an address by DHCP")
-    start = time.monotonic()
-    exit_code, said = stage.tried_in_vm(
-        vm, "timeout", f"{LEASE_S:g}", "dhclient", "-4", "-1", "-v", "eth0"
-    )
-    if exit_code == 0:
-        return round(time.monotonic() - start, 1)
-    if exit_code not in _NO_LEASE:
-        raise FakevmError(f"dhclient ended with exit code {exit_code} in VM {vm.device_id}: {said}")
-    stage.say(said.rpartition("\n")[2])
-    return None
 
 
 SCENARIO = Scenario(
