@@ -6,13 +6,18 @@ from fakevm.errors import ConfigError
 from fakevm.scenarios.faults import (
     arrived_down,
     back_too_soon,
+    barred_dhcp,
     bind_nowhere,
     delete_active,
     early_plugged,
     forgotten_network,
+    former_vlan,
     ignored_after_reboot,
+    ipv6_metadata,
     late_tap,
     lost_rarp,
+    moved_dhcp,
+    moved_gateway,
     never_retried,
     plugged_unwired,
     rolled_back_down,
@@ -39,6 +44,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     arrived_down.SCENARIO,
     plugged_unwired.SCENARIO,
     never_retried.SCENARIO,
+    barred_dhcp.SCENARIO,
+    former_vlan.SCENARIO,
+    moved_gateway.SCENARIO,
+    ipv6_metadata.SCENARIO,
+    moved_dhcp.SCENARIO,
 )
 
 

@@ -19,4 +19,9 @@ NAMES = (
     "arrived-down",
     "plugged-unwired",
     "never-retried",
+    "barred-dhcp",
+    "former-vlan",
+    "moved-gateway",
+    "ipv6-metadata",
+    "moved-dhcp",
 )

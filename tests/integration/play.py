@@ -29,6 +29,11 @@ OUTCOMES: Mapping[str, tuple[int, int]] = {
     "arrived-down": (ELSEWHERE, FAULT),
     "plugged-unwired": (FAULT, FAULT),
     "never-retried": (FAULT, ELSEWHERE),
+    "barred-dhcp": (SOUND, FAULT),
+    "former-vlan": (FAULT, FAULT),
+    "moved-gateway": (SOUND, FAULT),
+    "ipv6-metadata": (SOUND, FAULT),
+    "moved-dhcp": (FAULT, ELSEWHERE),
 }
 
 # They wait for the most part, and stop nothing that is another one's.

@@ -28,12 +28,18 @@ from fakevm.scenarios.faults import (
     back_too_soon,
     early_plugged,
     forgotten_network,
+    former_vlan,
     frames,
+    ipv6_metadata,
+    leases,
+    moved_dhcp,
+    moved_gateway,
     never_retried,
     plugged_unwired,
     stays_down,
 )
 from fakevm.scenarios.faults.back_too_soon import Back
+from fakevm.scenarios.faults.leases import Lease
 from fakevm.scenarios.known import SCENARIOS, find
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
@@ -58,6 +64,7 @@ def as_before(world: World) -> Callable[[], bool]:
         ports = world.neutron.ports_by_id
         return (
             world.neutron.networks == before
+            and not world.neutron.things
             and not ports
             and not any(h.vifs_by_port for h in hosts)
         )
@@ -85,7 +92,7 @@ def let_there_be(monkeypatch: pytest.MonkeyPatch, act: Callable[[Stage], Finding
 def test_each_scenario_says_what_it_is_about() -> None:
     assert len({one.name for one in SCENARIOS}) == len({one.letter for one in SCENARIOS})
     for one in SCENARIOS:
-        assert re.fullmatch(r"[a-z-]+", one.name)
+        assert re.fullmatch(r"[a-z0-9-]+", one.name)
         assert one.title
         assert one.shows.endswith(".")
         assert one.expects.endswith(".")
@@ -253,6 +260,7 @@ def play(world: World, end: BaseException | None = None, *, breaks: str = "") ->
         vm = stage.vm(stage.network(), "vm", source)
         stage.vm(stage.network(), "other", destination)
         stage.neutron.create_binding(vm.id, destination, vnic_type="normal", profile={})
+        stage.make("router")
         if breaks:
             world.hosts[source].broken[breaks] = WaitTimeoutError("stuck")
         if end:
@@ -263,6 +271,26 @@ def test_nothing_stays(world: World, as_before: Callable[[], bool]) -> None:
     play(world)
     made = [subject for method, subject in world.neutron.writes if method == "create_network"]
     assert len(made) == 2
+    assert as_before()
+
+
+def test_what_is_made_last_is_removed_first(world: World, as_before: Callable[[], bool]) -> None:
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        group = stage.make("security_group")
+        outside = stage.network()
+        router = stage.make("router", external_gateway_info={"network_id": outside.id})
+        assert router["name"].startswith("scenario-play-")
+        world.neutron.writes.clear()
+    removed = [subject for _, subject in world.neutron.writes]
+    assert removed == [f"/routers/{router['id']}", outside.id, f"/security-groups/{group['id']}"]
+    assert as_before()
+
+
+def test_what_is_gone_already_is_no_failure(world: World, as_before: Callable[[], bool]) -> None:
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        router = stage.make("router")
+        world.neutron.write("DELETE", f"/routers/{router['id']}")
+        stage.neutron.delete_network(stage.network().id)
     assert as_before()
 
 
@@ -471,6 +499,98 @@ def test_a_port_that_an_l2_agent_does_not_come_back_to_is_the_fault() -> None:
     assert healed.measured == {"active_after_s": None, "active_after_another_update_s": 0.9}
     never = never_retried.judge(active_after_s=None)
     assert never.words.endswith("it was not even after the port's name was changed.")
+
+
+@pytest.mark.parametrize(
+    ("carried", "unplugged", "after_s", "words"),
+    [
+        ({7}, 2, None, ""),
+        ({6}, 0, 1.5, "packets are in 6: not in the new one by themselves, but 1.5 s after"),
+        ({6, 7}, 0, None, "packets are in 6 and 7: not in the new one by themselves, nor after"),
+        (set(), 0, None, "packets are in no VLAN: not in"),
+        ({7}, 5, None, "Nova was told 5 times that a VIF was unplugged"),
+    ],
+)
+def test_vms_that_are_not_in_their_network_s_vlan_or_come_and_go_are_the_fault(
+    carried: set[int], unplugged: int, after_s: float | None, words: str
+) -> None:
+    found = former_vlan.judge(
+        carried, former=6, new=7, unplugged=unplugged, after_an_update_s=after_s
+    )
+    assert found.fault == bool(words)
+    assert (words or "and its VMs reach each other there.") in found.words
+    assert found.measured["carried_in"] == sorted(carried)
+
+
+def test_a_gateway_that_does_not_answer_where_its_port_is_is_the_fault() -> None:
+    assert not moved_gateway.judge(
+        moved_after_s=1.3, former_answers=False, set_again_after_s=None
+    ).fault
+    kept = moved_gateway.judge(moved_after_s=None, former_answers=True, set_again_after_s=0.1)
+    assert kept.fault
+    assert "within 8 s, but still at its former one; it did 0.1 s after" in kept.words
+    lost = moved_gateway.judge(moved_after_s=None, former_answers=False, set_again_after_s=None)
+    assert "within 8 s; it did not even after" in lost.words
+
+
+def test_a_vm_that_is_not_told_its_metadata_is_the_fault() -> None:
+    sound = ipv6_metadata.judge(told_after_s=0.4, with_checksums_after_s=None)
+    assert (sound.fault, sound.measured) == (False, {"told_after_s": 0.4})
+    healed = ipv6_metadata.judge(told_after_s=None, with_checksums_after_s=0.1)
+    assert healed.fault
+    assert "within 10 s; it was 0.1 s after the answers' checksums were filled in" in healed.words
+
+
+def test_dhcp_that_is_not_answered_from_its_port_s_address_is_the_fault() -> None:
+    new, former = moved_dhcp.ADDRESS, "192.0.2.2"
+    sound = moved_dhcp.judge(new, former=former, moved_after_s=1.0, after_another_subnet_s=None)
+    assert (sound.fault, sound.measured["leased_from"]) == (False, new)
+    healed = moved_dhcp.judge(former, former=former, moved_after_s=None, after_another_subnet_s=2.1)
+    assert healed.fault
+    assert "answered from 192.0.2.2, though" in healed.words
+    assert "but 2.1 s after another subnet was made" in healed.words
+    silent = moved_dhcp.judge("", former=former, moved_after_s=None, after_another_subnet_s=None)
+    assert "answered from nowhere" in silent.words
+    assert silent.measured["leased_from"] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "exit_code", "server"),
+    [
+        ("DHCPOFFER of 10.0.0.5 from 10.0.0.2\nDHCPACK of 10.0.0.5 from 10.0.0.2\n", 0, "10.0.0.2"),
+        ("No DHCPOFFERS received.\n", 2, ""),
+        ("DHCPDISCOVER on eth0\n", 124, ""),
+        ("bind: Address already in use\n", 1, None),
+    ],
+)
+def test_a_dhcp_client_asks_once(
+    world: World, said: str, exit_code: int, server: str | None
+) -> None:
+    def program(_stdin: object, write: Callable[[str, bytes], None], _end: Event) -> int:
+        write("stderr", said.encode())
+        return exit_code
+
+    world.agents["compute-1"].programs["sh"] = program
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        vm = stage.vm(stage.network(), "vm", "compute-1")
+        if server is None:
+            with pytest.raises(FakevmError, match=r"exit code 1 .*already in use"):
+                leases.asked(stage, vm)
+        elif server:
+            lease = leases.asked(stage, vm)
+            assert lease.server == server
+            assert lease.seconds is not None
+        else:
+            assert leases.asked(stage, vm) == Lease()
+
+
+def test_an_address_is_asked_until_it_answers(world: World) -> None:
+    codes = iter([1, 1, 0])
+    world.agents["compute-1"].programs["ping"] = lambda *_: next(codes, 1)
+    with world.lab() as lab, Stage(lab, "play", timeout_s=5, say=world.said.append) as stage:
+        vm = stage.vm(stage.network(), "vm", "compute-1")
+        assert stage.answered_after(vm, "192.0.2.9", within_s=5) is not None
+        assert stage.answered_after(vm, "192.0.2.9", within_s=0) is None
 
 
 def test_a_program_s_lines_are_read_as_long_as_the_block_lasts(world: World) -> None:
