@@ -41,8 +41,8 @@ def test_leases_go_on_without_the_agent(cloud: Cloud) -> None:
 @pytest.mark.xfail(
     strict=True,
     raises=WaitTimeoutError,
-    reason="bug 1942794, mended for ML2/OVN alone: the agent ignores updates of its own port"
-    " (DHCPAgent.port_update_end, since commit e4bbeee206)",
+    reason="scenario X, `moved-dhcp`: the agent ignores updates of its own port"
+    " (`DHCPAgent.port_update_end`)",
 )
 def test_the_server_s_address_changes(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=["10.1.0.0/24"])

@@ -38,8 +38,8 @@ def test_behind_a_router(cloud: Cloud, net: Network) -> None:
 @pytest.mark.fault(
     "ovn",
     raises=WaitTimeoutError,
-    reason="on the userspace datapath the metadata agent has the checksums of IPv4 filled in"
-    " alone (`_ensure_datapath_checksum`, agent/ovn/metadata/agent.py, the fix of bug 1904871)",
+    reason="scenario W, `ipv6-metadata`: on the userspace datapath the metadata agent has the"
+    " checksums of IPv4 filled in alone (`_ensure_datapath_checksum`)",
 )
 def test_by_ipv6_alone(cloud: Cloud) -> None:
     mode = "dhcpv6-stateful"

@@ -73,8 +73,8 @@ def test_without_rules_of_its_own_nothing_leaves(cloud: Cloud) -> None:
 @pytest.mark.fault(
     "ovn",
     raises=AssertionError,
-    reason="what drops all else drops DHCP's requests, too (`add_acls_for_drop_port_group`,"
-    " common/ovn/acl.py); ML2/OVS's firewalls always let them out",
+    reason="scenario T, `barred-dhcp`: what drops all else drops DHCP's requests, too"
+    " (`create_neutron_pg_drop`, common/ovn/utils.py)",
 )
 def test_dhcp_needs_no_rule(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=["10.1.0.0/24"])

@@ -44,15 +44,14 @@ def test_one_that_another_network_has_is_refused(cloud: Cloud) -> None:
 @pytest.mark.fault(
     "ovs",
     raises=WaitTimeoutError,
-    reason="the agent changes the network's VLAN (`network_update`), and then gives the port a"
-    " second local VLAN with the former one: it reads it from the binding levels of the Port in"
-    " its cache (`get_device_details`, agent/rpc.py), which a change of the segment does not renew",
+    reason="scenario U, `former-vlan`: the agent changes the network's VLAN, and then gives the"
+    " port a second local VLAN with the former one (`get_device_details`, agent/rpc.py)",
 )
 @pytest.mark.fault(
     "ovn",
     raises=BadRequestException,
-    reason="of hosts with the userspace datapath the driver allows it for vhostuser alone"
-    " (`get_supported_vif_types`), while it binds as ovs what has no socket (`bind_port`)",
+    reason="scenario U, `former-vlan`: of hosts with the userspace datapath the driver allows it"
+    " for vhostuser alone (`get_supported_vif_types`)",
 )
 def test_vms_reach_each_other_after_it_has_changed(cloud: Cloud) -> None:
     sdk = cloud.lab.openstack.network

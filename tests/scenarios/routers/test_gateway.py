@@ -34,8 +34,8 @@ def test_snat_on_and_off(cloud: Cloud, inside: Network, outside: Network, strang
 @pytest.mark.fault(
     "ovn",
     raises=WaitTimeoutError,
-    reason="a router's port in the northbound keeps its networks when its fixed IPs change:"
-    " nothing takes up the port's update (`_port_update`, services/ovn_l3/plugin.py)",
+    reason="scenario V, `moved-gateway`: what a router's port has is taken to the northbound of"
+    " interfaces alone (`LogicalSwitchPortUpdateLogicalRouterPortEvent`, ovsdb_monitor.py)",
 )
 def test_the_gateway_s_address_changes(
     cloud: Cloud, inside: Network, outside: Network, stranger: Vm
