@@ -12,7 +12,7 @@ def main() -> None:
     """Run the agent until SIGTERM, asleep while nobody asks it."""
     listener = asleep.slept()
     # Before anything heavy is imported and before there are threads: see spawner.
-    pid, orders = spawner.start()
+    pid, orders = spawner.start(listener)
     # It stands in the venv beside Neutron, and oslo.utils looks whether it can be imported.
     warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
     # Of what is imported nothing is garbage; to look for it takes a tenth of the time.

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,7 @@ def run(
 
 async def _serve(conf: Any, spawner: Spawner, listener: socket.socket, *, restored: bool) -> bool:
     """Serve; tell whether it ended since nobody asks. `restored`: the VMs are as they were left."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = _stop_by_signal()
     osvif = OsVifOnDemand(conf)
     host = _host(conf, osvif, spawner)
     api = Api(
@@ -100,13 +99,30 @@ async def _serve(conf: Any, spawner: Spawner, listener: socket.socket, *, restor
             finally:
                 host.stop.set()
             restore.cancel()
-            is_idle = not stopped.done()
+            is_idle = not stop.is_set()
             does = "falls asleep until it is asked" if is_idle else "stops"
             LOG.info("%s %s; its VMs stay", conf.host, does)
     finally:
         workers.close()
     host.ovsdb.close()
-    return is_idle
+    if is_idle:
+        asleep.end_by_signal(listener)
+    return is_idle and not stop.is_set()
+
+
+def _stop_by_signal() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set: at once, since the loop may be at its end by then."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def ordered(*_: object) -> None:
+        stop.set()
+        # Closed, where it stops already.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None)
+
+    for number in asleep.ENDS:
+        signal.signal(number, ordered)
+    return stop
 
 
 def _host(conf: Any, osvif: OsVifOnDemand, spawner: Spawner) -> Host:
@@ -156,19 +172,27 @@ async def _restore(
 
 
 async def _go_on(host: Host, workers: Workers) -> None:
-    """Be ready again for VMs that needed nobody meanwhile."""
-    await _connect(workers, host.ovsdb.connect)
+    """Be ready again for VMs that needed nobody meanwhile.
+
+    Where Open vSwitch's database is down, too, as is who was awake when it went: what needs it says
+    so.
+    """
+    await _connect(workers, host.ovsdb.connect, refused=workers.ready.set)
     workers.ready.set()
     LOG.info("ready")
 
 
-async def _connect(workers: Workers, connect: Callable[[], None]) -> None:
+async def _connect(
+    workers: Workers, connect: Callable[[], None], *, refused: Callable[[], None] | None = None
+) -> None:
     said = ""
     while True:
         try:
             await workers.in_thread(connect)
             return
         except FakevmError as error:
+            if refused:
+                refused()
             if str(error) != said:
                 LOG.warning("%s; waiting", error)
                 said = str(error)

@@ -17,14 +17,15 @@ from typing import NoReturn
 from fakevm_agent.kernel.sockets import path_of
 
 _LISTENER = "FAKEVM_AGENT_LISTENER"
-_ENDS = (signal.SIGTERM, signal.SIGINT)
+ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 def fall_asleep(listener: socket.socket) -> NoReturn:
     """Become what waits on this socket; who connects from now on waits there, too."""
     # Until somebody handles them again.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
-    _mark(listener).touch()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    # host-healthy sees whether it is still this process that sleeps.
+    _mark(listener).write_text(f"{os.getpid()}\n", encoding="ascii")
     listener.set_inheritable(True)
     os.environ[_LISTENER] = str(listener.fileno())
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -37,17 +38,23 @@ def slept() -> socket.socket | None:
         return None
     listener = socket.socket(fileno=int(number))
     listener.set_inheritable(False)
+    end_by_signal(listener)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+    select.select([listener], [], [])
+    return listener
+
+
+def end_by_signal(listener: socket.socket) -> None:
+    """Let a signal end this process at once, until somebody else handles it."""
 
     def end(*_: object) -> NoReturn:
         path_of(listener).unlink(missing_ok=True)
         wake_up(listener)
-        sys.exit(0)
+        # No exception: what is being imported may catch any.
+        os._exit(0)
 
-    for signum in _ENDS:
-        signal.signal(signum, end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
-    select.select([listener], [], [])
-    return listener
+    for number in ENDS:
+        signal.signal(number, end)
 
 
 def wake_up(listener: socket.socket) -> None:

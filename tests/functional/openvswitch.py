@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,15 @@ class OpenVSwitch:
 
     def stop_database(self) -> None:
         self._end("ovsdb-server")
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Let the database be away during the block."""
+        self.stop_database()
+        try:
+            yield
+        finally:
+            self.start_database()
 
     def start_vswitchd(self) -> None:
         self._daemon("ovs-vswitchd", self.connection, "--disable-system")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fakevm.model import Vm
-from tests.functional.agent import Agent, Client, ended
+from tests.functional.agent import Agent, Client, RefusedError, ended
 from tests.functional.conftest import make_vif, nothing_left
 from tests.functional.openvswitch import OpenVSwitch
 from tests.functional.seen import devices
@@ -97,6 +97,67 @@ def test_asleep_it_ends_as_awake(tired: Agent, vm: Vm) -> None:
     tired.start()
     assert not _asleep(tired)
     assert tired.vifs() == []
+
+
+def test_it_ends_at_any_moment_of_falling_asleep(tired: Agent) -> None:
+    moments = random.Random(7)
+    for _ in range(12):
+        tired.wait_until_said("falls asleep until it is asked; its VMs stay")
+        time.sleep(moments.uniform(0, 0.06))
+        assert tired.stop() == 0
+        assert not tired.socket.exists()
+        assert not _asleep(tired)
+        tired.start()
+
+
+def test_it_ends_at_any_moment_of_waking_up(tired: Agent) -> None:
+    moments = random.Random(7)
+    for _ in range(8):
+        _wait_until_asleep(tired)
+        with Client(tired.socket):
+            time.sleep(moments.uniform(0, 0.4))
+            assert tired.stop() == 0
+        assert not tired.socket.exists()
+        tired.start()
+
+
+def test_its_spawner_holds_nothing_that_it_listens_on(tired: Agent) -> None:
+    _wait_until_asleep(tired)
+    assert tired.call("info")
+    (spawner,) = _children(tired)
+    listening = _listening(tired.socket)
+    assert listening & _opened(tired.pid)
+    assert not listening & _opened(int(spawner))
+
+
+def test_commands_go_on_without_open_vswitch_s_database(
+    tired: Agent, openvswitch: OpenVSwitch, vm: Vm
+) -> None:
+    tired.plug(make_vif("10.0.0.5/24"), vm)
+    _wait_until_asleep(tired)
+    with openvswitch.without_database():
+        assert tired.exec(vm, "true").code == 0
+        with pytest.raises(RefusedError, match="ovsdb-server"):
+            tired.vifs()
+    wait_until("the database", lambda: _listed(tired))
+
+
+def _listed(agent: Agent) -> bool:
+    try:
+        return bool(agent.vifs())
+    except RefusedError:
+        return False
+
+
+def _opened(pid: int) -> set[str]:
+    """Return what a process has open (proc(5), /proc/PID/fd)."""
+    return {os.fsdecode(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def _listening(path: Path) -> set[str]:
+    """Return the sockets at a path, by the names that /proc/PID/fd has (/proc/net/unix)."""
+    lines = Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]
+    return {f"socket:[{line.split()[6]}]" for line in lines if line.endswith(f" {path}")}
 
 
 def _asleep(agent: Agent) -> bool:

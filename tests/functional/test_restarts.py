@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -170,7 +169,7 @@ def test_a_dead_vswitchd_is_told_and_leaves_nothing(
 def test_a_dead_database_is_told_at_once(agent: Agent, openvswitch: OpenVSwitch, vm: Vm) -> None:
     vif = make_vif("10.0.0.5/24")
     agent.plug(vif, vm)
-    with _no_database(openvswitch):
+    with openvswitch.without_database():
         for method, params in (
             ("plug", {"vif": asdict(make_vif()), "vm": asdict(make_vm())}),
             ("unplug", {"port_id": vif.port_id}),
@@ -208,7 +207,7 @@ def test_a_hanging_database_is_told_after_a_timeout(
 
 def test_an_agent_waits_for_its_database(openvswitch: OpenVSwitch, tmp_path: Path, vm: Vm) -> None:
     agent = Agent(tmp_path, openvswitch.connection, ovsdb_timeout=1)
-    with _no_database(openvswitch):
+    with openvswitch.without_database():
         agent.start(until="waiting")
         with pytest.raises(RefusedError) as refused:
             agent.plug(make_vif(), vm)
@@ -241,15 +240,6 @@ def test_interfaces_of_others_are_left_alone(mortal_agent: Agent, openvswitch: O
         assert other.device in openvswitch.interfaces()
     finally:
         openvswitch.vsctl("del-port", other.device)
-
-
-@contextmanager
-def _no_database(openvswitch: OpenVSwitch) -> Iterator[None]:
-    openvswitch.stop_database()
-    try:
-        yield
-    finally:
-        openvswitch.start_database()
 
 
 def _is_up(device: str) -> bool:

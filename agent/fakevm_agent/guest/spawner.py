@@ -34,14 +34,16 @@ _NOT_EXECUTABLE = 126
 _NOT_FOUND = 127
 
 
-def start() -> tuple[int, socket.socket]:
-    """Fork the spawner; return its PID and the socket that takes orders."""
+def start(listener: socket.socket | None) -> tuple[int, socket.socket]:
+    """Fork the spawner, without the `listener`; return its PID and the socket that takes orders."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid:
         its.close()
         return pid, ours
     ours.close()
+    if listener:
+        listener.close()
     try:
         _serve(its)
     except BaseException:

@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+_QUEUE = 1024
+
 
 def listen(path: Path) -> socket.socket:
     """Return a socket that listens there; it is root's alone from the beginning."""
@@ -15,8 +17,8 @@ def listen(path: Path) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(umask)
-    # As asyncio's servers.
-    listener.listen(100)
+    # Of who comes while nobody takes them.
+    listener.listen(_QUEUE)
     return listener
 
 

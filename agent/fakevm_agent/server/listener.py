@@ -24,6 +24,7 @@ class Server:
         self._listener = listener
         self._clients: set[asyncio.Task[None]] = set()
         self._asked = 0.0
+        self._again: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -58,6 +59,8 @@ class Server:
 
     def _take_no_more(self) -> None:
         asyncio.get_running_loop().remove_reader(self._listener)
+        if self._again:
+            self._again.cancel()
 
     def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -68,7 +71,7 @@ class Server:
         except OSError as error:
             LOG.error("can't take a client: %s", error)
             self._take_no_more()
-            loop.call_later(_PAUSE, self._take)
+            self._again = loop.call_later(_PAUSE, self._take)
             return
         task = loop.create_task(self._serve(connection))
         self._clients.add(task)
