@@ -101,7 +101,7 @@ def test_asleep_it_ends_as_awake(tired: Agent, vm: Vm) -> None:
 
 def test_it_ends_at_any_moment_of_falling_asleep(tired: Agent) -> None:
     moments = random.Random(7)
-    for _ in range(12):
+    for _ in range(6):
         tired.wait_until_said("falls asleep until it is asked; its VMs stay")
         time.sleep(moments.uniform(0, 0.06))
         assert tired.stop() == 0
@@ -112,7 +112,7 @@ def test_it_ends_at_any_moment_of_falling_asleep(tired: Agent) -> None:
 
 def test_it_ends_at_any_moment_of_waking_up(tired: Agent) -> None:
     moments = random.Random(7)
-    for _ in range(8):
+    for _ in range(4):
         _wait_until_asleep(tired)
         with Client(tired.socket):
             time.sleep(moments.uniform(0, 0.4))
