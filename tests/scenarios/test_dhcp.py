@@ -1,5 +1,7 @@
 """fullstack test_dhcp_agent: addresses by DHCP, and its server."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from fakevm import Cloud
@@ -29,12 +31,13 @@ def test_a_subnet_without_dhcp_has_no_server(cloud: Cloud) -> None:
 def test_leases_go_on_without_the_agent(cloud: Cloud) -> None:
     net = cloud.network("blue", subnets=["10.1.0.0/24"])
     vm = cloud.vm("a", networks=[net], addressing="dhcp")
-    with cloud.lab.stopped("dhcp-agent@network-1"):
-        vm.reboot()
-        assert vm.addresses[0] in vm.exec("ip", "addr", "show", "eth0").stdout
-    # What was made meanwhile, and after.
-    late = cloud.vm("late", networks=[net], addressing="dhcp")
-    late.ping(vm)
+    with ThreadPoolExecutor() as pool:
+        with cloud.lab.stopped("dhcp-agent@network-1"):
+            vm.reboot()
+            assert vm.addresses[0] in vm.exec("ip", "addr", "show", "eth0").stdout
+            # One that is made meanwhile has its address as soon as the agent is back.
+            late = pool.submit(cloud.vm, "late", networks=[net], addressing="dhcp")
+        late.result().ping(vm)
 
 
 @pytest.mark.fakevm(backend="ovs")

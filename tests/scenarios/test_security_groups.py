@@ -1,11 +1,12 @@
 """fullstack test_securitygroup: what rules let pass, and from when on."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from openstack.exceptions import ConflictException
 
-from fakevm import Cloud, Vm
+from fakevm import Cloud
 from fakevm.library.behind.words import NicWords
 from tests.scenarios.subnets import SUBNET
 
@@ -94,22 +95,21 @@ def test_rules_of_ipv4_and_of_ipv6_are_apart(cloud: Cloud) -> None:
 def test_the_same_mac_twice_on_a_host(cloud: Cloud) -> None:
     ports = {"blue": 4444, "red": 4445}
 
-    def pair(name: str) -> list[Vm]:
+    def check(name: str) -> None:
         net = cloud.network(name, subnets=[SUBNET])
         group = cloud.security_group(name, rules=[f"ingress tcp {ports[name]}"])
         same: list[NicWords] = [{"network": net, "mac_address": "fa:16:3e:de:ad:fe"}]
-        return [
-            cloud.vm(f"{name}-1", on="compute-1", nics=same, security_groups=[group]),
-            cloud.vm(f"{name}-2", on="compute-2", networks=[net], security_groups=[group]),
-        ]
-
-    with ThreadPoolExecutor() as pool:
-        pairs = dict(zip(ports, pool.map(pair, ports), strict=True))
-    for name, (one, other) in pairs.items():
+        one = cloud.vm(f"{name}-1", on="compute-1", nics=same, security_groups=[group])
+        other = cloud.vm(f"{name}-2", on="compute-2", networks=[net], security_groups=[group])
+        both.wait()
         other.assert_reaches(one, port=ports[name])
         one.assert_reaches(other, port=ports[name])
         (not_its,) = set(ports.values()) - {ports[name]}
         other.assert_cannot_reach(one, port=not_its, within_s=4)
+
+    both = Barrier(len(ports), timeout=60)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(check, ports))
 
 
 @pytest.mark.fakevm(backend="ovn")

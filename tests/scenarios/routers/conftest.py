@@ -1,11 +1,18 @@
 """A network inside, an external one, and who is there."""
 
 from concurrent.futures import ThreadPoolExecutor
+from string import ascii_lowercase
 
 import pytest
 
 from fakevm import Cloud, Network, Vm
 from fakevm.library.behind.words import NicWords
+
+
+def in_each(cloud: Cloud, *networks: Network) -> list[Vm]:
+    """Boot a VM in each network at once, a and b and so on."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda n, net: cloud.vm(n, networks=[net]), ascii_lowercase, networks))
 
 
 @pytest.fixture
@@ -23,10 +30,7 @@ def other(cloud: Cloud) -> Network:
 @pytest.fixture
 def pair(cloud: Cloud, inside: Network, other: Network) -> list[Vm]:
     """A VM in each of the two, a and b."""
-    with ThreadPoolExecutor() as pool:
-        return list(
-            pool.map(lambda name, net: cloud.vm(name, networks=[net]), "ab", (inside, other))
-        )
+    return in_each(cloud, inside, other)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from openstack.exceptions import BadRequestException
 
 from fakevm import Cloud, Network, Vm
+from tests.scenarios.routers.conftest import in_each
 
 
 @pytest.mark.each_change
@@ -31,7 +32,7 @@ def test_a_router_of_ipv6(cloud: Cloud) -> None:
         for i in (1, 2)
     )
     cloud.router("edge", interfaces=[one, other])
-    a, b = cloud.vm("a", networks=[one]), cloud.vm("b", networks=[other])
+    a, b = in_each(cloud, one, other)
     a.ping(b, within_s=30)
 
 
