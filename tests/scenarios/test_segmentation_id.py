@@ -11,6 +11,9 @@ from fakevm import Cloud, Vm
 from fakevm.errors import WaitTimeoutError
 from tests.scenarios.subnets import SUBNET
 
+# Two of an L2 agent's.
+_ROUNDS_S = 4
+
 PHYSNET: Any = {"network_type": "vlan", "physical_network": "physnet1"}
 
 
@@ -59,12 +62,13 @@ def test_vms_reach_each_other_after_it_has_changed(cloud: Cloud) -> None:
     net = cloud.network("net", subnets=[SUBNET], segmentation_id=485, **PHYSNET)
     one, other = cloud.vms("one", "other", networks=[net])
     one.ping(other)
+    # The L2 agents look at the VMs' ports once more, now and after the change; then they are wrong.
+    time.sleep(_ROUNDS_S)
     sdk.update_network(net.id, provider_segmentation_id=486)
-    # What is right at once is made wrong in the L2 agents' next round.
-    time.sleep(5)
+    time.sleep(_ROUNDS_S)
     for source, target in ((one, other), (other, one)):
         changed = partial(is_carried_by, 486, source, target)
-        cloud.lab.wait_for("the new VLAN", changed, timeout_s=5)
+        cloud.lab.wait_for("the new VLAN", changed, timeout_s=2)
     one.ping(other)
 
     # They have left their VLAN: who has it now hears nothing of them.
