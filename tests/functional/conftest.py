@@ -51,7 +51,14 @@ def agent(openvswitch: OpenVSwitch, shared_agent: Agent) -> Iterator[Agent]:
 @pytest.fixture
 def mortal_agent(openvswitch: OpenVSwitch, tmp_path: Path) -> Iterator[Agent]:
     """An agent of the test's own, to be ended and started again; it must run at the end."""
-    found = Agent(tmp_path, openvswitch.connection, ofport_timeout=_OFPORT_TIMEOUT)
+    with mortal(openvswitch, tmp_path, ofport_timeout=_OFPORT_TIMEOUT) as found:
+        yield found
+
+
+@contextmanager
+def mortal(openvswitch: OpenVSwitch, folder: Path, **options: object) -> Iterator[Agent]:
+    """Let an agent with these options run; it must run at the end."""
+    found = Agent(folder, openvswitch.connection, **options)
     with nothing_left(openvswitch):
         found.start()
         yield found

@@ -13,7 +13,7 @@ import pytest
 
 from fakevm.model import Vm
 from tests.functional.agent import Agent, Client, RefusedError, ended
-from tests.functional.conftest import make_vif, nothing_left
+from tests.functional.conftest import make_vif, mortal
 from tests.functional.openvswitch import OpenVSwitch
 from tests.functional.seen import devices
 from tests.waiting import wait_until
@@ -24,13 +24,8 @@ _IDLE_S = 0.5
 @pytest.fixture
 def tired(openvswitch: OpenVSwitch, tmp_path: Path) -> Iterator[Agent]:
     """An agent that falls asleep soon."""
-    found = Agent(tmp_path, openvswitch.connection, idle_s=_IDLE_S)
-    with nothing_left(openvswitch):
-        found.start()
+    with mortal(openvswitch, tmp_path, idle_s=_IDLE_S) as found:
         yield found
-        found.call("cleanup", keep=[], dry_run=False)
-        assert found.stop() == 0
-    assert "Traceback" not in found.log(), found.log()
 
 
 def test_vms_need_no_agent_that_is_awake(tired: Agent, openvswitch: OpenVSwitch, vm: Vm) -> None:
