@@ -17,8 +17,10 @@ def test_port_80_is_open(cloud: Cloud) -> None:
     group = cloud.security_group("web", rules=["ingress tcp 80"])
     web, client = cloud.vms("web", "client", networks=[net], security_groups=[group])
     client.assert_reaches(web, port=80)
-    client.assert_cannot_reach(web, port=22)
-    client.assert_cannot_reach(web, port=80, protocol="udp")
+    with ThreadPoolExecutor() as pool:
+        ssh = pool.submit(client.assert_cannot_reach, web, port=22)
+        udp = pool.submit(client.assert_cannot_reach, web, port=80, protocol="udp")
+    ssh.result(), udp.result()
 
 
 def test_rules_that_change_count_at_once(cloud: Cloud) -> None:

@@ -1,5 +1,7 @@
 """fullstack test_l3_agent, neutron-tempest-plugin test_floatingip: a router's way outside."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from fakevm import Cloud, Network, Router, Vm
@@ -79,9 +81,12 @@ def test_a_router_of_a_vlan_and_a_tunnel(cloud: Cloud, inside: Network, outside:
         subnets=[{"cidr": "10.2.0.0/24", "enable_dhcp": False}],
     )
     cloud.router("edge", interfaces=[inside, vlan], external_gateway=outside)
-    tunnels, vlans = (
-        cloud.vms(f"{net.name}-1", f"{net.name}-2", networks=[net]) for net in (inside, vlan)
-    )
+
+    def boot(net: Network) -> list[Vm]:
+        return cloud.vms(f"{net.name}-1", f"{net.name}-2", networks=[net])
+
+    with ThreadPoolExecutor() as pool:
+        tunnels, vlans = pool.map(boot, (inside, vlan))
     for a in tunnels:
         for b in vlans:
             a.ping(b, within_s=30)
