@@ -23,7 +23,7 @@ for i in range({count}):
 """
 
 
-def kbps(source: Vm, target: Vm, *, seconds: float = 2) -> float:
+def kbps(source: Vm, target: Vm, *, seconds: float = 1.5) -> float:
     """Return how much comes; OFFERED is sent."""
     count = int(OFFERED * 1000 * seconds / 8 / SIZE)
     return _arrived(source, target, count, SIZE, seconds, "bytes") * 8 / 1000 / seconds

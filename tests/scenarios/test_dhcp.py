@@ -33,10 +33,10 @@ def test_leases_go_on_without_the_agent(cloud: Cloud) -> None:
     vm = cloud.vm("a", networks=[net], addressing="dhcp")
     with ThreadPoolExecutor() as pool:
         with cloud.lab.stopped("dhcp-agent@network-1"):
-            # dnsmasq answers without it.
-            assert "DHCPACK" in vm.exec("timeout", "9", "dhclient", "-4", "-1", "-v", "eth0").stderr
             # One that is made meanwhile has its address as soon as the agent is back.
             late = pool.submit(cloud.vm, "late", networks=[net], addressing="dhcp")
+            # dnsmasq answers without it.
+            assert "DHCPACK" in vm.exec("timeout", "9", "dhclient", "-4", "-1", "-v", "eth0").stderr
         late.result().ping(vm)
 
 
