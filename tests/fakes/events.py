@@ -31,6 +31,7 @@ class LocalNovaEvents:
         self._path = Path(self._folder.name) / "agent.sock"
         self._thread: threading.Thread | None = None
         self._up = threading.Event()
+        self._first = threading.Lock()
         self._port = 0
         self.streams = 0
 
@@ -54,9 +55,11 @@ class LocalNovaEvents:
 
     def stream(self) -> FakeStream:
         """Return a new stream, as a Docker exec of socat would be; ended if the service is away."""
-        self.streams += 1
-        if self.streams == 1:
-            self.start()
+        # Who comes second waits, too, until it is there.
+        with self._first:
+            self.streams += 1
+            if self.streams == 1:
+                self.start()
         sock = socket.socket(socket.AF_UNIX)
         try:
             sock.connect(str(self._path))
