@@ -61,4 +61,4 @@ def test_vms_reach_each_other_while_there_are_no_agents(cloud: Cloud) -> None:
     one, other = cloud.vms("one", "other", networks=[net])
     one.ping(other)
     with cloud.lab.stopped("l2-agent@compute-1"), cloud.lab.stopped("l2-agent@compute-2"):
-        one.ping(other, count=30)
+        one.ping(other, count=50)

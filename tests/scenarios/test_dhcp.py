@@ -36,7 +36,8 @@ def test_leases_go_on_without_the_agent(cloud: Cloud) -> None:
             # One that is made meanwhile has its address as soon as the agent is back.
             late = pool.submit(cloud.vm, "late", networks=[net], addressing="dhcp")
             # dnsmasq answers without it.
-            assert "DHCPACK" in vm.exec("timeout", "9", "dhclient", "-4", "-1", "-v", "eth0").stderr
+            said = vm.exec("timeout", "9", "dhclient", "-4", "-1", "-v", "eth0").stderr
+            assert f"DHCPACK of {vm.addresses[0]} " in said
         late.result().ping(vm)
 
 

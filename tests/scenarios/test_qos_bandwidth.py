@@ -75,6 +75,7 @@ def test_a_network_s_policy_and_a_port_s_own(cloud: Cloud, net: Network, peer: V
 def test_a_limit_survives_who_set_it(cloud: Cloud, net: Network, backend: str) -> None:
     hosts, policy = ("compute-1", "compute-2"), limited(cloud, "ingress")
     peer, vm = cloud.vms("peer", "a", on=hosts, networks=[net], qos_policy=policy)
+    assert speed(vm, peer, "ingress") < 1.5 * LIMIT
     process = {"ovs": "l2-agent", "ovn": "ovn-controller"}[backend]
     with cloud.lab.stopped(f"{process}@compute-2"):
         assert speed(vm, peer, "ingress") < 1.5 * LIMIT

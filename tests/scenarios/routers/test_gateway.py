@@ -90,6 +90,11 @@ def test_a_router_of_a_vlan_and_a_tunnel(cloud: Cloud, inside: Network, outside:
     for a in tunnels:
         for b in vlans:
             a.ping(b, within_s=30)
+    with pinging(tunnels[0], vlans[1].addresses[0]) as one, pinging(vlans[0], "10.1.0.1") as other:
+        for a in vlans:
+            for b in tunnels:
+                a.ping(b, within_s=30)
+    assert (one.lost, other.lost) == ([], [])
 
 
 @pytest.mark.fakevm(backend="ovs")
