@@ -16,6 +16,8 @@ from fakevm.scenarios.faults import (
     ipv6_metadata,
     late_tap,
     lost_rarp,
+    lost_tunnels,
+    marked_connections,
     moved_dhcp,
     moved_gateway,
     never_retried,
@@ -49,6 +51,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     moved_gateway.SCENARIO,
     ipv6_metadata.SCENARIO,
     moved_dhcp.SCENARIO,
+    marked_connections.SCENARIO,
+    lost_tunnels.SCENARIO,
 )
 
 

@@ -24,4 +24,6 @@ NAMES = (
     "moved-gateway",
     "ipv6-metadata",
     "moved-dhcp",
+    "marked-connections",
+    "lost-tunnels",
 )

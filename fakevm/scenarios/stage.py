@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import threading
 import time
@@ -15,7 +16,14 @@ from typing import Any, Self
 
 from fakevm.clients import process
 from fakevm.clients.agents import Execution
-from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError, for_each
+from fakevm.errors import (
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+    for_each,
+)
 from fakevm.inventory.addresses import Addressing
 from fakevm.lab import Lab
 from fakevm.migrate.request import MigrationRequest
@@ -141,17 +149,22 @@ class Stage:
         name: str,
         host: str,
         *,
+        group: str = "",
         addressing: Addressing = "static",
         plugging: Plugging = AS_NOVA,
     ) -> Port:
-        """Boot a VM, or give another NIC to one, that anybody may talk to; return its port."""
+        """Boot a VM, or give another NIC to one; return its port.
+
+        It has one security group; if none is given, anybody may talk to it.
+        """
         self.say(f"VM {name} on {host}")
         request = PortRequest(
             network=network.id,
             instance=f"{self._prefix}-{name}",
             host=host,
             name=f"{name}-{self._prefix[-6:]}",
-            port_security=False,
+            security_groups=(group,) if group else (),
+            port_security=bool(group),
             addressing=addressing,
         )
         made = self.lab.create_port(request, plugging=plugging, timeout_s=self.timeout_s)
@@ -268,6 +281,28 @@ class Stage:
         """Run a program in the container of a service or a host; return its output, stripped."""
         return self._in_container(self.lab.service(service).name, *argv).strip()
 
+    def restart_l2_agent(self, host: str, vm: Port) -> None:
+        """Start a host's L2 agent of ML2/OVS anew, and wait until it is done with its VMs.
+
+        It ends with deleting the flows of its former life. 29.0.0's does so as soon as there is
+        something else to do: then another name is given to one of its VMs' ports.
+        """
+        self.say(f"restarting the L2 agent of {host}")
+        former = self._cookies(host)
+        self.lab.restart([host], only="l2-agent")
+
+        def is_done() -> bool:
+            return former.isdisjoint(self._cookies(host))
+
+        if self.seconds_until(is_done, within_s=SETTLE_S) is None:
+            self.neutron.update_port(vm.id, {"name": f"{vm.name}-again"})
+            if self.seconds_until(is_done) is None:
+                raise WaitTimeoutError(
+                    f"the L2 agent of {host} is not done with its VMs {self.timeout_s:g} s after"
+                    " its start"
+                )
+        self.settle()
+
     @contextmanager
     def halted(self, host: str, program: str = "") -> Iterator[None]:
         """Let a host's program stand still as long as the block lasts.
@@ -332,6 +367,11 @@ class Stage:
 
     def _in_container(self, container: str, *argv: str) -> str:
         return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
+
+    def _cookies(self, host: str) -> set[str]:
+        """Return the cookies of a host's tunnel flows; an L2 agent has one of its own each life."""
+        flows = self.in_service(host, "ovs-ofctl", "dump-flows", "br-tun")
+        return set(re.findall(r"cookie=(\w+)", flows))
 
     def _clear(self, network_id: str) -> None:
         """Remove a network with all that is on it."""

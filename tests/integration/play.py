@@ -34,6 +34,8 @@ OUTCOMES: Mapping[str, tuple[int, int]] = {
     "moved-gateway": (SOUND, FAULT),
     "ipv6-metadata": (SOUND, FAULT),
     "moved-dhcp": (FAULT, ELSEWHERE),
+    "marked-connections": (FAULT, ELSEWHERE),
+    "lost-tunnels": (FAULT, ELSEWHERE),
 }
 
 # They wait for the most part, and stop nothing that is another one's.

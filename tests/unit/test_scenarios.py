@@ -32,6 +32,8 @@ from fakevm.scenarios.faults import (
     frames,
     ipv6_metadata,
     leases,
+    lost_tunnels,
+    marked_connections,
     moved_dhcp,
     moved_gateway,
     never_retried,
@@ -552,6 +554,26 @@ def test_dhcp_that_is_not_answered_from_its_port_s_address_is_the_fault() -> Non
     silent = moved_dhcp.judge("", former=former, moved_after_s=None, after_another_subnet_s=None)
     assert "answered from nowhere" in silent.words
     assert silent.measured["leased_from"] is None
+
+
+def test_a_connection_that_an_l2_agent_s_restart_cuts_is_the_fault() -> None:
+    sound = marked_connections.judge(cut=0, new=0)
+    assert (sound.fault, sound.measured) == (False, {"connections": 5, "cut": 0})
+    faulty = marked_connections.judge(cut=4, new=4)
+    assert faulty.fault
+    assert "4 of 5 connections were cut" in faulty.words
+    assert "of the 4 VMs 4 answered a new one" in faulty.words
+    assert faulty.measured == {"connections": 5, "cut": 4, "new_ones_answered": 4}
+
+
+def test_a_vm_that_is_lost_after_its_l2_agent_s_restart_is_the_fault() -> None:
+    sound = lost_tunnels.judge(0, after_another_restart_s=None)
+    assert (sound.fault, sound.measured) == (False, {"vms": 3, "lost": 0})
+    healed = lost_tunnels.judge(3, after_another_restart_s=0.1)
+    assert healed.fault
+    assert "3 of 3 VMs were not reached" in healed.words
+    assert "but the first 0.1 s after another restart" in healed.words
+    assert "nor after another" in lost_tunnels.judge(1, after_another_restart_s=None).words
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fakevm.errors import FakevmError
-from fakevm.neutron.values import Network, Port
 from fakevm.scenarios.faults import leases
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
@@ -25,7 +24,7 @@ def run(stage: Stage) -> Finding:
     for rule in stage.neutron.listed("security-group-rules", [("security_group_id", group)]):
         stage.neutron.write("DELETE", f"/security-group-rules/{rule['id']}")
     network = stage.network({"cidr": "192.0.2.0/24", "ip_version": 4})
-    vm = _boot(stage, network, group, host)
+    vm = stage.vm(network, "mute", host, group=group, addressing="none")
     without = leases.asked(stage, vm).seconds
     if without is not None:
         words = f"The VM had its address by DHCP after {without} s, without any rule."
@@ -42,15 +41,6 @@ def run(stage: Stage) -> Finding:
         " a rule let out UDP to port 67."
     )
     return Finding(fault=True, words=words, measured=measured)
-
-
-def _boot(stage: Stage, network: Network, group: str, host: str) -> Port:
-    """Boot a VM with a port of a security group alone; those of the stage are open to all."""
-    stage.say(f"VM mute on {host}, of a security group without rules")
-    port = stage.neutron.create_port({"network_id": network.id, "security_groups": [group]})
-    vm = f"{network.name}-mute"
-    stage.lab.attach(vm, port.id, host=host, addressing="none", timeout_s=stage.timeout_s)
-    return stage.neutron.port(port.id)
 
 
 SCENARIO = Scenario(
