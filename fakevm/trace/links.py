@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -47,8 +47,8 @@ def beyond(
     *,
     hosts: Hosts,
     account: Account,
-) -> Place:
-    """Return where a packet comes in that has left a host and is not at its aim.
+) -> tuple[Place, Packet]:
+    """Return where a packet comes in that has left a host and is not at its aim, and as what.
 
     `gateways`: as of `gateways_of`, where routers are flows.
     """
@@ -56,13 +56,17 @@ def beyond(
     if tunnels:
         there = _other_end(here, tunnels, aim, hosts)
         tunnel = tunnels[there.underlay]
-        known = any(one.port is not None for one in traced.outputs if one.tunnel == tunnel)
-        return _by_tunnel(here, there, tunnel, account, known=known)
-    host = taker(packet, aim, gateways)
+        by_it = [one for one in traced.outputs if one.tunnel == tunnel]
+        known = any(one.port is not None for one in by_it)
+        return _by_tunnel(here, there, tunnel, account, known=known), _changed(packet, by_it[0])
     for output in traced.outputs:
         nic = here.left_by(output)
-        if nic and nic == here.nic_of(nic.bridge) and host != here.host:
-            return _by_wire(here, hosts.switch(host), output, nic.bridge, packet, account)
+        if nic and nic == here.nic_of(nic.bridge):
+            sent = _changed(packet, output)
+            host = taker(sent, aim, gateways)
+            if host != here.host:
+                there = hosts.switch(host)
+                return _by_wire(here, there, output, nic.bridge, sent, account), sent
     if aim.host != here.host:
         raise Ended(f"lost on {here.host}: it does not go to {aim.host}, where {aim.called} is")
     raise Ended(f"lost on {here.host}: it does not come out at {aim.called}")
@@ -85,6 +89,16 @@ def taker(packet: Packet, aim: Aim, gateways: Mapping[str, str]) -> str:
     if not host:
         raise Ended("lost: no host has the gateway of its router, which is to route it")
     return host
+
+
+def _changed(packet: Packet, output: Output) -> Packet:
+    """Return a packet as it leaves a host by one of its ports, whose flows may be a router's."""
+    return replace(
+        packet,
+        source_mac=output.source_mac or packet.source_mac,
+        target_mac=output.target_mac or packet.target_mac,
+        ttl=output.ttl or packet.ttl,
+    )
 
 
 def _other_end(here: Switch, tunnels: dict[str, Tunnel], aim: Aim, hosts: Hosts) -> Switch:

@@ -222,8 +222,7 @@ class Way:
             device = here.of_port(aim.port_id)
             if place.host == aim.host and device and device in map(here.left_by, traced.outputs):
                 return
-            packet = _changed(packet, traced)
-            place = beyond(
+            place, packet = beyond(
                 *(here, traced, aim, packet, self._gateways),
                 hosts=self.hosts,
                 account=self.account,
@@ -242,15 +241,3 @@ class Way:
         else:
             what = "flooded on this host" if answer.outputs else "nobody hears it"
         self.account.tell(place.host, "who has it", f"asked for {address}: {what}")
-
-
-def _changed(packet: Packet, traced: Traced) -> Packet:
-    """Return a packet as it leaves a host, whose flows may be a router's."""
-    for output in traced.outputs:
-        return replace(
-            packet,
-            source_mac=output.source_mac or packet.source_mac,
-            target_mac=output.target_mac or packet.target_mac,
-            ttl=output.ttl or packet.ttl,
-        )
-    return packet

@@ -22,6 +22,7 @@ from fakevm.reach.topology import Nic, RouterPort, Rule, Topology
 from fakevm.trace import ends, links, live, switch
 from fakevm.trace.account import Account
 from fakevm.trace.ends import End
+from fakevm.trace.hosts import Hosts
 from fakevm.trace.links import Aim
 from fakevm.trace.values import Ended, Hop, Told
 from fakevm.trace.words import filter_of
@@ -306,6 +307,37 @@ def test_what_a_wire_brings_to_a_router_is_taken_by_its_gateway_s_host() -> None
     nowhere = links.gateways_of([inside, replace(gateway, host="")])
     with pytest.raises(Ended, match="no host has the gateway"):
         links.taker(packet, AIM, nowhere)
+
+
+class Asked(Hosts):
+    """Hosts that have been asked what they have."""
+
+    def __init__(self, *switches: switch.Switch) -> None:
+        self._found = {one.host: one for one in switches}
+
+
+def test_what_is_flooded_in_a_host_leaves_it_as_its_router_sends_it() -> None:
+    here = replace(SHOWN, host="network-1")
+    nic = here.named("eth1")
+    assert nic
+    inside = replace(ROUTER_PORT, host="", mac_address="fa:16:3e:00:00:02")
+    gateway = replace(ROUTER_PORT, port_id="gateway", gateway=True)
+    # A provider bridge that has not learned the router's address.
+    traced = openflow.traced(
+        "Datapath actions: 99,set(eth(src=0e:1b:ad:12:18:68,dst=fa:16:3e:00:00:06)),"
+        f"set(ipv4(ttl=63)),pop_vlan,push_vlan(vid=177,pcp=0),{nic.number}"
+    )
+    place, packet = links.beyond(
+        here,
+        traced,
+        AIM,
+        replace(ECHO, target_mac=inside.mac_address),
+        links.gateways_of([inside, gateway]),
+        hosts=Asked(replace(SHOWN, host="compute-2", outages=())),
+        account=Account(TOPOLOGY, NIC, PEER),
+    )
+    assert (place.host, place.through) == ("compute-2", "in_port=eth1,dl_vlan=177")
+    assert (packet.target_mac, packet.ttl) == (ECHO.target_mac, 63)
 
 
 def test_flows_are_counted_by_what_the_trace_calls_them() -> None:
