@@ -29,21 +29,24 @@ class Pings:
 
 
 @contextmanager
-def pinging(source: Vm, address: str) -> Iterator[Pings]:
-    """Let a VM ping an address ten times a second for as long as the block lasts."""
-    pings = Pings()
-    source.exec("sh", "-c", _UNTIL, "sh", address, timeout_s=15)
-    with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(source.exec, "sh", "-c", _PING, "sh", address)
+def pinging(*pairs: tuple[Vm, str]) -> Iterator[list[Pings]]:
+    """Let VMs ping an address each, ten times a second for as long as the block lasts."""
+    for source, address in pairs:
+        source.exec("sh", "-c", _UNTIL, "sh", address, timeout_s=15)
+    results = [Pings() for _ in pairs]
+    with ThreadPoolExecutor(len(pairs)) as pool:
+        told = [pool.submit(one.exec, "sh", "-c", _PING, "sh", address) for one, address in pairs]
         try:
-            yield pings
+            yield results
         finally:
-            source.exec("touch", "/run/enough")
-    said = told.result().stdout
-    pings.sent = int(re.findall(r"(\d+) packets transmitted", said)[0])
-    # The last one may have been on its way.
-    answered = set(map(int, re.findall(r"icmp_seq=(\d+) ttl", said)))
-    pings.lost = sorted(set(range(1, pings.sent)) - answered)
+            for source, _ in pairs:
+                source.exec("touch", "/run/enough")
+    for pings, one in zip(results, told, strict=True):
+        said = one.result().stdout
+        pings.sent = int(re.findall(r"(\d+) packets transmitted", said)[0])
+        # The last one may have been on its way.
+        answered = set(map(int, re.findall(r"icmp_seq=(\d+) ttl", said)))
+        pings.lost = sorted(set(range(1, pings.sent)) - answered)
 
 
 def answers(source: Vm, address: str) -> bool:

@@ -28,7 +28,7 @@ def cookies(cloud: Cloud, host: str) -> set[str]:
 @pytest.mark.fakevm(hosts=2, backend="ovs")
 def test_l2_agents_restart_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -> None:
     a, b = pair
-    with pinging(a, b.addresses[0]) as pings:
+    with pinging((a, b.addresses[0])) as (pings,):
         cloud.lab.restart([a.host, b.host], only="l2-agent")
     assert pings.lost == []
 
@@ -37,7 +37,7 @@ def test_l2_agents_restart_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -> No
 def test_an_l2_agent_is_killed_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -> None:
     a, b = pair
     life = cookies(cloud, b.host)
-    with pinging(a, b.addresses[0]) as pings:
+    with pinging((a, b.addresses[0])) as (pings,):
         cloud.lab.outages.kill(f"l2-agent@{b.host}")
         # A VM that comes while it still does makes it lose packets: scenario Y.
         cloud.lab.wait_for("an end of its former life", lambda: not life & cookies(cloud, b.host))
@@ -49,7 +49,7 @@ def test_an_l2_agent_is_killed_without_loss(cloud: Cloud, pair: tuple[Vm, Vm]) -
 @pytest.mark.fakevm(hosts=2, backend="ovs")
 def test_without_its_l2_agent_a_host_goes_on(cloud: Cloud, pair: tuple[Vm, Vm]) -> None:
     a, b = pair
-    with cloud.lab.stopped(f"l2-agent@{b.host}"), pinging(a, b.addresses[0]) as pings:
+    with cloud.lab.stopped(f"l2-agent@{b.host}"), pinging((a, b.addresses[0])) as (pings,):
         b.ping(a, count=10)
     assert pings.lost == []
 
@@ -61,7 +61,7 @@ def test_ovn_controllers_restart_with_half_a_second_s_loss_at_most(
     cloud: Cloud, pair: tuple[Vm, Vm]
 ) -> None:
     a, b = pair
-    with pinging(a, b.addresses[0]) as pings:
+    with pinging((a, b.addresses[0])) as (pings,):
         cloud.lab.outages.kill(f"ovn-controller@{b.host}")
         cloud.vm("c", on=b.host, networks=[cloud.name("blue")]).assert_reaches(a)
     assert len(pings.lost) <= 5
@@ -70,7 +70,7 @@ def test_ovn_controllers_restart_with_half_a_second_s_loss_at_most(
 @pytest.mark.fakevm(hosts=2)
 def test_an_ovs_vswitchd_s_restart_heals(cloud: Cloud, pair: tuple[Vm, Vm]) -> None:
     a, b = pair
-    with pinging(a, b.addresses[0]) as pings:
+    with pinging((a, b.addresses[0])) as (pings,):
         cloud.lab.outages.kill(f"ovs-vswitchd@{b.host}")
         a.assert_reaches(b, within_s=30)
     assert pings.sent - len(pings.lost) >= 10

@@ -12,7 +12,7 @@ from fakevm.errors import WaitTimeoutError
 from tests.scenarios.subnets import SUBNET
 
 # Two of an L2 agent's.
-_ROUNDS_S = 4
+_ROUNDS_S = 3
 
 PHYSNET: Any = {"network_type": "vlan", "physical_network": "physnet1"}
 
@@ -68,7 +68,7 @@ def test_vms_reach_each_other_after_it_has_changed(cloud: Cloud) -> None:
     time.sleep(_ROUNDS_S)
     for source, target in ((one, other), (other, one)):
         changed = partial(is_carried_by, 486, source, target)
-        cloud.lab.wait_for("the new VLAN", changed, timeout_s=6)
+        cloud.lab.wait_for("the new VLAN", changed, timeout_s=3)
     one.ping(other)
 
     # They have left their VLAN: who has it now hears nothing of them.

@@ -8,7 +8,7 @@ from fakevm.neutron.values import Port
 # A tap device whose frames go out with a tag, and get those that come with it. What the kernel
 # takes off a frame it says of it apart (packet(7), PACKET_AUXDATA).
 _VLAN = """
-import fcntl, os, select, socket, struct, sys
+import contextlib, fcntl, os, select, socket, struct, sys
 name, tag = sys.argv[1], int(sys.argv[2])
 tap = os.open("/dev/net/tun", os.O_RDWR)
 fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x1002))
@@ -30,7 +30,9 @@ while True:
         for _, _, one in extra:
             status, _, _, _, _, tci, _ = struct.unpack("IIIHHHH", one[:20])
             if sender[2] != 4 and status & 16 and tci & 4095 == tag:
-                os.write(tap, frame)
+                # Before it is up, it takes none.
+                with contextlib.suppress(OSError):
+                    os.write(tap, frame)
 """
 
 

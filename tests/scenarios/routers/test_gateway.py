@@ -90,7 +90,8 @@ def test_a_router_of_a_vlan_and_a_tunnel(cloud: Cloud, inside: Network, outside:
     for a in tunnels:
         for b in vlans:
             a.ping(b, within_s=30)
-    with pinging(tunnels[0], vlans[1].addresses[0]) as one, pinging(vlans[0], "10.1.0.1") as other:
+    ways = (tunnels[0], vlans[1].addresses[0]), (vlans[0], "10.1.0.1")
+    with pinging(*ways) as (one, other):
         for a in vlans:
             for b in tunnels:
                 a.ping(b, within_s=30)
@@ -103,6 +104,6 @@ def test_an_l3_agent_s_restart_loses_no_packet(
 ) -> None:
     edge(cloud, inside, outside, "203.0.113.5")
     vm = cloud.vm("a", networks=[inside])
-    with pinging(vm, "203.0.113.9") as pings:
+    with pinging((vm, "203.0.113.9")) as (pings,):
         cloud.lab.restart(["network-1"], only="l3-agent")
     assert pings.lost == []
