@@ -12,6 +12,7 @@ from fakevm.scenarios.faults import (
     early_plugged,
     forgotten_network,
     former_vlan,
+    hung_agent,
     ignored_after_reboot,
     ipv6_metadata,
     late_tap,
@@ -53,6 +54,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     moved_dhcp.SCENARIO,
     marked_connections.SCENARIO,
     lost_tunnels.SCENARIO,
+    hung_agent.SCENARIO,
 )
 
 

@@ -26,4 +26,5 @@ NAMES = (
     "moved-dhcp",
     "marked-connections",
     "lost-tunnels",
+    "hung-agent",
 )

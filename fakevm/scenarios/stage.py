@@ -288,11 +288,11 @@ class Stage:
         something else to do: then another name is given to one of its VMs' ports.
         """
         self.say(f"restarting the L2 agent of {host}")
-        former = self._cookies(host)
+        former = self.cookies(host)
         self.lab.restart([host], only="l2-agent")
 
         def is_done() -> bool:
-            return former.isdisjoint(self._cookies(host))
+            return former.isdisjoint(self.cookies(host))
 
         if self.seconds_until(is_done, within_s=SETTLE_S) is None:
             self.neutron.update_port(vm.id, {"name": f"{vm.name}-again"})
@@ -357,6 +357,11 @@ class Stage:
             time.sleep(INTERVAL_S)
         return round(time.monotonic() - start, 1)
 
+    def cookies(self, host: str) -> set[str]:
+        """Return the cookies of a host's tunnel flows; an L2 agent has one of its own each life."""
+        flows = self.in_service(host, "ovs-ofctl", "dump-flows", "br-tun")
+        return set(re.findall(r"cookie=(\w+)", flows))
+
     def _signal_all(self, container: str, name: str) -> None:
         """Send a signal to every process of a container but its first, the workers' master.
 
@@ -367,11 +372,6 @@ class Stage:
 
     def _in_container(self, container: str, *argv: str) -> str:
         return process.run(("docker", "exec", container, *argv), timeout_s=self.timeout_s)
-
-    def _cookies(self, host: str) -> set[str]:
-        """Return the cookies of a host's tunnel flows; an L2 agent has one of its own each life."""
-        flows = self.in_service(host, "ovs-ofctl", "dump-flows", "br-tun")
-        return set(re.findall(r"cookie=(\w+)", flows))
 
     def _clear(self, network_id: str) -> None:
         """Remove a network with all that is on it."""

@@ -36,6 +36,7 @@ OUTCOMES: Mapping[str, tuple[int, int]] = {
     "moved-dhcp": (FAULT, ELSEWHERE),
     "marked-connections": (FAULT, ELSEWHERE),
     "lost-tunnels": (FAULT, ELSEWHERE),
+    "hung-agent": (FAULT, ELSEWHERE),
 }
 
 # They wait for the most part, and stop nothing that is another one's.

@@ -30,6 +30,7 @@ from fakevm.scenarios.faults import (
     forgotten_network,
     former_vlan,
     frames,
+    hung_agent,
     ipv6_metadata,
     leases,
     lost_tunnels,
@@ -554,6 +555,14 @@ def test_dhcp_that_is_not_answered_from_its_port_s_address_is_the_fault() -> Non
     silent = moved_dhcp.judge("", former=former, moved_after_s=None, after_another_subnet_s=None)
     assert "answered from nowhere" in silent.words
     assert silent.measured["leased_from"] is None
+
+
+def test_an_agent_without_flows_is_the_fault() -> None:
+    sound = hung_agent.judge(starts=8, hung=False)
+    assert (sound.fault, sound.measured) == (False, {"starts": 8, "hung": False})
+    faulty = hung_agent.judge(starts=2, hung=True)
+    assert faulty.fault
+    assert "In start 2 the L2 agent had no flow after 20 s" in faulty.words
 
 
 def test_a_connection_that_an_l2_agent_s_restart_cuts_is_the_fault() -> None:
