@@ -64,7 +64,7 @@ def restart(
                 raise ended(container, error.output, engine=engine) from error
             raise FakevmError(f"{container.service}: {error.output}") from error
         except WaitTimeoutError as error:
-            raise _late(container, timeout_s) from error
+            raise _late(container, timeout_s, engine) from error
         return _restarted(container, said.split(), start)
 
     def whole(container: Container) -> Restarted | None:
@@ -75,7 +75,7 @@ def restart(
         engine.restart(container)
         while not _is_well(container, engine):
             if time.monotonic() > deadline:
-                raise _late(container, timeout_s)
+                raise _late(container, timeout_s, engine)
             time.sleep(0.2)
         return _restarted(container, [process], start)
 
@@ -115,8 +115,10 @@ def _is_well(container: Container, engine: Engine) -> bool:
     return any(c.id == container.id and c.is_well for c in now)
 
 
-def _late(container: Container, timeout_s: float) -> WaitTimeoutError:
+def _late(container: Container, timeout_s: float, engine: Engine) -> WaitTimeoutError:
+    words = engine.logs(container, lines=LOG_LINES).splitlines()
+    late = f"{container.service} was not well again within {timeout_s:g} s; its last words:"
     return WaitTimeoutError(
-        f"{container.service} was not well again within {timeout_s:g} s",
-        hint=f"docker logs {container.name}",
+        "\n".join((late, *words)),
+        hint=f"docker logs {container.name}; mend it, then fakevm restart {container.service}",
     )

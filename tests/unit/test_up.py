@@ -16,7 +16,13 @@ import requests
 from fakevm.clients.containers import Container, Network, Recipe
 from fakevm.clients.engine import Engine
 from fakevm.clients.parts import Parts
-from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
+from fakevm.errors import (
+    ConflictError,
+    FakevmError,
+    NotFoundError,
+    UnavailableError,
+    WaitTimeoutError,
+)
 from fakevm.labs.down import down
 from fakevm.labs.restart import restart
 from fakevm.labs.start import Start
@@ -465,3 +471,17 @@ def test_keystone_begins_anew_where_it_is_named() -> None:
         assert (done.service, done.processes) == ("keystone", ("keystone",))
         restart(lab, only=None, engine=engine, timeout_s=1)
     assert begun == ["keystone", "neutron-api"]
+
+
+def test_a_service_that_does_not_get_well_is_told_with_its_last_words() -> None:
+    class Hanging(FakeEngine):
+        def restart(self, container: Container) -> None:
+            self.last_words = "waiting for ever"
+            self.all_containers = [replace(container, health="starting")]
+
+    engine = Hanging(make_container("neutron-api"))
+    with Parts("fakevm", engine=engine) as lab, pytest.raises(WaitTimeoutError) as caught:
+        restart(lab, ["neutron-api"], only=None, engine=engine, timeout_s=0.1)
+    assert "neutron-api was not well again within 0.1 s" in str(caught.value)
+    assert "waiting for ever" in str(caught.value)
+    assert "fakevm restart neutron-api" in str(caught.value.hint)
