@@ -1,6 +1,7 @@
 """fullstack test_l3_agent, neutron-tempest-plugin test_floatingip: a router's way outside."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import pytest
 
@@ -85,16 +86,15 @@ def test_a_router_of_a_vlan_and_a_tunnel(cloud: Cloud, inside: Network, outside:
     def boot(net: Network) -> list[Vm]:
         return cloud.vms(f"{net.name}-1", f"{net.name}-2", networks=[net])
 
+    def ping(way: tuple[Vm, Vm]) -> None:
+        way[0].ping(way[1], within_s=30)
+
     with ThreadPoolExecutor() as pool:
         tunnels, vlans = pool.map(boot, (inside, vlan))
-    for a in tunnels:
-        for b in vlans:
-            a.ping(b, within_s=30)
-    ways = (tunnels[0], vlans[1].addresses[0]), (vlans[0], "10.1.0.1")
-    with pinging(*ways) as (one, other):
-        for a in vlans:
-            for b in tunnels:
-                a.ping(b, within_s=30)
+        list(pool.map(ping, product(tunnels, vlans)))
+        ways = (tunnels[0], vlans[1].addresses[0]), (vlans[0], "10.1.0.1")
+        with pinging(*ways) as (one, other):
+            list(pool.map(ping, product(vlans, tunnels)))
     assert (one.lost, other.lost) == ([], [])
 
 
