@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fakevm.errors import FakevmError
+from fakevm.protocol.interrupt import deferred
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 
@@ -33,12 +34,15 @@ def run(stage: Stage) -> Finding:
     """Let an L2 agent start some times as one that logs more, until it hangs."""
     host, _ = stage.hosts
     starts, hung = 0, False
-    while starts < STARTS and not hung:
-        starts += 1
-        hung = not _starts(stage, host)
-    stage.say(f"restarting the L2 agent of {host}")
-    former = stage.cookies(host)
-    stage.lab.restart([host], only="l2-agent")
+    try:
+        while starts < STARTS and not hung:
+            starts += 1
+            hung = not _starts(stage, host)
+    finally:
+        stage.say(f"restarting the L2 agent of {host}")
+        with deferred():
+            former = stage.cookies(host)
+            stage.lab.restart([host], only="l2-agent")
     if not _has_set_flows(stage, host, former):
         raise FakevmError(f"the L2 agent of {host} sets no flows after a restart, either")
     return judge(starts=starts, hung=hung)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fakevm.errors import FakevmError
 from fakevm.neutron.values import Port
+from fakevm.protocol.interrupt import deferred
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 
@@ -57,13 +58,15 @@ def run(stage: Stage) -> Finding:
     stage.settle()
     if lost := _lost(stage, peer, vms):
         raise FakevmError(f"{lost} of {VMS} VMs are not even reached before")
-    if not any(_restart_in_silence(stage, there, vms[0]) for _ in range(TRIES)):
-        raise FakevmError(f"ovsdb-client was too quick {TRIES} times")
-    lost = _lost(stage, peer, vms)
-    again = None
-    if lost:
-        stage.restart_l2_agent(there, vms[0])
-        again = _answered_after(stage, peer, vms[0])
+    try:
+        if not any(_restart_in_silence(stage, there, vms[0]) for _ in range(TRIES)):
+            raise FakevmError(f"ovsdb-client was too quick {TRIES} times")
+        lost = _lost(stage, peer, vms)
+    finally:
+        # All VMs of the host may have lost their tunnels, and not only these.
+        with deferred():
+            stage.restart_l2_agent(there, vms[0])
+    again = _answered_after(stage, peer, vms[0]) if lost else None
     return judge(lost, after_another_restart_s=again)
 
 

@@ -35,10 +35,7 @@ def run(stage: Stage) -> Finding:
     vms = [stage.vm(network, f"vm-{number}", there, group=group) for number in range(1, VMS + 1)]
     stage.settle()
     with ExitStack() as connections:
-        answers = {
-            vm.id: connections.enter_context(stage.running(peer, *_ping(vm, f"{INTERVAL_S}")))
-            for vm in vms
-        }
+        answers = {vm.id: connections.enter_context(stage.running(peer, *_ping(vm))) for vm in vms}
         for vm in vms:
             if stage.seconds_until(partial(_talks, answers[vm.id]), within_s=ANSWERED_S) is None:
                 raise FakevmError(f"VM {vm.device_id} does not answer even before the restart")
@@ -64,9 +61,9 @@ def judge(*, cut: int, new: int) -> Finding:
     return Finding(fault=True, words=words, measured=measured)
 
 
-def _ping(vm: Port, interval_s: str, *options: str) -> tuple[str, ...]:
-    """Return a command that pings a VM: one connection, in conntrack's eyes, for each command."""
-    return ("ping", "-n", "-i", interval_s, *options, vm.fixed_ips[0].ip_address)
+def _ping(vm: Port) -> tuple[str, ...]:
+    """Return a command that pings a VM on and on: to conntrack, one connection."""
+    return ("ping", "-n", "-i", f"{INTERVAL_S}", vm.fixed_ips[0].ip_address)
 
 
 def _talks(lines: list[str]) -> bool:
