@@ -18,6 +18,7 @@ from fakevm.names import DEFAULT_LAB, check_lab
 if TYPE_CHECKING:
     from fakevm.clients.agents import Execution, Terminal
     from fakevm.contents.converge import Converged
+    from fakevm.inventory.several import Result
     from fakevm.lab import Lab
     from fakevm.labs.down import DownReport
     from fakevm.labs.elsewhere import Elsewhere
@@ -79,6 +80,12 @@ class Session:
             terminal=terminal,
             stdin=stdin,
         )
+
+    def execute_in(
+        self, selectors: Sequence[str], argv: Sequence[str], *, timeout_s: float | None
+    ) -> list[Result]:
+        """Run a command in the VMs that are selected, of none in all, at once."""
+        return shortcut.execute.execute_in(self.lab_name, selectors, argv, timeout_s=timeout_s)
 
     def up(self, wishes: Wishes, *, timeout_s: float, say: Callable[[str], None]) -> UpReport:
         """Bring the lab up."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import queue
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from fakevm.clients.rpc import Connection, Item, known, result
+from fakevm.clients.rpc import Connection, Output, failure, known, result
 from fakevm.errors import ConfigError, FakevmError
 from fakevm.model import FixedIp, GuestNic, GuestState, HostInfo, PluggedVif, PluggedVm, Vif, Vm
 
@@ -46,6 +46,15 @@ class Terminal:
     rows: int
     cols: int
     term: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What came of a command."""
+
+    exit_code: int
+    stdout: bytes = b""
+    stderr: bytes = b""
 
 
 class Agent(Connection):
@@ -134,44 +143,64 @@ class Agent(Connection):
         stdin: bool = False,
     ) -> Execution:
         """Start a command in the VM that has a port."""
-        more = {"tty": asdict(terminal) if terminal else None, "stdin": stdin}
-        return self._execute({"port_id": port_id, **more}, argv, timeout_s)
+        params = {
+            "port_id": port_id,
+            "tty": asdict(terminal) if terminal else None,
+            "stdin": stdin,
+        }
+        return Execution(self, "exec", params, argv, timeout_s)
 
-    def execute_in(
-        self, instance_id: str, argv: Sequence[str], *, timeout_s: float | None = None
-    ) -> Execution:
-        """Start a command in a VM, without stdin."""
-        return self._execute({"instance_id": instance_id}, argv, timeout_s)
+    def execute_each(
+        self, instance_ids: Sequence[str], argv: Sequence[str], *, timeout_s: float | None = None
+    ) -> dict[str, Ended | FakevmError]:
+        """Run a command in several VMs at once, without stdin; return what came of it, by VM.
 
-    def _execute(
-        self, params: Mapping[str, Any], argv: Sequence[str], timeout_s: float | None
-    ) -> Execution:
+        An error is of a VM that is gone, or that the command did not end in within its time.
+        """
+        params = {"instance_ids": list(instance_ids)}
+        said: dict[tuple[str, str], bytearray] = defaultdict(bytearray)
+        with _UnderWay(self, "exec_each", params, argv, timeout_s) as commands:
+            for piece in commands.pieces():
+                said[piece.instance_id, piece.stream] += piece.data
+        return {
+            instance_id: failure(self.host, end["error"])
+            if "error" in end
+            else Ended(
+                exit_code=end["exit_code"],
+                stdout=bytes(said[instance_id, "stdout"]),
+                stderr=bytes(said[instance_id, "stderr"]),
+            )
+            for instance_id, end in commands.answer["ends"].items()
+        }
+
+
+class _UnderWay:
+    """A request for commands in VMs. Leaving the `with` block ends those that still run."""
+
+    def __init__(
+        self,
+        agent: Connection,
+        method: str,
+        params: Mapping[str, Any],
+        argv: Sequence[str],
+        timeout_s: float | None,
+    ) -> None:
         # A string is a sequence of strings, too: its letters.
         if isinstance(argv, str):
             raise ConfigError(
                 f"a command is given as its words, not as the string {argv!r}",
                 hint=f"shlex.split({argv!r})",
             )
-        asked = {**params, "argv": list(argv), "timeout_s": timeout_s}
-        ends = None if timeout_s is None else time.monotonic() + timeout_s
-        return Execution(self, *self.start("exec", asked), ends=ends)
-
-
-class Execution:
-    """A command that runs in a VM. Leaving the `with` block ends it if it still runs."""
-
-    def __init__(
-        self, agent: Agent, request_id: int, answers: queue.Queue[Item], *, ends: float | None
-    ) -> None:
-        """`ends`: when the agent ends it, by the monotonic clock; None: never."""
         self._agent = agent
-        self._ends = ends
-        self._id = request_id
-        self._answers = answers
+        # When the agent ends it, by the monotonic clock; None: never.
+        self._ends = None if timeout_s is None else time.monotonic() + timeout_s
+        self._id, self._answers = agent.start(
+            method, {**params, "argv": list(argv), "timeout_s": timeout_s}
+        )
         self._running = True
-        self.exit_code = -1
+        self.answer: dict[str, Any] = {}
 
-    def __enter__(self) -> Execution:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,10 +209,10 @@ class Execution:
                 self.cancel()
         self._agent.forget(self._id)
 
-    def output(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
-        """Yield what the command says, as it comes, to its end; then `exit_code` is known.
+    def pieces(self) -> Iterator[Output]:
+        """Yield what is said, as it comes, to the end; then there is the `answer`.
 
-        UnavailableError: the agent tells nothing more, though it should have ended the command.
+        UnavailableError: the agent tells nothing more, though it should have ended all.
         """
         while True:
             left = None if self._ends is None else max(0.0, self._ends - time.monotonic())
@@ -193,8 +222,29 @@ class Execution:
                 yield item[1]
                 continue
             self._running = False
-            self.exit_code = int(result(item)["exit_code"])
+            self.answer = result(item)
             return
+
+    def cancel(self) -> None:
+        """End the commands and their children."""
+        self._agent.notify("exec.cancel", {"id": self._id}, within_s=CANCEL_S)
+
+
+class Execution(_UnderWay):
+    """A command that runs in a VM. Leaving the `with` block ends it if it still runs."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code, when the output is read to its end; -1 before."""
+        return int(self.answer.get("exit_code", -1))
+
+    def output(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
+        """Yield what the command says, as it comes, to its end; then `exit_code` is known.
+
+        UnavailableError: the agent tells nothing more, though it should have ended the command.
+        """
+        for piece in self.pieces():
+            yield piece.stream, piece.data
 
     def send(self, data: bytes) -> None:
         """Write to the command's stdin; b"" closes it. Waits while it reads nothing."""
@@ -221,10 +271,6 @@ class Execution:
     def resize(self, rows: int, cols: int) -> None:
         """Tell the command the terminal's new size."""
         self._agent.notify("exec.resize", {"id": self._id, "rows": rows, "cols": cols})
-
-    def cancel(self) -> None:
-        """End the command and its children."""
-        self._agent.notify("exec.cancel", {"id": self._id}, within_s=CANCEL_S)
 
 
 def plugged_vif(found: Mapping[str, Any]) -> PluggedVif:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from fakevm.errors import BY_NAME, FakevmError, UnavailableError
 
@@ -23,6 +23,14 @@ BACKLOG = 256
 
 # What comes of a request: output of a command, any number, then a result or an error.
 Item = tuple[Literal["result", "error", "output"], Any]
+
+
+class Output(NamedTuple):
+    """A piece of what a command says; `instance_id`: in which VM, where it runs in several."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+    instance_id: str
 
 
 class Stream(Protocol):
@@ -174,13 +182,20 @@ class Connection:
     def _dispatch(self, message: Mapping[str, Any]) -> None:
         if message.get("method") == "exec.output":
             params = message["params"]
-            item: Item = ("output", (params["stream"], base64.b64decode(params["data"])))
+            item: Item = (
+                "output",
+                Output(
+                    stream=params["stream"],
+                    data=base64.b64decode(params["data"]),
+                    instance_id=params.get("instance_id", ""),
+                ),
+            )
             with self._changed:
                 if answers := self._make_room(params["id"]):
                     answers.put(item)
             return
         if "error" in message:
-            item = ("error", _error(self.host, message["error"]))
+            item = ("error", failure(self.host, message["error"]))
         else:
             item = ("result", message["result"])
         with self._changed:
@@ -241,7 +256,8 @@ def result(item: Item) -> Any:
     return value
 
 
-def _error(host: str, error: Mapping[str, Any]) -> FakevmError:
+def failure(host: str, error: Mapping[str, Any]) -> FakevmError:
+    """Return the exception of an error's object."""
     data = error.get("data") or {}
     cls = BY_NAME.get(data.get("type", ""), FakevmError)
     return cls(f"{host}: {error['message']}", hint=data.get("hint", ""))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from fakevm.clients.agents import Ended
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
@@ -109,33 +111,51 @@ def run(
     lab: Parts, targets: Collection[Target], argv: Sequence[str], *, timeout_s: float | None
 ) -> list[Result]:
     """Run a command in VMs, in all at once; return what came of it, in their order."""
-    # Each waits for its host.
-    return each(
-        lambda target: run_in(lab, target, argv, timeout_s=timeout_s),
-        list(targets),
-        workers=len(targets),
+    by_host: dict[str, list[Target]] = defaultdict(list)
+    for target in targets:
+        by_host[target.host].append(target)
+    # Each host is asked once: a request for each VM would take longer than most commands.
+    answers = each(
+        lambda host: _run_on(lab, host, by_host[host], argv, timeout_s=timeout_s),
+        list(by_host),
+        workers=len(by_host),
     )
+    found = dict(zip(by_host, answers, strict=True))
+    return [found[target.host][target.instance_id] for target in targets]
 
 
 def run_in(lab: Parts, target: Target, argv: Sequence[str], *, timeout_s: float | None) -> Result:
     """Run a command in a VM."""
-    said: Mapping[str, list[bytes]] = {"stdout": [], "stderr": []}
+    return _run_on(lab, target.host, [target], argv, timeout_s=timeout_s)[target.instance_id]
+
+
+def _run_on(
+    lab: Parts,
+    host: str,
+    targets: Collection[Target],
+    argv: Sequence[str],
+    *,
+    timeout_s: float | None,
+) -> dict[str, Result]:
+    """Run a command in VMs of one host; return what came of it, by instance ID."""
+    ids = [target.instance_id for target in targets]
+    ends: Mapping[str, Ended | FakevmError]
     try:
-        agent = lab.agent(target.host)
-        with agent.execute_in(target.instance_id, argv, timeout_s=timeout_s) as running:
-            for stream, piece in running.output():
-                said[stream].append(piece)
-            code, error = running.exit_code, ""
+        ends = lab.agent(host).execute_each(ids, argv, timeout_s=timeout_s)
     except FakevmError as failure:
-        code, error = -1, str(failure)
-    out, err = (b"".join(said[stream]).decode(errors="replace") for stream in ("stdout", "stderr"))
+        ends = dict.fromkeys(ids, failure)
+    return {target.instance_id: _result(target, ends[target.instance_id]) for target in targets}
+
+
+def _result(target: Target, end: Ended | FakevmError) -> Result:
+    said = Ended(exit_code=-1) if isinstance(end, FakevmError) else end
     return Result(
         vm_name=target.vm_name,
         host=target.host,
-        exit_code=code,
-        stdout=out,
-        stderr=err,
-        error=error,
+        exit_code=said.exit_code,
+        stdout=said.stdout.decode(errors="replace"),
+        stderr=said.stderr.decode(errors="replace"),
+        error=str(end) if isinstance(end, FakevmError) else "",
     )
 
 

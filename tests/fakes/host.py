@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -314,9 +314,7 @@ class FakeAgent:
             result = self._call(sock, message["id"], message["method"], message["params"])
             self._send(sock, {"id": message["id"], "result": result})
         except FakevmError as error:
-            data = {"type": type(error).__name__, "hint": error.hint}
-            told = {"code": -32000, "message": str(error), "data": data}
-            self._send(sock, {"id": message["id"], "error": told})
+            self._send(sock, {"id": message["id"], "error": _told(error)})
 
     def _notice(self, message: dict[str, Any]) -> None:
         params = message["params"]
@@ -358,26 +356,46 @@ class FakeAgent:
             case "cleanup":
                 return {"removed": self.host.cleanup(**params)}
             case "exec":
-                return self._exec(sock, request_id, params["argv"])
+                return self._exec(sock, {"id": request_id}, params["argv"])
+            case "exec_each":
+                return {"ends": dict(self._exec_each(sock, request_id, **params))}
             case unknown:
                 raise AssertionError(f"no such method: {unknown}")
 
-    def _run(self, sock: socket.socket, request_id: int, program: Program) -> int:
-        stdin = self.inputs.setdefault(request_id, bytearray())
-        ended = self.ended.setdefault(request_id, threading.Event())
-        return program(stdin, lambda name, data: self._output(sock, request_id, name, data), ended)
+    def _exec_each(
+        self,
+        sock: socket.socket,
+        request_id: int,
+        *,
+        instance_ids: list[str],
+        argv: list[str],
+        timeout_s: float | None,
+    ) -> Iterator[tuple[str, Any]]:
+        here = {vm.instance_id for vm in self.host.vms()}
+        for instance_id in instance_ids:
+            if instance_id in here:
+                names = {"id": request_id, "instance_id": instance_id}
+                yield instance_id, self._exec(sock, names, argv)
+            else:
+                yield instance_id, {"error": _told(NotFoundError(f"no VM {instance_id}"))}
 
-    def _exec(self, sock: socket.socket, request_id: int, argv: list[str]) -> Any:
+    def _run(self, sock: socket.socket, names: dict[str, Any], program: Program) -> int:
+        stdin = self.inputs.setdefault(names["id"], bytearray())
+        ended = self.ended.setdefault(names["id"], threading.Event())
+        return program(stdin, lambda name, data: self._output(sock, names, name, data), ended)
+
+    def _exec(self, sock: socket.socket, names: dict[str, Any], argv: list[str]) -> Any:
+        request_id = names["id"]
         match argv:
             case ["echo", *words]:
-                self._output(sock, request_id, "stdout", " ".join(words).encode() + b"\n")
+                self._output(sock, names, "stdout", " ".join(words).encode() + b"\n")
                 return {"exit_code": 0}
             case ["complain", word, code]:
-                self._output(sock, request_id, "stderr", word.encode())
+                self._output(sock, names, "stderr", word.encode())
                 return {"exit_code": int(code)}
             case ["cat"]:
                 self.ended.setdefault(request_id, threading.Event()).wait(10)
-                self._output(sock, request_id, "stdout", bytes(self.inputs[request_id]))
+                self._output(sock, names, "stdout", bytes(self.inputs[request_id]))
                 return {"exit_code": 0}
             case ["sleep"]:
                 self.ended.setdefault(request_id, threading.Event()).wait(10)
@@ -386,24 +404,29 @@ class FakeAgent:
                 for _ in range(int(count)):
                     if self.ended.setdefault(request_id, threading.Event()).is_set():
                         return {"exit_code": 143}
-                    self._output(sock, request_id, "stdout", b"x" * FLOOD)
+                    self._output(sock, names, "stdout", b"x" * FLOOD)
                 self.flooded.set()
                 return {"exit_code": 0}
             case [name, *_] if name in self.programs:
-                return {"exit_code": self._run(sock, request_id, self.programs[name])}
+                return {"exit_code": self._run(sock, names, self.programs[name])}
             case ["die"]:
                 self.die()
                 raise UnavailableError("the host stops")
             case _:
                 raise AssertionError(f"no such command: {argv}")
 
-    def _output(self, sock: socket.socket, request_id: int, stream: str, data: bytes) -> None:
-        params = {"id": request_id, "stream": stream, "data": base64.b64encode(data).decode()}
+    def _output(self, sock: socket.socket, names: dict[str, Any], stream: str, data: bytes) -> None:
+        params = {**names, "stream": stream, "data": base64.b64encode(data).decode()}
         self._send(sock, {"method": "exec.output", "params": params})
 
     def _send(self, sock: socket.socket, message: dict[str, Any]) -> None:
         with self._writing, suppress(OSError):
             sock.sendall(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+
+def _told(error: FakevmError) -> dict[str, Any]:
+    data = {"type": type(error).__name__, "hint": error.hint}
+    return {"code": -32000, "message": str(error), "data": data}
 
 
 def _vif(found: dict[str, Any]) -> Vif:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -135,7 +135,8 @@ class Client:
         self._file = self._socket.makefile("rb")
         self._next = 0
         self._answers: dict[Any, dict[str, Any]] = {}
-        self.output: dict[tuple[int, str], bytes] = {}
+        # By request, stream, and VM where it is for several.
+        self._output: dict[tuple[int, str, str], bytes] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -176,15 +177,40 @@ class Client:
         self._socket.sendall(data)
 
     def start(self, vm: Vm, *argv: str, **params: Any) -> int:
-        return self.request("exec", instance_id=vm.instance_id, argv=list(argv), **params)
+        return self.request("exec", port_id=self.port_of(vm), argv=list(argv), **params)
+
+    def port_of(self, vm: Vm) -> str:
+        """Return the id of a port that a VM has here."""
+        there = {found["instance_id"]: found["port_ids"] for found in self.call("vms")["vms"]}
+        return str(there[vm.instance_id][0])
+
+    def start_each(self, vms: Sequence[Vm], *argv: str, **params: Any) -> int:
+        instance_ids = [vm.instance_id for vm in vms]
+        return self.request("exec_each", instance_ids=instance_ids, argv=list(argv), **params)
 
     def send_input(self, number: int, data: bytes) -> None:
         self.notify("exec.stdin", id=number, data=base64.b64encode(data).decode())
 
     def finish(self, number: int) -> Done:
-        code = self.answer(number)["exit_code"]
-        stdout, stderr = (self.output.get((number, name), b"") for name in ("stdout", "stderr"))
-        return Done(code=code, stdout=stdout.decode(), stderr=stderr.decode())
+        return self._done(number, self.answer(number))
+
+    def finish_each(self, number: int, vms: Sequence[Vm]) -> list[Done | RefusedError]:
+        """Return what came of a command in these VMs, of which it is all that is answered."""
+        ends = self.answer(number)["ends"]
+        assert sorted(ends) == sorted(vm.instance_id for vm in vms)
+        return [
+            RefusedError(end["error"]) if "error" in end else self._done(number, end, vm)
+            for vm in vms
+            for end in (ends[vm.instance_id],)
+        ]
+
+    def said(self, number: int, stream: str = "stdout", vm: Vm | None = None) -> str:
+        """Return what a command has said so far, in this VM if it runs in several."""
+        return self._output.get((number, stream, vm.instance_id if vm else ""), b"").decode()
+
+    def _done(self, number: int, end: Mapping[str, Any], vm: Vm | None = None) -> Done:
+        stdout, stderr = (self.said(number, stream, vm) for stream in ("stdout", "stderr"))
+        return Done(code=end["exit_code"], stdout=stdout, stderr=stderr)
 
     def answer(self, number: int | str | None) -> Any:
         while number not in self._answers:
@@ -196,10 +222,11 @@ class Client:
 
     def read_until(self, number: int, words: bytes) -> bytes:
         """Receive until a command has said these words; return all that it has said."""
-        while words not in self.output.get((number, "stdout"), b""):
+        key = number, "stdout", ""
+        while words not in self._output.get(key, b""):
             assert number not in self._answers, "the command ended"
             self.receive()
-        return self.output[number, "stdout"]
+        return self._output[key]
 
     def receive(self) -> None:
         line = self._file.readline()
@@ -208,10 +235,10 @@ class Client:
         assert message["jsonrpc"] == "2.0"
         if message.get("method") == "exec.output":
             params = message["params"]
-            key = params["id"], params["stream"]
+            key = params["id"], params["stream"], params.get("instance_id", "")
             data = base64.b64decode(params["data"])
             assert len(data) <= 48 * 1024
-            self.output[key] = self.output.get(key, b"") + data
+            self._output[key] = self._output.get(key, b"") + data
         else:
             self._answers[message["id"]] = message
 

@@ -39,7 +39,7 @@ class Network:
             *("--log-facility=-", "--log-dhcp", "--leasefile-ro", "--user=root"),
             *("--bind-dynamic", "--interface=eth0", "--no-ping", *options),
         )
-        while b"started" not in self._client.output.get((number, "stderr"), b""):
+        while "started" not in self._client.said(number, "stderr"):
             self._client.receive()
 
     def close(self) -> None:

@@ -137,7 +137,7 @@ def test_tcp_works_on_the_userspace_datapath(agent: Agent) -> None:
     agent.plug(make_vif("10.0.0.2/24"), two)
     with Client(agent.socket) as client:
         listener = client.start(one, "socat", "-d", "-d", "TCP-LISTEN:99", "STDOUT")
-        while b"listening on" not in client.output.get((listener, "stderr"), b""):
+        while "listening on" not in client.said(listener, "stderr"):
             client.receive()
         text = "x" * 100_000
         sent = agent.exec(two, "socat", "STDIN", "TCP:10.0.0.1:99", stdin=text.encode())

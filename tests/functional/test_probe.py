@@ -73,8 +73,8 @@ class End:
             self.receive()
 
     def _take(self) -> None:
-        whole = self._client.output.get((self._number, "stdout"), b"").rpartition(b"\n")[0] + b"\n"
-        lines, self._read = whole[self._read :].split(b"\n"), len(whole)
+        whole = self._client.said(self._number).rpartition("\n")[0] + "\n"
+        lines, self._read = whole[self._read :].split("\n"), len(whole)
         for line in filter(None, lines):
             told = json.loads(line)
             self.told.append(told)

@@ -127,12 +127,13 @@ def test_answers_come_in_the_order_of_their_ends(agent: Agent, client: Client, v
 
 
 def test_an_id_of_a_running_command_is_refused(client: Client, agent: Agent, vm: Vm) -> None:
-    agent.plug(make_vif(), vm)
+    vif = make_vif()
+    agent.plug(vif, vm)
     request = {
         "jsonrpc": "2.0",
         "id": "one",
         "method": "exec",
-        "params": {"instance_id": vm.instance_id, "argv": ["sleep", "3600"]},
+        "params": {"port_id": vif.port_id, "argv": ["sleep", "3600"]},
     }
     client.send(request)
     client.send(request)
@@ -168,14 +169,15 @@ _VM = {"instance_id": "0b5e2f6c-5a0c-4f26-8b33-3a1f9b8f0d11", "name": "vm"}
         ("configure", {"port_id": _VIF["port_id"], "timeout_s": -1}, "timeout_s"),
         ("configure", {"port_id": _VIF["port_id"], "timeout_s": float("nan")}, "timeout_s"),
         ("exec", {"argv": ["true"]}, "port_id"),
-        ("exec", {"instance_id": _VM["instance_id"], "argv": []}, "argv"),
-        ("exec", {"instance_id": _VM["instance_id"], "argv": "true"}, "argv"),
-        ("exec", {"instance_id": _VM["instance_id"], "argv": ["a\0b"]}, "argv"),
+        ("exec", {"port_id": _VIF["port_id"], "argv": []}, "argv"),
+        ("exec", {"port_id": _VIF["port_id"], "argv": "true"}, "argv"),
+        ("exec", {"port_id": _VIF["port_id"], "argv": ["a\0b"]}, "argv"),
         (
             "exec",
-            {"instance_id": _VM["instance_id"], "argv": ["a"], "tty": {"rows": 0, "cols": 1}},
+            {"port_id": _VIF["port_id"], "argv": ["a"], "tty": {"rows": 0, "cols": 1}},
             "tty",
         ),
+        ("exec_each", {"instance_ids": ["a/b"], "argv": ["true"]}, "instance_ids.0"),
         ("cleanup", {"keep": ["x"]}, "keep.0"),
         ("cleanup", {"keep": "x"}, "keep"),
     ],

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fakevm.clients import agents
-from fakevm.clients.agents import Agent, Execution
+from fakevm.clients.agents import Agent, Ended, Execution
 from fakevm.clients.rpc import BACKLOG
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
@@ -18,6 +18,7 @@ from tests.waiting import wait_until
 
 PORT = "aaaaaaaa-0000-4000-8000-000000000001"
 VM = Vm(instance_id="11111111-0000-4000-8000-000000000001", name="vm")
+VM2 = Vm(instance_id="11111111-0000-4000-8000-000000000002", name="vm2")
 
 
 def make_vif(port_id: str = PORT) -> Vif:
@@ -183,6 +184,35 @@ def test_socat_s_words_are_told_without_its_date() -> None:
 def test_output_comes_by_stream_with_the_exit_code(agent: Agent) -> None:
     assert run(agent.execute(PORT, ["echo", "hi"])) == (b"hi\n", b"", 0)
     assert run(agent.execute(PORT, ["complain", "ouch", "3"])) == (b"", b"ouch", 3)
+
+
+def test_a_command_in_several_vms_has_an_end_in_each(agent: Agent) -> None:
+    other, gone = VM2.instance_id, "11111111-0000-4000-8000-000000000009"
+    agent.plug(make_vif(), VM)
+    agent.plug(make_vif(PORT.replace("1", "2")), VM2)
+    found = agent.execute_each([VM.instance_id, gone, other], ["complain", "ouch", "3"])
+    (error,) = (end for end in found.values() if isinstance(end, FakevmError))
+    assert found == {
+        VM.instance_id: Ended(exit_code=3, stderr=b"ouch"),
+        other: Ended(exit_code=3, stderr=b"ouch"),
+        gone: error,
+    }
+    assert isinstance(error, NotFoundError)
+    assert str(error).startswith("compute-1: ")
+
+
+def test_leaving_a_command_in_several_vms_ends_it(
+    agent: Agent, fake: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.plug(make_vif(), VM)
+
+    def interrupted(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent, "next_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        agent.execute_each([VM.instance_id], ["sleep"])
+    wait_until("its end", lambda: [e.is_set() for e in fake.ended.values()] == [True])
 
 
 def test_stdin_is_passed_to_its_end(agent: Agent) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from fakevm.display.several import show
 from fakevm.errors import ConfigError, ConflictError, NotFoundError
 from fakevm.inventory.lookup import Lookup
 from fakevm.inventory.several import Result, Target, named, selected
+from fakevm.lab import Lab
+from fakevm.vms.requests import PortRequest
 from tests.fakes.engine import FakeEngine, make_container
+from tests.fakes.host import Program
 from tests.fakes.neutron import FakeNeutron
+from tests.unit.conftest import World
 
 WEB_1, WEB_2, DB = (
     Target(vm_name=name, instance_id=f"id-of-{name}", host=host, port_ids=(f"port-of-{name}",))
@@ -55,6 +61,47 @@ def test_one_vm_is_named_by_its_name_or_id(lab: Lookup) -> None:
         named(lab, (*ALL, twin), "db")
     with pytest.raises(NotFoundError, match="there is no port 'nobody'"):
         named(lab, ALL, "nobody")
+
+
+@pytest.fixture
+def many(world: World) -> Iterator[Lab]:
+    """A lab with four VMs on three hosts."""
+    with world.lab() as lab:
+        for name, host in PLACES.items():
+            lab.create_port(PortRequest(network="net", instance=name, host=host))
+        yield lab
+
+
+PLACES = {"db": "compute-1", "mail": "compute-2", "web-1": "compute-3", "web-2": "compute-1"}
+
+
+def test_a_command_runs_in_vms_of_several_hosts(many: Lab) -> None:
+    found = many.execute_in([], ["echo", "hi"])
+    assert [(one.vm_name, one.host) for one in found] == list(PLACES.items())
+    assert {(one.exit_code, one.stdout, one.stderr) for one in found} == {(0, "hi\n", "")}
+    failed = many.execute_in(["web-*"], ["complain", "ouch", "3"])
+    assert [(one.vm_name, one.exit_code, one.stderr) for one in failed] == [
+        ("web-1", 3, "ouch"),
+        ("web-2", 3, "ouch"),
+    ]
+
+
+def test_a_host_that_goes_fails_the_commands_in_its_own_vms(many: Lab, world: World) -> None:
+    def go(host: str) -> Program:
+        def program(*_: object) -> int:
+            if host == "compute-1":
+                world.agents[host].die()
+            return 0
+
+        return program
+
+    for host, agent in world.agents.items():
+        agent.programs["go"] = go(host)
+    found = {one.vm_name: (one.exit_code, one.error) for one in many.execute_in([], ["go"])}
+    assert found["mail"] == found["web-1"] == (0, "")
+    for name in ("db", "web-2"):
+        assert found[name][0] == -1
+        assert "compute-1: the connection to the agent ended" in found[name][1]
 
 
 def test_each_line_has_its_vm_and_failures_are_named(capsys: pytest.CaptureFixture[str]) -> None:

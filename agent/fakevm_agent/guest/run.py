@@ -7,13 +7,15 @@ import socket
 import struct
 import termios
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from fakevm.errors import UnavailableError
+from fakevm.errors import FakevmError, UnavailableError
 from fakevm_agent.guest.folder import Guest
+from fakevm_agent.guest.spawner import AT_ONCE
 from fakevm_agent.kernel import netns
 
 # A login's, and nothing of the agent's own environment.
@@ -74,27 +76,22 @@ class Spawner:
     def run(
         self, guest: Guest, argv: Sequence[str], *, terminal: Terminal | None, stdin: bool
     ) -> Running:
-        """Start a command in a VM."""
-        with ExitStack() as theirs:
-            control, its_control = socket.socketpair()
-            theirs.callback(its_control.close)
-            if terminal:
-                running, stdio = _open_terminal(terminal, control)
-            else:
-                running, stdio = _open_pipes(control, stdin=stdin)
-            for fd in set(stdio):
-                theirs.callback(os.close, fd)
-            environment = dict(_ENVIRONMENT)
-            if terminal:
-                environment["TERM"] = terminal.term
-            try:
-                self._order(
-                    guest, argv, environment, stdio, its_control.fileno(), tty=bool(terminal)
-                )
-            except BaseException:
-                running.close()
-                raise
-        return running
+        """Start a command in a VM; NotFoundError: there is none."""
+        (found,) = self._run((guest,), argv, terminal=terminal, stdin=stdin)
+        if isinstance(found, FakevmError):
+            raise found
+        return found
+
+    def run_each(self, guests: Sequence[Guest], argv: Sequence[str]) -> list[Running | FakevmError]:
+        """Start a command in each of these VMs, without stdin; of one that is gone say so."""
+        found: list[Running | FakevmError] = []
+        try:
+            for start in range(0, len(guests), AT_ONCE):
+                found += self._run(guests[start : start + AT_ONCE], argv)
+        except BaseException:
+            _close(found)
+            raise
+        return found
 
     def start_detached(self, guest: Guest, argv: Sequence[str], *, log: Path) -> None:
         """Start a daemon in a VM that outlives the agent, with its output in a file."""
@@ -102,44 +99,105 @@ class Spawner:
             null = _open_null()
             stack.callback(os.close, null)
             output = stack.enter_context(log.open("wb")).fileno()
-            self._order(guest, argv, _ENVIRONMENT, (null, output, output), output, detached=True)
+            vm = _described(guest), [_open_network(guest, stack), null, output, output, output]
+            self._order([vm], argv, _ENVIRONMENT, detached=True)
+
+    def _run(
+        self,
+        guests: Sequence[Guest],
+        argv: Sequence[str],
+        *,
+        terminal: Terminal | None = None,
+        stdin: bool = False,
+    ) -> list[Running | FakevmError]:
+        environment = dict(_ENVIRONMENT)
+        if terminal:
+            environment["TERM"] = terminal.term
+        found: list[Running | FakevmError] = []
+        vms = []
+        with ExitStack() as theirs:
+            try:
+                for guest in guests:
+                    try:
+                        described = _described(guest)
+                        network = _open_network(guest, theirs)
+                    except FakevmError as error:
+                        found.append(error)
+                        continue
+                    running, fds = _open(terminal, theirs, stdin=stdin)
+                    found.append(running)
+                    vms.append((described, [network, *fds]))
+                self._order(vms, argv, environment, tty=bool(terminal))
+            except BaseException:
+                _close(found)
+                raise
+        return found
 
     def _order(
         self,
-        guest: Guest,
+        vms: Sequence[tuple[Mapping[str, Any], Sequence[int]]],
         argv: Sequence[str],
         environment: Mapping[str, str],
-        stdio: tuple[int, int, int],
-        control: int,
         *,
         tty: bool = False,
         detached: bool = False,
     ) -> None:
+        """Have a command started in VMs, each with its netns, stdin, stdout, stderr, control."""
         order = {
             "argv": list(argv),
             "environment": dict(environment),
             "detached": detached,
-            "files": [(str(source), target) for source, target in guest.files()],
-            "hostname": guest.hostname(),
             "tty": tty,
+            "vms": [described for described, _ in vms],
         }
-        with ExitStack() as stack:
-            # A socket's message is too small for a long command line.
-            payload = os.memfd_create("order")
-            stack.callback(os.close, payload)
+        # A socket's message is too small for a long command line.
+        payload = os.memfd_create("order")
+        try:
             os.write(payload, json.dumps(order).encode())
             os.lseek(payload, 0, os.SEEK_SET)
-            namespace = netns.open_fd(guest.instance_id)
-            stack.callback(os.close, namespace)
-            fds = [payload, namespace, *stdio, control]
-            try:
-                with self._lock:
-                    socket.send_fds(self._orders, [b"!"], fds)
-            except OSError as error:
-                raise UnavailableError(
-                    f"the agent can start no more processes in VMs: {error}",
-                    hint="in the host: s6-svc -r /run/services/fakevm-agent",
-                ) from error
+            with self._lock:
+                fds = [fd for _, each in vms for fd in each]
+                socket.send_fds(self._orders, [b"!"], [payload, *fds])
+        except OSError as error:
+            raise UnavailableError(
+                f"the agent can start no more processes in VMs: {error}",
+                hint="in the host: s6-svc -r /run/services/fakevm-agent",
+            ) from error
+        finally:
+            os.close(payload)
+
+
+def _described(guest: Guest) -> dict[str, Any]:
+    """Return what a command in a VM has of it, but for its network."""
+    files = [(str(source), target) for source, target in guest.files()]
+    return {"hostname": guest.hostname(), "files": files}
+
+
+def _open_network(guest: Guest, stack: ExitStack) -> int:
+    namespace = netns.open_fd(guest.instance_id)
+    stack.callback(os.close, namespace)
+    return namespace
+
+
+def _open(
+    terminal: Terminal | None, theirs: ExitStack, *, stdin: bool
+) -> tuple[Running, list[int]]:
+    """Return our ends of a command, and its own: stdin, stdout, stderr and control."""
+    control, its_control = socket.socketpair()
+    theirs.callback(its_control.close)
+    if terminal:
+        running, stdio = _open_terminal(terminal, control)
+    else:
+        running, stdio = _open_pipes(control, stdin=stdin)
+    for fd in set(stdio):
+        theirs.callback(os.close, fd)
+    return running, [*stdio, its_control.fileno()]
+
+
+def _close(all_found: Iterable[Running | FakevmError]) -> None:
+    for found in all_found:
+        if isinstance(found, Running):
+            found.close()
 
 
 def set_size(master: int, terminal: Terminal) -> None:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fakevm.errors import NotFoundError
 from fakevm.model import HostInfo, PluggedVif, PluggedVm
 from fakevm_agent.guest.folder import Guest
 from fakevm_agent.host import view
 from fakevm_agent.host.parts import Host, not_plugged
-from fakevm_agent.kernel import netlink, netns
+from fakevm_agent.kernel import netlink
 from fakevm_agent.records import Owner
 from fakevm_agent.vif.names import tap_name
 
@@ -65,14 +64,9 @@ def vifs(host: Host, port_id: str | None = None) -> list[PluggedVif]:
     return view.describe_all(links, interfaces, port_names=host.drivers.port_names)
 
 
-def guest_of(host: Host, *, port_id: str | None, instance_id: str | None) -> Guest:
-    """Return the VM with this id, or the one that the port is plugged into."""
-    if instance_id is None:
-        assert port_id is not None
-        owner = view.owners(netlink.find_links(tap_name(port_id))).get(port_id)
-        if owner is None:
-            raise not_plugged(port_id)
-        instance_id = owner.instance_id
-    if not netns.exists(instance_id):
-        raise NotFoundError(f"this host has no VM {instance_id}", hint="fakevm list")
-    return host.guest(instance_id)
+def guest_of(host: Host, port_id: str) -> Guest:
+    """Return the VM that a port is plugged into."""
+    owner = view.owners(netlink.find_links(tap_name(port_id))).get(port_id)
+    if owner is None:
+        raise not_plugged(port_id)
+    return host.guest(owner.instance_id)

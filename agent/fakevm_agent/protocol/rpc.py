@@ -90,25 +90,29 @@ def notification(method: str, params: Mapping[str, Any]) -> bytes:
     return _line({"method": method, "params": params})
 
 
-def failure(request_id: Id, error: Exception) -> bytes:
-    """Return the line of an error; one that is not raised on purpose says no more than that."""
-    match error:
+def failure(request_id: Id, problem: Exception) -> bytes:
+    """Return the line of an error."""
+    return _line({"id": request_id, "error": error(problem)})
+
+
+def error(problem: Exception) -> dict[str, Any]:
+    """Return an error's object; of one that is not raised on purpose it says no more than that."""
+    match problem:
         case ProtocolError():
             # For a client that knows fakevm.errors only: what it sent is wrong.
-            body: dict[str, Any] = {
-                "code": error.code,
-                "message": str(error),
+            return {
+                "code": problem.code,
+                "message": str(problem),
                 "data": {"type": "ConfigError", "hint": ""},
             }
         case FakevmError():
-            body = {
+            return {
                 "code": _OURS,
-                "message": str(error),
-                "data": {"type": type(error).__name__, "hint": error.hint},
+                "message": str(problem),
+                "data": {"type": type(problem).__name__, "hint": problem.hint},
             }
         case _:
-            body = {"code": INTERNAL_ERROR, "message": "internal error: see the agent's log"}
-    return _line({"id": request_id, "error": body})
+            return {"code": INTERNAL_ERROR, "message": "internal error: see the agent's log"}
 
 
 def _line(message: Mapping[str, Any]) -> bytes:

@@ -38,11 +38,15 @@ class Client:
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands = Commands(
-            requests.run, write=self._write, begin=self._begin, is_gone=self._hung_up
+            run=requests.run,
+            run_each=requests.run_each,
+            write=self._write,
+            begin=self._begin,
+            is_gone=self._hung_up,
         )
         self._by_method: Mapping[str, Callable[[Call], Awaitable[object]]] = {
             **requests.by_method,
-            "exec": self._commands.exec,
+            **self._commands.by_method,
         }
 
     async def serve(self) -> None:
@@ -83,8 +87,7 @@ class Client:
                     ConflictError(f"{_REQUESTS_MAX} requests of this client are not answered yet"),
                 )
                 return
-            if call.method == "exec":
-                self._commands.expect(call)
+            self._commands.expect(call)
         except ProtocolError as error:
             await self._answer_failure(error.request_id, error)
             return

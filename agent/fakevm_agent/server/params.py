@@ -109,31 +109,49 @@ class ListParams(Params):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecParams(Params):
-    """What `exec` takes."""
+class CommandParams(Params):
+    """What every command in a VM takes."""
 
     argv: tuple[str, ...]
-    port_id: str | None = None
-    instance_id: str | None = None
     timeout_s: float | None = None
-    tty: Terminal | None = None
-    stdin: bool = False
 
     def _check(self) -> None:
-        names = {"port_id": self.port_id, "instance_id": self.instance_id}
-        given = {name: value for name, value in names.items() if value is not None}
-        if len(given) != 1:
-            raise ConfigError("port_id: give either it or instance_id")
-        for name, value in given.items():
-            check_uuid(name, value)
         if not self.argv or not self.argv[0]:
             raise ConfigError("argv: the first word, the command, is missing")
         if any("\0" in word for word in self.argv):
             raise ConfigError("argv: a word holds a null character, which no command can take")
         if self.timeout_s is not None:
             check_timeout(self.timeout_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecParams(CommandParams):
+    """What `exec` takes."""
+
+    port_id: str
+    tty: Terminal | None = None
+    stdin: bool = False
+
+    def _check(self) -> None:
+        check_uuid("port_id", self.port_id)
+        super()._check()
         if self.tty:
             _check_terminal(self.tty)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecEachParams(CommandParams):
+    """What `exec_each` takes."""
+
+    instance_ids: tuple[str, ...]
+
+    def _check(self) -> None:
+        for number, instance_id in enumerate(self.instance_ids):
+            check_uuid(f"instance_ids.{number}", instance_id)
+        # What is left of a command is told from others' by its VM.
+        if len(set(self.instance_ids)) < len(self.instance_ids):
+            raise ConfigError("instance_ids: one of them stands there twice")
+        super()._check()
 
 
 @dataclass(frozen=True, kw_only=True)

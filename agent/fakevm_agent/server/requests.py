@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from fakevm.errors import ConfigError
+from fakevm.errors import ConfigError, FakevmError
 from fakevm_agent.guest.run import Running
 from fakevm_agent.host import overview
 from fakevm_agent.host.parts import Host
@@ -22,7 +22,7 @@ _P = TypeVar("_P", bound=params.Params)
 
 
 class Requests:
-    """What can be asked of this host, by method; `exec` is a stream's (commands.py)."""
+    """What can be asked of this host, by method; commands in VMs are a stream's (commands.py)."""
 
     def __init__(self, host: Host, workers: Workers) -> None:
         self._host = host
@@ -49,8 +49,13 @@ class Requests:
         return await self._workers.in_thread(self._run, given)
 
     def _run(self, given: params.ExecParams) -> Running:
-        guest = overview.guest_of(self._host, port_id=given.port_id, instance_id=given.instance_id)
+        guest = overview.guest_of(self._host, given.port_id)
         return self._host.spawner.run(guest, given.argv, terminal=given.tty, stdin=given.stdin)
+
+    async def run_each(self, given: params.ExecEachParams) -> list[Running | FakevmError]:
+        """Start a command in several VMs; return what runs, or why not, of each in turn."""
+        guests = [self._host.guest(instance_id) for instance_id in given.instance_ids]
+        return await self._workers.in_thread(self._host.spawner.run_each, guests, given.argv)
 
     async def _alive(self, call: Call) -> object:
         parsed(params.Nothing, call)

@@ -33,6 +33,7 @@ class Session:
         self._running = running
         self._send = send
         self._terminal = running.stderr is None
+        self._takes_input = running.stdin is not None
         self._waiting: set[asyncio.Future[None]] = set()
         self._ended = asyncio.Event()
         self._input: asyncio.Queue[bytes] = asyncio.Queue()
@@ -42,7 +43,9 @@ class Session:
 
     async def run(self) -> int:
         """Pass output on until the command ends; return its exit code."""
-        tasks = [asyncio.create_task(self._write_input())]
+        tasks = []
+        if self._takes_input:
+            tasks.append(asyncio.create_task(self._write_input()))
         pumps = [asyncio.create_task(self._pump("stdout", self._running.stdout))]
         if self._running.stderr is not None:
             pumps.append(asyncio.create_task(self._pump("stderr", self._running.stderr)))
@@ -67,7 +70,7 @@ class Session:
 
     async def feed(self, data: bytes) -> None:
         """Pass input to the command, b"" as its end; wait while too much of it is unread."""
-        if self._ended.is_set():
+        if self._ended.is_set() or not self._takes_input:
             return
         self._queued += len(data)
         self._input.put_nowait(data)

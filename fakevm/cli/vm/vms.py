@@ -118,8 +118,7 @@ def _in_many(
     form: str,
 ) -> int:
     """Run a command in many VMs, print what came of it, and return the exit code."""
-    with session.lab() as lab:
-        results = lab.execute_in(selectors, argv, timeout_s=timeout_s)
+    results = session.execute_in(selectors, argv, timeout_s=timeout_s)
     if form == "raw":
         display.several.show(results)
     else:
