@@ -10,6 +10,7 @@ from fakevm.scenarios.faults import (
     bind_nowhere,
     delete_active,
     early_plugged,
+    few_tunnels,
     forgotten_network,
     former_vlan,
     hung_agent,
@@ -55,6 +56,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     marked_connections.SCENARIO,
     lost_tunnels.SCENARIO,
     hung_agent.SCENARIO,
+    few_tunnels.SCENARIO,
 )
 
 

@@ -27,4 +27,5 @@ NAMES = (
     "marked-connections",
     "lost-tunnels",
     "hung-agent",
+    "few-tunnels",
 )

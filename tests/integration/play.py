@@ -37,6 +37,7 @@ OUTCOMES: Mapping[str, tuple[int, int]] = {
     "marked-connections": (FAULT, ELSEWHERE),
     "lost-tunnels": (FAULT, ELSEWHERE),
     "hung-agent": (FAULT, ELSEWHERE),
+    "few-tunnels": (FAULT, ELSEWHERE),
 }
 
 # They wait for the most part, and stop nothing that is another one's.

@@ -27,6 +27,7 @@ from fakevm.scenarios.faults import (
     arrived_down,
     back_too_soon,
     early_plugged,
+    few_tunnels,
     forgotten_network,
     former_vlan,
     frames,
@@ -573,6 +574,18 @@ def test_a_connection_that_an_l2_agent_s_restart_cuts_is_the_fault() -> None:
     assert "4 of 5 connections were cut" in faulty.words
     assert "of the 4 VMs 4 answered a new one" in faulty.words
     assert faulty.measured == {"connections": 5, "cut": 4, "new_ones_answered": 4}
+
+
+def test_a_vm_that_reaches_no_dhcp_agent_any_more_is_the_fault() -> None:
+    sound = few_tunnels.judge(0, peer_lost=0, after_restart_s=None)
+    assert (sound.fault, sound.measured) == (False, {"vms": 3, "dhcp_lost": 0, "peer_lost": 0})
+    faulty = few_tunnels.judge(3, peer_lost=1, after_restart_s=0.5)
+    assert faulty.fault
+    assert "3 of 3 VMs did not reach the DHCP agent within 8 s, 1 not the host" in faulty.words
+    assert "; 0.5 s after a restart of their L2 agent the first did." in faulty.words
+    assert faulty.measured["reached_after_restart_s"] == 0.5
+    stays = few_tunnels.judge(1, peer_lost=0, after_restart_s=None)
+    assert "a restart of their L2 agent does not mend it" in stays.words
 
 
 def test_a_vm_that_is_lost_after_its_l2_agent_s_restart_is_the_fault() -> None:
