@@ -12,6 +12,7 @@ from fakevm.model import Vm
 from tests.functional.agent import Agent, Client, RefusedError, ended, memory_kib
 from tests.functional.conftest import make_vif, make_vm
 from tests.functional.openvswitch import run, wait_until_ended
+from tests.waiting import wait_until
 
 # A daemon by the book: it leaves its session and its parent, and closes what it had open.
 DAEMON = """
@@ -212,6 +213,21 @@ def test_a_timeout_ends_the_command_and_its_daemons(client: Client, guest: Vm) -
     assert len(pids) == 2
     # They ended before the answer came.
     assert all(map(ended, pids))
+
+
+def test_a_command_whose_first_thread_has_ended_is_ended_too(client: Client, guest: Vm) -> None:
+    program = (
+        "import ctypes, os, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "print(os.getpid(), flush=True)\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    number = client.start(guest, "python3", "-c", program)
+    pid = int(client.read_until(number, b"\n"))
+    wait_until("the end of its first thread", lambda: ended(pid))
+    client.notify("exec.cancel", id=number)
+    assert client.finish(number).code == 137
+    assert not Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize("way", ["close", "end_writing", "cancel"])

@@ -127,7 +127,8 @@ class Spawner:
                     running, fds = _open(terminal, theirs, stdin=stdin)
                     found.append(running)
                     vms.append((described, [network, *fds]))
-                self._order(vms, argv, environment, tty=bool(terminal))
+                if vms:
+                    self._order(vms, argv, environment, tty=bool(terminal))
             except BaseException:
                 _close(found)
                 raise

@@ -324,9 +324,11 @@ def _descendants(ancestor: int, *, but: Collection[int]) -> list[int]:
             with contextlib.suppress(OSError):
                 stat = Path("/proc", entry, "stat").read_bytes()
                 # The command stands in parentheses and may itself hold any character.
-                state, parent = stat.rpartition(b")")[2].split()[:2]
-                if state not in (b"Z", b"X"):
-                    children.setdefault(int(parent), []).append(int(entry))
+                fields = stat.rpartition(b")")[2].split()
+                state, parent, threads = fields[0], int(fields[1]), int(fields[17])
+                # Where its first thread alone has ended, the others go on.
+                if state not in (b"Z", b"X") or threads > 1:
+                    children.setdefault(parent, []).append(int(entry))
     found: list[int] = []
     ancestors = [ancestor]
     while ancestors:
