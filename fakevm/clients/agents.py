@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,15 +45,6 @@ class Terminal:
     rows: int
     cols: int
     term: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """What came of a command."""
-
-    exit_code: int
-    stdout: bytes = b""
-    stderr: bytes = b""
 
 
 class Agent(Connection):
@@ -152,26 +142,10 @@ class Agent(Connection):
 
     def execute_each(
         self, instance_ids: Sequence[str], argv: Sequence[str], *, timeout_s: float | None = None
-    ) -> dict[str, Ended | FakevmError]:
-        """Run a command in several VMs at once, without stdin; return what came of it, by VM.
-
-        An error is of a VM that is gone, or that the command did not end in within its time.
-        """
+    ) -> Executions:
+        """Start a command in several VMs, in each once, without stdin."""
         params = {"instance_ids": list(instance_ids)}
-        said: dict[tuple[str, str], bytearray] = defaultdict(bytearray)
-        with _UnderWay(self, "exec_each", params, argv, timeout_s) as commands:
-            for piece in commands.pieces():
-                said[piece.instance_id, piece.stream] += piece.data
-        return {
-            instance_id: failure(self.host, end["error"])
-            if "error" in end
-            else Ended(
-                exit_code=end["exit_code"],
-                stdout=bytes(said[instance_id, "stdout"]),
-                stderr=bytes(said[instance_id, "stderr"]),
-            )
-            for instance_id, end in commands.answer["ends"].items()
-        }
+        return Executions(self, "exec_each", params, argv, timeout_s)
 
 
 class _UnderWay:
@@ -271,6 +245,23 @@ class Execution(_UnderWay):
     def resize(self, rows: int, cols: int) -> None:
         """Tell the command the terminal's new size."""
         self._agent.notify("exec.resize", {"id": self._id, "rows": rows, "cols": cols})
+
+
+class Executions(_UnderWay):
+    """A command that runs in several VMs. Leaving the `with` block ends it where it still runs."""
+
+    @property
+    def ends(self) -> dict[str, int | FakevmError]:
+        """Its exit code by VM, when the pieces are read to their end; empty before.
+
+        An error is of a VM that is gone, or that the command did not end in within its time.
+        """
+        return {
+            instance_id: failure(self._agent.host, end["error"])
+            if "error" in end
+            else int(end["exit_code"])
+            for instance_id, end in self.answer.get("ends", {}).items()
+        }
 
 
 def plugged_vif(found: Mapping[str, Any]) -> PluggedVif:

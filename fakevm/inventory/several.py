@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fakevm.clients.agents import Ended
 from fakevm.clients.at_once import each
 from fakevm.clients.parts import Parts
 from fakevm.errors import ConfigError, ConflictError, FakevmError, NotFoundError
@@ -139,24 +138,32 @@ def _run_on(
 ) -> dict[str, Result]:
     """Run a command in VMs of one host; return what came of it, by instance ID."""
     ids = [target.instance_id for target in targets]
-    ends: Mapping[str, Ended | FakevmError]
+    said: dict[tuple[str, str], bytearray] = defaultdict(bytearray)
+    ends: Mapping[str, int | FakevmError]
     try:
-        ends = lab.agent(host).execute_each(ids, argv, timeout_s=timeout_s)
+        with lab.agent(host).execute_each(ids, argv, timeout_s=timeout_s) as commands:
+            for piece in commands.pieces():
+                said[piece.instance_id, piece.stream] += piece.data
+        ends = commands.ends
     except FakevmError as failure:
         ends = dict.fromkeys(ids, failure)
-    return {target.instance_id: _result(target, ends[target.instance_id]) for target in targets}
 
+    def result(target: Target) -> Result:
+        end = ends[target.instance_id]
+        stdout, stderr = (
+            said[target.instance_id, stream].decode(errors="replace")
+            for stream in ("stdout", "stderr")
+        )
+        return Result(
+            vm_name=target.vm_name,
+            host=host,
+            exit_code=end if isinstance(end, int) else -1,
+            stdout=stdout,
+            stderr=stderr,
+            error="" if isinstance(end, int) else str(end),
+        )
 
-def _result(target: Target, end: Ended | FakevmError) -> Result:
-    said = Ended(exit_code=-1) if isinstance(end, FakevmError) else end
-    return Result(
-        vm_name=target.vm_name,
-        host=target.host,
-        exit_code=said.exit_code,
-        stdout=said.stdout.decode(errors="replace"),
-        stderr=said.stderr.decode(errors="replace"),
-        error=str(end) if isinstance(end, FakevmError) else "",
-    )
+    return {target.instance_id: result(target) for target in targets}
 
 
 def _matcher(lab: Parts, selector: str) -> Callable[[Target], bool]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import fakevm
 from fakevm import clients, shortcut
 from fakevm.clients.process import connect
-from fakevm.errors import ConflictError, FakevmError
+from fakevm.errors import ConflictError, UnavailableError
 from fakevm.names import container_name, is_host, is_uuid
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class _Streams:
     def __init__(self, lab: str) -> None:
         self._opened: dict[str, Stream] = {}
         # Where Docker can't be asked, the usual way has the words for it.
-        with suppress(FakevmError):
+        with suppress(UnavailableError):
             for one in shortcut.containers.containers(ANSWER_S):
                 if (one.lab, one.role, one.state) == (lab, "compute", "running"):
                     name = container_name(lab, one.service)

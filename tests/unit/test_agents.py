@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fakevm.clients import agents
-from fakevm.clients.agents import Agent, Ended, Execution
+from fakevm.clients.agents import Agent, Execution
 from fakevm.clients.rpc import BACKLOG
 from fakevm.errors import ConflictError, FakevmError, NotFoundError, UnavailableError
 from fakevm.model import FixedIp, Vif, Vm
@@ -190,28 +190,20 @@ def test_a_command_in_several_vms_has_an_end_in_each(agent: Agent) -> None:
     other, gone = VM2.instance_id, "11111111-0000-4000-8000-000000000009"
     agent.plug(make_vif(), VM)
     agent.plug(make_vif(PORT.replace("1", "2")), VM2)
-    found = agent.execute_each([VM.instance_id, gone, other], ["complain", "ouch", "3"])
-    (error,) = (end for end in found.values() if isinstance(end, FakevmError))
-    assert found == {
-        VM.instance_id: Ended(exit_code=3, stderr=b"ouch"),
-        other: Ended(exit_code=3, stderr=b"ouch"),
-        gone: error,
-    }
+    with agent.execute_each([VM.instance_id, gone, other], ["complain", "ouch", "3"]) as commands:
+        said = sorted(commands.pieces())
+    assert said == sorted(("stderr", b"ouch", one) for one in (VM.instance_id, other))
+    ends = commands.ends
+    error = ends.pop(gone)
+    assert ends == {VM.instance_id: 3, other: 3}
     assert isinstance(error, NotFoundError)
     assert str(error).startswith("compute-1: ")
 
 
-def test_leaving_a_command_in_several_vms_ends_it(
-    agent: Agent, fake: FakeAgent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leaving_a_command_in_several_vms_ends_it(agent: Agent, fake: FakeAgent) -> None:
     agent.plug(make_vif(), VM)
-
-    def interrupted(*_args: object, **_options: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(agent, "next_of", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        agent.execute_each([VM.instance_id], ["sleep"])
+    with agent.execute_each([VM.instance_id], ["sleep"]):
+        pass
     wait_until("its end", lambda: [e.is_set() for e in fake.ended.values()] == [True])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -88,7 +88,8 @@ def test_a_command_runs_in_vms_of_several_hosts(many: Lab) -> None:
 
 def test_a_host_that_goes_fails_the_commands_in_its_own_vms(many: Lab, world: World) -> None:
     def go(host: str) -> Program:
-        def program(*_: object) -> int:
+        def program(_: object, say: Callable[[str, bytes], None], _ended: object) -> int:
+            say("stdout", b"so far\n")
             if host == "compute-1":
                 world.agents[host].die()
             return 0
@@ -97,11 +98,14 @@ def test_a_host_that_goes_fails_the_commands_in_its_own_vms(many: Lab, world: Wo
 
     for host, agent in world.agents.items():
         agent.programs["go"] = go(host)
-    found = {one.vm_name: (one.exit_code, one.error) for one in many.execute_in([], ["go"])}
+    results = many.execute_in([], ["go"])
+    found = {one.vm_name: (one.exit_code, one.error) for one in results}
     assert found["mail"] == found["web-1"] == (0, "")
     for name in ("db", "web-2"):
         assert found[name][0] == -1
         assert "compute-1: the connection to the agent ended" in found[name][1]
+    # What was said before is not lost.
+    assert {one.stdout for one in results if one.vm_name != "web-2"} == {"so far\n"}
 
 
 def test_each_line_has_its_vm_and_failures_are_named(capsys: pytest.CaptureFixture[str]) -> None:
