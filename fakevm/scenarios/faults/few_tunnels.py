@@ -7,14 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from fakevm.errors import FakevmError, WaitTimeoutError
 from fakevm.neutron.values import Network, Port
 from fakevm.protocol.interrupt import deferred
+from fakevm.scenarios.faults import leases, tunnels
+from fakevm.scenarios.faults.tunnels import REACHED_S, VMS
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import CIDRS, Stage
-
-# Of two Neutron tells an L2 agent all tunnels in any case (l2pop/mech_driver.py, update_port_up).
-VMS = 3
-
-# How long something may take to be reached that has been before.
-REACHED_S = 8.0
 
 # An L2 agent that has a network's VLAN has its flow for what comes by tunnels.
 _UNTIL_PROVISIONED = 'until ovs-ofctl dump-flows br-tun | grep -q "tun_id=$0 "; do sleep 0.01; done'
@@ -30,18 +26,19 @@ def run(stage: Stage) -> Finding:
     vms = [stage.vm(network, f"vm-{n}", there, group=group) for n in range(1, VMS + 1)]
     dhcp = _dhcp_address(stage, network)
     stage.settle()
-    if lost := _lost(stage, vms, dhcp):
+    ways = [(vm, dhcp) for vm in vms]
+    if lost := tunnels.lost(stage, ways):
         raise FakevmError(f"{lost} of {VMS} VMs do not even reach the DHCP agent before")
     try:
         _lose_power(stage, there, vms)
         _come_back(stage, network, there, peer, vms)
-        lost = _lost(stage, vms, dhcp)
-        peer_lost = _lost(stage, vms, peer.fixed_ips[0].ip_address)
+        lost = tunnels.lost(stage, ways)
+        peer_lost = tunnels.lost(stage, [(vm, peer.fixed_ips[0].ip_address) for vm in vms])
     finally:
         # All VMs of the host may lack tunnels, and not only these.
         with deferred():
             stage.restart_l2_agent(there, vms[0])
-    again = stage.answered_after(vms[0], dhcp, within_s=REACHED_S) if lost else None
+    again = tunnels.reached_after(stage, *ways[0]) if lost else None
     return judge(lost, peer_lost=peer_lost, after_restart_s=again)
 
 
@@ -103,24 +100,20 @@ def _announce(stage: Stage, peer: Port) -> None:
     """Have Neutron tell all L2 agents of the tunnel to a host, by the only port that it has."""
     stage.say("its admin_state_up false, and when it is DOWN true")
     stage.neutron.update_port(peer.id, {"admin_state_up": False})
-    stage.seconds_until(lambda: stage.neutron.port(peer.id).status == "DOWN")
+    if stage.seconds_until(lambda: stage.neutron.port(peer.id).status == "DOWN") is None:
+        raise WaitTimeoutError(f"port {peer.id} does not become DOWN")
     stage.neutron.update_port(peer.id, {"admin_state_up": True})
     if stage.active_after(peer) is None:
         raise WaitTimeoutError(f"port {peer.id} does not become ACTIVE again")
 
 
 def _dhcp_address(stage: Stage, network: Network) -> str:
-    def ports() -> list[Port]:
-        return stage.neutron.ports(network_id=network.id, device_owner="network:dhcp")
+    def active() -> list[Port]:
+        return [port for port in leases.dhcp_ports(stage, network) if port.status == "ACTIVE"]
 
-    stage.seconds_until(lambda: [port for port in ports() if port.status == "ACTIVE"])
-    return ports()[0].fixed_ips[0].ip_address
-
-
-def _lost(stage: Stage, vms: list[Port], address: str) -> int:
-    with ThreadPoolExecutor(len(vms)) as pool:
-        found = pool.map(lambda vm: stage.answered_after(vm, address, within_s=REACHED_S), vms)
-        return list(found).count(None)
+    if stage.seconds_until(active) is None:
+        raise WaitTimeoutError(f"network {network.name} has no port of a DHCP agent that is ACTIVE")
+    return active()[0].fixed_ips[0].ip_address
 
 
 SCENARIO = Scenario(

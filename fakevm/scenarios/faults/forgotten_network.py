@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from fakevm.inventory import dhcp
-from fakevm.neutron.values import Network, Port
 from fakevm.scenarios.faults import leases
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
@@ -28,10 +27,10 @@ def run(stage: Stage) -> Finding:
     """Boot a VM on a network whose IPv6 subnet came while the DHCP agent set up the IPv4 one."""
     host, _ = stage.hosts
     network = stage.network(IPV4)
-    begun = stage.seconds_until(lambda: _dhcp_ports(stage, network), within_s=BEGUN_S)
+    begun = stage.seconds_until(lambda: leases.dhcp_ports(stage, network), within_s=BEGUN_S)
     with ExitStack() as halts:
         # As if it had much else to do: a host's name in Neutron is its service's in the lab.
-        for port in _dhcp_ports(stage, network):
+        for port in leases.dhcp_ports(stage, network):
             halts.enter_context(stage.halted(port.host, "neutron-dhcp-agent"))
         stage.say(f"its second subnet, {IPV6['cidr']}")
         stage.neutron.create_subnet({"network_id": network.id, **IPV6})
@@ -72,11 +71,6 @@ def judge(
         f" had {healed} after the IPv4 subnet's name was changed."
     )
     return Finding(fault=True, words=words, measured=measured)
-
-
-def _dhcp_ports(stage: Stage, network: Network) -> list[Port]:
-    """Return the ports that DHCP agents have made: each is at work on the network."""
-    return stage.neutron.ports(network_id=network.id, device_owner="network:dhcp")
 
 
 SCENARIO = Scenario(

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from fakevm.errors import FakevmError
-from fakevm.neutron.values import Port
+from fakevm.neutron.values import Network, Port
 from fakevm.scenarios.stage import Stage
 
 # A client asks every few seconds.
@@ -44,3 +44,8 @@ def asked(stage: Stage, vm: Port) -> Lease:
         raise FakevmError(f"dhclient ended with exit code {exit_code} in VM {vm.device_id}: {said}")
     stage.say(said.rpartition("\n")[2])
     return Lease()
+
+
+def dhcp_ports(stage: Stage, network: Network) -> list[Port]:
+    """Return the ports that DHCP agents have made: each is at work on the network."""
+    return stage.neutron.ports(network_id=network.id, device_owner="network:dhcp")

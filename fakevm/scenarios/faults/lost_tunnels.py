@@ -7,17 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from fakevm.errors import FakevmError
 from fakevm.neutron.values import Port
 from fakevm.protocol.interrupt import deferred
+from fakevm.scenarios.faults import tunnels
+from fakevm.scenarios.faults.tunnels import REACHED_S, VMS
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
 
-# Of two Neutron tells an L2 agent all tunnels in any case (l2pop/mech_driver.py, update_port_up).
-VMS = 3
-
 # How long Open vSwitch keeps silent to the new agent: some rounds of its loop, a second each.
 SILENT_S = 3
-
-# How long a VM may take to be reached that has been before.
-REACHED_S = 8.0
 
 # How often that may come too late.
 TRIES = 5
@@ -56,17 +52,18 @@ def run(stage: Stage) -> Finding:
     peer = stage.vm(network, "peer", here)
     vms = [stage.vm(network, f"vm-{number}", there) for number in range(1, VMS + 1)]
     stage.settle()
-    if lost := _lost(stage, peer, vms):
+    ways = [(peer, vm.fixed_ips[0].ip_address) for vm in vms]
+    if lost := tunnels.lost(stage, ways):
         raise FakevmError(f"{lost} of {VMS} VMs are not even reached before")
     try:
         if not any(_restart_in_silence(stage, there, vms[0]) for _ in range(TRIES)):
             raise FakevmError(f"ovsdb-client was too quick {TRIES} times")
-        lost = _lost(stage, peer, vms)
+        lost = tunnels.lost(stage, ways)
     finally:
         # All VMs of the host may have lost their tunnels, and not only these.
         with deferred():
             stage.restart_l2_agent(there, vms[0])
-    again = _answered_after(stage, peer, vms[0]) if lost else None
+    again = tunnels.reached_after(stage, *ways[0]) if lost else None
     return judge(lost, after_another_restart_s=again)
 
 
@@ -95,16 +92,6 @@ def _restart_in_silence(stage: Stage, host: str, vm: Port) -> bool:
         said = pool.submit(stage.in_service, host, *silence)
         stage.restart_l2_agent(host, vm)
         return said.result() == "0"
-
-
-def _lost(stage: Stage, peer: Port, vms: list[Port]) -> int:
-    with ThreadPoolExecutor(len(vms)) as pool:
-        seconds = list(pool.map(lambda vm: _answered_after(stage, peer, vm), vms))
-    return seconds.count(None)
-
-
-def _answered_after(stage: Stage, peer: Port, vm: Port) -> float | None:
-    return stage.answered_after(peer, vm.fixed_ips[0].ip_address, within_s=REACHED_S)
 
 
 SCENARIO = Scenario(

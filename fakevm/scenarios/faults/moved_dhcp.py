@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakevm.errors import FakevmError
-from fakevm.neutron.values import Port
+from fakevm.neutron.values import Network, Port
 from fakevm.scenarios.faults import leases
 from fakevm.scenarios.scenario import Finding, Scenario
 from fakevm.scenarios.stage import Stage
@@ -26,7 +26,7 @@ def run(stage: Stage) -> Finding:
     network = stage.network(SUBNET)
     vm = stage.vm(network, "vm", host, addressing="none")
     former = leases.asked(stage, vm).server
-    port = _port(stage, network.id, former)
+    port = _port(stage, network, former)
     stage.say(f"the DHCP agent's port: {ADDRESS} instead of {former}")
     stage.neutron.update_port(port.id, {"fixed_ips": [{"ip_address": ADDRESS}]})
     seconds = stage.answered_after(vm, ADDRESS, within_s=MOVED_S)
@@ -62,9 +62,9 @@ def judge(
     return Finding(fault=True, words=words, measured=measured)
 
 
-def _port(stage: Stage, network_id: str, address: str) -> Port:
+def _port(stage: Stage, network: Network, address: str) -> Port:
     """Return the port of a DHCP agent that has an address."""
-    for port in stage.neutron.ports(network_id=network_id, device_owner="network:dhcp"):
+    for port in leases.dhcp_ports(stage, network):
         if address in [ip.ip_address for ip in port.fixed_ips]:
             return port
     raise FakevmError(f"the lease came from {address or 'nobody'}, and no DHCP agent has that")
